@@ -1,0 +1,3 @@
+module multiarch-lab/binfmt
+
+go 1.19

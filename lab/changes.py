@@ -1,0 +1,77 @@
+"""What the lab changed on the machine outside its own folders, so that `lab.down` can take it back."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from pathlib import Path
+
+from lab.commands import run
+from lab.errors import LabError
+from lab.paths import STATE
+
+FILE = STATE / "changes"
+_SYSTEMD = Path("/etc/systemd/system")
+_guard = threading.Lock()
+
+
+class Changes:
+    """A list on disk, one change a line, written before the change is made."""
+
+    def mask(self, unit: str) -> None:
+        """Keep systemd from starting a unit."""
+        link = _SYSTEMD / unit
+        if _SYSTEMD.is_dir() and not link.is_symlink() and not link.exists():
+            self._note("mask", unit)
+            link.symlink_to("/dev/null")
+
+    def mount(self, kind: str, target: Path) -> None:
+        """Mount a file system of the kernel."""
+        self._note("mount", str(target))
+        target.mkdir(parents=True, exist_ok=True)
+        run(["mount", "-t", kind, kind, target])
+
+    def bridge(self, name: str) -> None:
+        """Note a network bridge that a daemon of ours is about to make."""
+        if not Path("/sys/class/net", name).exists():
+            self._note("bridge", name)
+
+    def undo(self) -> None:
+        """Take everything back, the last change first."""
+        try:
+            lines = FILE.read_text().splitlines()
+        except FileNotFoundError:
+            return
+        for line in reversed(lines):
+            kind, _, name = line.partition(" ")
+            if kind == "mask":
+                _unmask(name)
+            elif kind == "mount":
+                _quietly(["umount", name])
+            elif kind == "bridge" and Path("/sys/class/net", name).exists():
+                _quietly(["ip", "link", "delete", name])
+        FILE.unlink()
+
+    def _note(self, kind: str, name: str) -> None:
+        line = f"{kind} {name}\n"
+        with _guard:
+            FILE.parent.mkdir(parents=True, exist_ok=True)
+            if not FILE.exists() or line not in FILE.read_text():
+                with FILE.open("a") as stream:
+                    stream.write(line)
+
+
+def _unmask(unit: str) -> None:
+    link = _SYSTEMD / unit
+    if link.is_symlink() and str(link.readlink()) == "/dev/null":
+        link.unlink()
+    # Debian enabled the service when it was installed; without us it would not have been there to start at boot.
+    if shutil.which("systemctl"):
+        _quietly(["systemctl", "disable", unit])
+
+
+def _quietly(argv: list[str]) -> None:
+    # Gone already, or never made.
+    with contextlib.suppress(LabError):
+        run(argv)

@@ -1,0 +1,92 @@
+"""Running other programs: captured, stoppable, retried where the network is in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ATTEMPTS = 5
+_LAST_LINES = 15
+
+_running: set[subprocess.Popen[str]] = set()
+_guard = threading.Lock()
+
+
+def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a program to its end and return what it printed; say its last lines if it fails."""
+    try:
+        process = subprocess.Popen(
+            [str(word) for word in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            # A session of its own: its children can be ended with it, and Ctrl-C reaches them through us alone.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise LabError(f"cannot run {argv[0]}: {error.strerror}") from error
+    with _guard:
+        _running.add(process)
+    try:
+        output, _ = process.communicate()
+    finally:
+        with _guard:
+            _running.discard(process)
+    if process.returncode != 0:
+        raise LabError(f"{_words(argv)} failed (exit {process.returncode}):\n{last_lines(output)}")
+    return output
+
+
+def run_retried(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a program that downloads: again after a pause, when it fails."""
+    from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    def tell(state: RetryCallState) -> None:
+        cause = str(state.outcome.exception()).splitlines()[-1].strip() if state.outcome else ""
+        say(f"{_words(argv)}: attempt {state.attempt_number} of {ATTEMPTS} failed, again soon: {cause}")
+
+    policy = Retrying(
+        retry=retry_if_exception_type(LabError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=1, max=20),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return policy(run, argv, env=env, cwd=cwd)
+
+
+def stop_all() -> None:
+    """End every program that `run` is waiting for, with its children."""
+    import signal
+
+    with _guard:
+        processes = list(_running)
+    for process in processes:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+
+
+def last_lines(text: str) -> str:
+    """Return the end of a program's output, indented to stand below a message."""
+    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-_LAST_LINES:])
+
+
+def _words(argv: Sequence[str | Path]) -> str:
+    program = Path(argv[0]).name
+    verbs = [str(word) for word in argv[1:] if not str(word).startswith("-")]
+    return " ".join([program, *verbs[:1]])

