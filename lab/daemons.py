@@ -68,7 +68,8 @@ class Daemon:
 
 def _connects(family: int, address: str | tuple[str, int]) -> bool:
     with socket.socket(family) as client:
-        client.settimeout(5)
+        # Long: a host that is busy must not be taken for one that hangs, and restarted.
+        client.settimeout(30)
         try:
             client.connect(address)
             client.sendall(b"GET /_ping HTTP/1.0\r\nHost: lab\r\n\r\n")
@@ -126,7 +127,7 @@ def _clear_dockerd() -> None:
     processes.stop(processes.find("containerd-shim-runc-v2", str(EXEC_ROOT)), 0)
     processes.stop(processes.rooted_in(DATA_ROOT), 0)
     for folder in (EXEC_ROOT, DATA_ROOT):
-        for point in processes.mounts_below(folder):
+        for point in processes.mounts_in(folder):
             run(["umount", "--lazy", point])
     shutil.rmtree(RUN, ignore_errors=True)
     if ours or not DOCKERD.answers():
@@ -136,7 +137,7 @@ def _clear_dockerd() -> None:
 def _prepare_kernel() -> None:
     """Mount what a machine with systemd has mounted, and others may lack."""
     changes = Changes()
-    if not any(processes.mounts_below(CGROUP)) and not processes.mounted(CGROUP):
+    if not processes.mounts_in(CGROUP):
         changes.mount("cgroup2", CGROUP)
     # While nobody has it mounted, the kernel (6.7 and newer) forgets every emulator when a container that did ends.
     if not processes.mounted(BINFMT):

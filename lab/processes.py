@@ -36,10 +36,10 @@ def stop(pids: list[int], grace: float) -> None:
     _wait(left, 5)
 
 
-def mounts_below(folder: Path) -> list[str]:
-    """Return the mount points below a folder, the innermost first."""
+def mounts_in(folder: Path) -> list[str]:
+    """Return the mount points at and below a folder, the last mounted first."""
     points = [line.split()[4] for line in _read(_PROC / "self/mountinfo").splitlines()]
-    return [point for point in reversed(points) if point.startswith(f"{folder}/")]
+    return [point for point in reversed(points) if f"{point}/".startswith(f"{folder}/")]
 
 
 def mounted(target: Path) -> bool:

@@ -42,9 +42,9 @@ def up(_: Context) -> None:
     """Make this machine (Debian 12, root) a Docker host with an offline mirror of Docker Hub."""
     from lab import engine
     from lab.jobs import run_jobs
+    from lab.lock import alone
     from lab.plan import jobs
 
-    start = time.monotonic()
     found = engine.find()
     if found and not found.ours:
         cause = found.cannot_pull()
@@ -56,7 +56,10 @@ def up(_: Context) -> None:
         say(f"nothing to do: the Docker host at {found.address} answers and can pull")
         return
     _check_machine()
-    if run_jobs(jobs()):
+    start = time.monotonic()
+    with alone():
+        made = run_jobs(jobs())
+    if made:
         say(f"up after {duration(time.monotonic() - start)}")
     else:
         say("up already, and everything in place")
@@ -67,14 +70,16 @@ def down(_: Context) -> None:
     """Stop and remove what the lab started; keep its cache."""
     from lab import daemons
     from lab.changes import Changes
+    from lab.lock import alone
     from lab.paths import LOGS, RUN, STATE
 
     _check_root()
-    stopped = daemons.stop_all()
-    Changes().undo()
-    present = [folder for folder in (STATE, RUN, LOGS) if folder.exists()]
-    for folder in present:
-        shutil.rmtree(folder)
+    with alone():
+        stopped = daemons.stop_all()
+        Changes().undo()
+        for folder in (STATE, RUN, LOGS):
+            if folder.exists():
+                shutil.rmtree(folder)
     say(f"down: stopped {' and '.join(stopped)}" if stopped else "down: nothing of it ran")
 
 
