@@ -1,0 +1,153 @@
+"""Layers of configuration, joined and typed.
+
+Strongest first: flags, ``INVOKE_MULTIARCH_*`` variables, the ``multiarch`` block of Invoke's configuration
+(``invoke.yaml``), the defaults below. Each layer replaces a whole setting; lists are not joined.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from multiarch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "INVOKE_MULTIARCH_"
+# Flags that say one item of a list-valued setting, and may be repeated.
+_FLAG_OF = {"tags": "tag", "platforms": "platform"}
+_LISTS = ("image", "tags", "platforms")
+
+
+class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of ``platforms``, as written."""
+
+    platform: str
+    dockerfile: str | None = None
+    target: str | None = None
+    build_args: dict[str, str] = {}
+    builder: str | None = None
+
+
+class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``multiarch`` block, as written: the names, the types and the defaults of all settings."""
+
+    image: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ("latest",)
+    platforms: tuple[PlatformEntry, ...] = ()
+    context: str = "."
+    dockerfile: str | None = None
+    target: str | None = None
+    build_args: dict[str, str] = {}
+    frontend: str = "dockerfile.v0"
+    source: str | None = None
+    output: str = "image"
+    arch_tag: str = "{tag}-{platform}"
+    build: str | None = None
+    address: str | None = None
+    recreate: bool = False
+    dest: str | None = None
+    installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
+    buildkit_image: str = "moby/buildkit:v0.32.2"
+    retry_seconds: float = 180.0
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The joined block, and where each of its settings came from."""
+
+    block: Block
+    origin: Mapping[str, str]
+
+    def where(self, name: str, index: int | None = None) -> str:
+        """Name the flag, variable or key that set *name*: ``--tag``, ``multiarch.platforms[1]``."""
+        where = self.origin.get(name, f"multiarch.{name}")
+        return f"{where}[{index}]" if index is not None and where.startswith("multiarch.") else where
+
+    def error(self, name: str, problem: str, index: int | None = None) -> ConfigurationError:
+        """Return the error that says so."""
+        return ConfigurationError(self.where(name, index), problem)
+
+
+def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Layers:
+    """Join the layers.
+
+    :param configured: the ``multiarch`` block of Invoke's configuration, plain data.
+    :param environ: variables; those of other programs are ignored.
+    :param flags: by setting name; None and empty lists were not given.
+    :raises ConfigurationError: a name or type that no setting has.
+    """
+    block = {} if configured is None else configured
+    if not isinstance(block, dict):
+        raise ConfigurationError("multiarch", f"expected a mapping of settings, got {block!r}")
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, value in block.items():
+        merged[name], origin[name] = value, f"multiarch.{name}"
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            origin[name] = variable
+            merged[name] = _from_environment(variable, name, environ[variable])
+    for name, value in flags.items():
+        if value not in (None, [], ()):
+            merged[name], origin[name] = value, f"--{_FLAG_OF.get(name, name).replace('_', '-')}"
+    for name in _LISTS:
+        if isinstance(merged.get(name), str):
+            merged[name] = [part.strip() for part in merged[name].split(",") if part.strip()]
+    if isinstance(merged.get("platforms"), list):
+        merged["platforms"] = [{"platform": item} if isinstance(item, str) else item for item in merged["platforms"]]
+    return Layers(_convert(merged, origin), origin)
+
+
+def _from_environment(variable: str, name: str, text: str) -> Any:
+    """A variable is text: read it as the type of its setting, where Invoke would call ``false`` true."""
+    types = {item.name: item.type for item in msgspec.structs.fields(Block)}
+    if name not in types or name in _LISTS:
+        return text
+    try:
+        return msgspec.convert(text, types[name], strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(variable, f"{_expected(str(error))}, got {text!r}") from None
+
+
+def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
+    try:
+        return msgspec.convert(merged, Block)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        keys = re.findall(r"\w+", path)
+    if unknown := re.search(r"unknown field `(.*)`", problem):
+        struct = PlatformEntry if keys else Block
+        names = struct.__struct_fields__
+        near = difflib.get_close_matches(unknown[1], names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+        where = origin.get(unknown[1], f"multiarch{path.rstrip('`')}.{unknown[1]}")
+        raise ConfigurationError(where, f"unknown setting; {hint}")
+    value: Any = merged
+    for key in keys:
+        value = value[int(key)] if isinstance(value, (list, tuple)) else value.get(key)
+    where = origin.get(keys[0], "multiarch") + path.rstrip("`").removeprefix(f".{keys[0]}").replace("[...]", "")
+    raise ConfigurationError(where, f"{_expected(problem)}, got {value!r}{_quote_hint(value)}")
+
+
+def _expected(problem: str) -> str:
+    text = problem.partition(", got")[0].replace("`", "").lower()
+    for name, word in {
+        "str": "text",
+        "bool": "true or false",
+        "object": "a mapping",
+        "array": "a list",
+        "float": "a number",
+    }.items():
+        text = re.sub(rf"\b{name}\b", word, text)
+    return text.replace(" | null", "")
+
+
+def _quote_hint(value: object) -> str:
+    return f" (quote it: {str(value)!r})" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""

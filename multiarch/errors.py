@@ -1,0 +1,224 @@
+"""Every error a user can meet.
+
+``str(error)`` says what is wrong, where, and what to do, in one line; only `BuildFailedError` and `NotReadyError` add
+the last lines of somebody else's log below it. The task boundary prints it and exits non-zero, without a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class MultiarchError(Exception):
+    """The base of all errors below: one line for the user, no traceback."""
+
+
+class ConfigurationError(MultiarchError):
+    """A setting that cannot be used: *where* names the flag, variable or key it came from."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
+class EmptyMatrixError(MultiarchError):
+    """A step that works on platforms was given none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
+        )
+
+
+class MissingPathError(MultiarchError):
+    """The build context or the Dockerfile is not there."""
+
+    def __init__(self, what: str, path: object, setting: str) -> None:
+        super().__init__(f"{what} not found: {path}; name the right one with --{setting} or multiarch.{setting}")
+
+
+class NoDockerError(MultiarchError):
+    """Nothing answers where the Docker host should be."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(
+            f"no Docker host at {host} ({reason}): start Docker, point DOCKER_HOST at one, "
+            "or, in this project's own repository, run ./invokew lab release"
+        )
+
+
+class DockerPermissionError(MultiarchError):
+    """The socket of the Docker host is there, and this user may not use it."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"permission denied on the Docker socket {host}: "
+            "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
+        )
+
+
+class DockerError(MultiarchError):
+    """The Docker host refused what a step asked of it."""
+
+    def __init__(self, action: str, reason: str) -> None:
+        super().__init__(f"Docker could not {action}: {_line(reason)}")
+
+
+class ImageNotFoundError(MultiarchError):
+    """An image that a step runs cannot be had from its registry."""
+
+    def __init__(self, image: str, setting: str) -> None:
+        super().__init__(f"image {image} does not exist or may not be pulled; name another with multiarch.{setting}")
+
+
+class PortTakenError(MultiarchError):
+    """Somebody else listens where a container of ours should."""
+
+    def __init__(self, address: str, remedy: str) -> None:
+        super().__init__(f"{address} is already in use on the Docker host; {remedy}")
+
+
+class ForeignContainerError(MultiarchError):
+    """A container has the name that a step needs, and was not made by it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a container named {name!r} exists that was not started by this tool, so it is left alone: "
+            f"remove it (docker rm -f {name}), or use it as it is by setting BUILDKIT_HOST=docker-container://{name}"
+        )
+
+
+class EmulatorError(MultiarchError):
+    """The installer ran, and the kernel of the Docker host still cannot run these platforms."""
+
+    def __init__(self, missing: Iterable[object], installer: str, said: str) -> None:
+        super().__init__(
+            f"no emulator registered for {_list(missing)} after {installer} ran (it said: {_line(said) or 'nothing'}); "
+            "try another with --installer, or drop the platform"
+        )
+
+
+class NotReadyError(MultiarchError):
+    """A server was started and does not answer; its last log lines follow."""
+
+    def __init__(self, what: str, reason: str, log: Sequence[str]) -> None:
+        super().__init__("\n".join([f"{what} does not answer: {reason}; its last log lines:", *_indented(log)]))
+
+
+class BuilderUnreachableError(MultiarchError):
+    """The address of a builder (BUILDKIT_HOST, ``builder``) leads nowhere."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"no BuildKit answers at {address}: {_line(reason)}; start it, or correct the address")
+
+
+class NoBuilderError(MultiarchError):
+    """There is no BuildKit to build on."""
+
+    def __init__(self) -> None:
+        super().__init__("no BuildKit is running: run the start-buildkit task first, or set BUILDKIT_HOST")
+
+
+class BuildctlMissingError(MultiarchError):
+    """The client was found neither where copy-buildctl puts it nor on PATH."""
+
+    def __init__(self, places: Iterable[object]) -> None:
+        super().__init__(f"buildctl not found in {_list(places)} or on PATH: run the copy-buildctl task first")
+
+
+class BuildctlNotExecutableError(MultiarchError):
+    """The client is there and this machine cannot run it."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(
+            f"buildctl at {path} cannot run here ({reason}): install one for this machine on PATH "
+            "(on a Mac: brew install buildkit)"
+        )
+
+
+class BuildFailedError(MultiarchError):
+    """A solve ended in an error.
+
+    :ivar transient: whether running the same solve again may succeed.
+    """
+
+    def __init__(
+        self, subject: str, cause: str, *, step: str = "", log: Sequence[str] = (), transient: bool = False
+    ) -> None:
+        where = f" in {step}" if step else ""
+        super().__init__("\n".join([f"{subject}: build failed{where}: {_line(cause)}", *_indented(log)]))
+        self.transient = transient
+
+
+class RegistryError(MultiarchError):
+    """A registry refused a request.
+
+    :ivar status: the HTTP status.
+    :ivar retry_after: seconds the registry asked to wait, None when it did not say.
+    """
+
+    def __init__(
+        self, request: str, status: int, reason: str, *, hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{request}: the registry answered {status} {_line(reason)}{'; ' + hint if hint else ''}")
+        self.status = status
+        self.retry_after = retry_after
+
+
+class RegistryUnreachableError(MultiarchError):
+    """No answer from a registry. :ivar transient: whether it may answer later."""
+
+    def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
+        super().__init__(f"{request}: no answer from the registry: {_line(reason)}; is it running and the name right?")
+        self.transient = transient
+
+
+class DigestMismatchError(MultiarchError):
+    """The bytes that came are not the bytes that were asked for."""
+
+    def __init__(self, request: str, expected: str, actual: str) -> None:
+        super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
+
+
+class IncompleteMatrixError(MultiarchError):
+    """Platforms of the matrix that have no image to put into the index."""
+
+    def __init__(self, missing: Iterable[tuple[object, object]]) -> None:
+        pairs = [f"{platform} ({reference})" for platform, reference in missing]
+        super().__init__(
+            f"not published, the matrix is incomplete: no image for {_list(pairs)}; "
+            "run build-arch for it first, or narrow the matrix with --platform"
+        )
+
+
+class PlatformMismatchError(MultiarchError):
+    """An image whose own config says that it is for another platform."""
+
+    def __init__(self, reference: object, expected: object, actual: object) -> None:
+        super().__init__(
+            f"not published: {reference} should be for {expected}, but its config says {actual}; "
+            "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
+        )
+
+
+class ReadBackError(MultiarchError):
+    """The tag, read back after it was moved, is not what was put there."""
+
+    def __init__(self, reference: object, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{reference} was published as {expected} but reads back as {actual}; is somebody else pushing it?"
+        )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _list(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  | {line}" for line in lines]

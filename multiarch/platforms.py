@@ -1,0 +1,150 @@
+"""Platforms: what an image runs on, as ``os/architecture[/variant]``.
+
+Names and normalisation are those of the OCI image index specification (``platform`` of a descriptor) and of
+containerd's ``platforms`` package, so that ``armhf``, ``arm`` and ``linux/arm/v7`` are one and the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Elf(NamedTuple):
+    """How programs of an architecture are marked in their ELF header (``elf(5)``: EI_CLASS, EI_DATA, e_machine)."""
+
+    bits: int
+    endianness: str
+    machine: int
+
+    def header(self) -> bytes:
+        """Return the first 20 bytes of such a program (ET_EXEC): what binfmt_misc compares its magic with."""
+        order = "little" if self.endianness == "little" else "big"
+        ident = b"\x7fELF" + bytes([self.bits // 32, 1 if order == "little" else 2, 1]) + bytes(9)
+        if order == "little":
+            return ident + (2).to_bytes(2, "little") + self.machine.to_bytes(2, "little")
+        return ident + (2).to_bytes(2, "big") + self.machine.to_bytes(2, "big")
+
+
+# Go's architecture names (GOARCH), which the OCI specification uses, with what their programs look like.
+ELF = {
+    "386": Elf(32, "little", 3),
+    "amd64": Elf(64, "little", 62),
+    "arm": Elf(32, "little", 40),
+    "arm64": Elf(64, "little", 183),
+    "loong64": Elf(64, "little", 258),
+    "mips64": Elf(64, "big", 8),
+    "mips64le": Elf(64, "little", 8),
+    "ppc64le": Elf(64, "little", 21),
+    "riscv64": Elf(64, "little", 243),
+    "s390x": Elf(64, "big", 22),
+}
+
+_ALIASES = {
+    "aarch64": ("arm64", ""),
+    "armel": ("arm", "v6"),
+    "armhf": ("arm", "v7"),
+    "armv5": ("arm", "v5"),
+    "armv5l": ("arm", "v5"),
+    "armv6": ("arm", "v6"),
+    "armv6l": ("arm", "v6"),
+    "armv7": ("arm", "v7"),
+    "armv7l": ("arm", "v7"),
+    "i386": ("386", ""),
+    "i686": ("386", ""),
+    "loongarch64": ("loong64", ""),
+    "mips64el": ("mips64le", ""),
+    "ppc64el": ("ppc64le", ""),
+    "x86-64": ("amd64", ""),
+    "x86_64": ("amd64", ""),
+}
+_VARIANTS = {
+    "amd64": ("", "v2", "v3", "v4"),
+    "arm": ("v5", "v6", "v7", "v8"),
+    "arm64": ("", "v8.1", "v8.2", "v8.3", "v8.4", "v8.5", "v8.6", "v9", "v9.1", "v9.2"),
+}
+# What a variant that goes without saying is called when it is said.
+_IMPLIED = {"amd64": "v1", "arm64": "v8"}
+_DEFAULT_ARM = "v7"
+
+
+@dataclass(frozen=True, order=True)
+class Platform:
+    """One platform, normalised: two of them are equal exactly when they mean the same one."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Parse ``linux/arm64``, ``linux/arm/v7``, ``arm64``, ``armhf``, ``x86_64``, …
+
+        :raises ValueError: it is none that images can be built for; the message suggests the nearest.
+        """
+        parts = text.strip().lower().split("/")
+        names_no_os = parts[0] in ELF or parts[0] in _ALIASES
+        os, rest = ("linux", parts) if names_no_os else (parts[0], parts[1:])
+        if os != "linux" or not 1 <= len(rest) <= 2:
+            raise ValueError(_unknown(text))
+        architecture, variant = _ALIASES.get(rest[0], (rest[0], ""))
+        if architecture not in ELF:
+            raise ValueError(_unknown(text))
+        if len(rest) == 2:
+            variant = rest[1] if rest[1].startswith("v") else f"v{rest[1]}"
+        return cls.normalised(os, architecture, variant)
+
+    @classmethod
+    def normalised(cls, os: str, architecture: str, variant: str = "") -> Platform:
+        """Return the platform that an image's config or a descriptor names, whatever spelling it uses.
+
+        :raises ValueError: the variant does not exist for that architecture.
+        """
+        if architecture == "arm" and not variant:
+            variant = _DEFAULT_ARM
+        if variant == _IMPLIED.get(architecture):
+            variant = ""
+        if architecture in ELF and variant not in (allowed := _VARIANTS.get(architecture, ("",))):
+            names = ", ".join(v for v in allowed if v) or "none"
+            raise ValueError(f"unknown variant {variant!r} of {os}/{architecture} (known: {names})")
+        return cls(os, architecture, variant)
+
+    @property
+    def slug(self) -> str:
+        """The platform as part of a tag: ``arm64``, ``arm-v7``."""
+        return "-".join(filter(None, (self.architecture, self.variant)))
+
+    @property
+    def elf(self) -> Elf:
+        """How this platform's programs are marked."""
+        return ELF[self.architecture]
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+# A 64-bit x86 kernel runs 32-bit programs as they are.
+_NATIVE = {"amd64": ("amd64", "386")}
+
+
+def runs_natively(platform: Platform, machine: str, *, aarch32: bool = False) -> bool:
+    """Tell whether a host runs *platform* without an emulator.
+
+    :param machine: what its kernel calls itself (``uname -m``).
+    :param aarch32: whether its CPU has ARM's 32-bit state, which not all arm64 CPUs have.
+    """
+    host = _ALIASES.get(machine, (machine, ""))[0]
+    if host == "arm64" and platform.architecture == "arm":
+        return aarch32
+    return platform.architecture in _NATIVE.get(host, (host,))
+
+
+def _unknown(text: str) -> str:
+    known = [str(Platform.normalised("linux", architecture)) for architecture in ELF]
+    words = {name: name for name in known} | {f"linux/{alias}": f"linux/{alias}" for alias in _ALIASES}
+    words |= {name.removeprefix("linux/"): name for name in known}
+    near = difflib.get_close_matches(re.sub(r"\s", "", text.lower()), words, n=1, cutoff=0.6)
+    hint = f"did you mean {words[near[0]]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown platform {text!r}; {hint}"

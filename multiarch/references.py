@@ -1,0 +1,97 @@
+"""Image references: ``registry/repository[:tag][@digest]``, after the grammar of the distribution project.
+
+``someone/app`` means ``docker.io/someone/app`` and ``busybox`` means ``docker.io/library/busybox``, as in Docker.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+
+DOCKER_HUB = "docker.io"
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """A repository, or with a tag or digest one image of it."""
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Parse a reference.
+
+        :raises ValueError: it does not follow the grammar; the message says which part.
+        """
+        rest, at, digest = text.partition("@")
+        if at and not _DIGEST.fullmatch(digest):
+            raise ValueError(f"invalid digest in image reference {text!r} (expected sha256: and 64 hex digits)")
+        head, slash, tail = rest.partition("/")
+        # Docker's own rule: the first part is a registry when it could not be a user's name.
+        if slash and ("." in head or ":" in head or head == "localhost"):
+            registry, rest = head, tail
+        else:
+            registry = DOCKER_HUB
+        repository, colon, tag = rest.partition(":")
+        if registry == DOCKER_HUB and "/" not in repository:
+            repository = f"library/{repository}"
+        if not _REGISTRY.fullmatch(registry):
+            raise ValueError(f"invalid registry {registry!r} in image reference {text!r} (expected host[:port])")
+        if len(repository) > 255 or not _REPOSITORY.fullmatch(repository):
+            raise ValueError(
+                f"invalid repository in image reference {text!r} (lower-case letters, digits, '.', '_', '-', '/')"
+            )
+        if colon:
+            check_tag(tag)
+        return cls("docker.io" if registry == "index.docker.io" else registry, repository, tag, digest)
+
+    @property
+    def name(self) -> str:
+        """The repository with its registry: ``docker.io/someone/app``."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the registry is on this very machine, where Docker and BuildKit talk plain HTTP."""
+        return is_loopback(self.registry)
+
+    def with_tag(self, tag: str) -> ImageReference:
+        """Return the same repository under *tag*, without a digest."""
+        return replace(self, tag=tag, digest="")
+
+    def with_digest(self, digest: str) -> ImageReference:
+        """Return the same reference, pinned to *digest*."""
+        return replace(self, digest=digest)
+
+    def __str__(self) -> str:
+        return f"{self.name}{':' if self.tag else ''}{self.tag}{'@' if self.digest else ''}{self.digest}"
+
+
+def check_tag(tag: str) -> str:
+    """Return *tag*.
+
+    :raises ValueError: it is not a tag (distribution spec, "Pulling manifests").
+    """
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"invalid tag {tag!r} (1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')")
+    return tag
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host[:port]`` names this machine's loopback interface."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
