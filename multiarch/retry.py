@@ -1,0 +1,137 @@
+"""Retries: which faults pass by themselves, and how long to wait for them.
+
+One `Policy` serves every step. Waits grow exponentially with full jitter, are bounded by attempts and by total time,
+and honour a Retry-After. Each retry is shown with its cause.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import tenacity
+
+from multiarch.errors import BuildFailedError, RegistryError, RegistryUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+# Request Timeout, Too Early, Too Many Requests; RFC 9110 section 15, RFC 8470, RFC 6585. All of 5xx as well.
+_TRANSIENT_STATUS = frozenset({408, 425, 429})
+# What the Docker daemon answers with status 500 although trying again cannot help.
+_PERMANENT_TEXT = (
+    "no space left on device",
+    "no matching manifest",
+    "unauthorized",
+    "denied",
+    "already allocated",
+    "address already in use",
+    "operation not permitted",
+    "invalid mount",
+    "x509:",
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long to go on.
+
+    :ivar seconds: from the first attempt, no new wait begins after this long.
+    :ivar attempts: at most this many.
+    :ivar first: the first wait is up to this many seconds; each next one up to twice as long.
+    :ivar longest: no wait is longer, whatever a server asks for.
+    :ivar stopped: set it to end all waiting at once (an interrupt, another platform's failure).
+    """
+
+    seconds: float = 180.0
+    attempts: int = 40
+    first: float = 0.5
+    longest: float = 20.0
+    stopped: threading.Event = field(default_factory=threading.Event, compare=False)
+
+    def call(self, what: str, function: Callable[[], T], *, show: Callable[[str], None]) -> T:
+        """Return ``function()``, called again while it raises something transient.
+
+        :param what: names the operation in what is shown, ``push of …``.
+        :param show: takes one line for each retry.
+        :raises Exception: the last error, as it was raised.
+        """
+
+        def announce(state: tenacity.RetryCallState) -> None:
+            cause = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0.0
+            show(f"{what}: attempt {state.attempt_number} failed, next in {wait:.1f} s: {describe(cause)}")
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts)
+            | tenacity.stop_before_delay(self.seconds)
+            | tenacity.stop_when_event_set(self.stopped),
+            wait=_wait_asked_for(
+                tenacity.wait_random_exponential(multiplier=self.first, max=self.longest), self.longest
+            ),
+            retry=tenacity.retry_if_exception(is_transient),
+            sleep=tenacity.sleep_using_event(self.stopped),
+            before_sleep=announce,
+            reraise=True,
+        )
+        return retrying(function)
+
+
+class _wait_asked_for(tenacity.wait.wait_base):  # noqa: N801 (tenacity's own style for waits)
+    """As long as the server asked, within bounds; else as *otherwise* says."""
+
+    def __init__(self, otherwise: tenacity.wait.wait_base, longest: float) -> None:
+        self.otherwise = otherwise
+        self.longest = longest
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = getattr(error, "retry_after", None)
+        usual = self.otherwise(retry_state)
+        return usual if asked is None else min(max(asked, 0.0) + usual / 10, self.longest)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same call may succeed a little later."""
+    if isinstance(error, RegistryError):
+        return is_transient_status(error.status)
+    if isinstance(error, (BuildFailedError, RegistryUnreachableError)):
+        return error.transient
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.ENOENT):
+        return False
+    module = type(error).__module__
+    if module.startswith("requests"):
+        import requests
+
+        permanent = (requests.exceptions.SSLError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+        network = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+        return isinstance(error, network) and not isinstance(error, permanent)
+    if module.startswith("docker"):
+        import docker.errors
+
+        if not isinstance(error, docker.errors.APIError) or error.status_code is None:
+            return False
+        text = (error.explanation or str(error)).lower()
+        return is_transient_status(error.status_code) and not any(part in text for part in _PERMANENT_TEXT)
+    return isinstance(error, (ConnectionError, TimeoutError))
+
+
+def is_transient_status(status: int) -> bool:
+    """Tell whether an HTTP status says that trying again may help."""
+    return status in _TRANSIENT_STATUS or 500 <= status <= 599
+
+
+def describe(error: BaseException | None) -> str:
+    """Return an error as one line: its message without the layers that HTTP libraries wrap it in."""
+    if error is None:
+        return "unknown error"
+    root = error
+    while (inner := root.__cause__ or root.__context__) is not None and not str(root):
+        root = inner
+    text = getattr(root, "explanation", None) or str(root) or type(root).__name__
+    first = str(text).strip().splitlines()[0] if str(text).strip() else type(root).__name__
+    return first if len(first) <= 300 else f"{first[:297]}..."
