@@ -1,0 +1,177 @@
+"""What the BuildKit server of a run must be: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.docker_host import OWNER
+from multiarch.paths import state_directory
+from multiarch.platforms import Platform
+from multiarch.references import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from multiarch.settings import Settings
+
+VOLUME = "buildkit-state"
+SOCKET = "buildkitd.sock"
+_PLATFORMS = "multiarch.platforms"
+_TCP = "multiarch.tcp"
+_NETWORK = "multiarch.network"
+_SOCKETS = "multiarch.sockets"
+# sun_path of unix(7) holds 108 bytes with the final zero.
+_LONGEST_SOCKET = 107
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server must be for a run; one that is already there may be more.
+
+    :ivar toml: its buildkitd.toml, empty when it needs none.
+    :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
+    :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
+    :ivar sockets_asked: whether it must be that directory; else a server that another user started will do.
+    """
+
+    image: str
+    platforms: tuple[Platform, ...]
+    toml: str
+    host_network: bool
+    tcp: str | None
+    sockets: Path | None
+    sockets_asked: bool
+    group: int
+
+    def command(self) -> list[str]:
+        """Return the arguments of buildkitd."""
+        arguments = ["--addr", f"unix:///run/buildkit/{SOCKET}", "--group", str(self.group)]
+        if self.tcp:
+            port = self.tcp.rpartition(":")[2]
+            arguments += ["--addr", f"tcp://{self.tcp}" if self.host_network else f"tcp://0.0.0.0:{port}"]
+        for platform in self.platforms:
+            arguments += ["--oci-worker-platform", str(platform)]
+        return arguments
+
+    def ports(self) -> dict[str, tuple[str, int]]:
+        """Return what Docker publishes: nothing on the host's own network."""
+        if not self.tcp or self.host_network:
+            return {}
+        host, _, port = self.tcp.rpartition(":")
+        return {f"{port}/tcp": ("127.0.0.1" if host == "localhost" else host.strip("[]"), int(port))}
+
+    def volumes(self) -> list[str]:
+        """Return the mounts, as ``docker run -v`` takes them."""
+        mounts = [f"{VOLUME}:/var/lib/buildkit"]
+        return mounts if self.sockets is None else [*mounts, f"{self.sockets}:/run/buildkit"]
+
+    def labels(self, image_id: str) -> dict[str, str]:
+        """Return what `serves` compares."""
+        essence = json.dumps([image_id, self.toml])
+        return {
+            OWNER: hashlib.sha256(essence.encode()).hexdigest(),
+            _PLATFORMS: ",".join(map(str, self.platforms)),
+            _TCP: self.tcp or "",
+            _NETWORK: "host" if self.host_network else "bridge",
+            _SOCKETS: str(self.sockets or ""),
+        }
+
+    def serves(self, labels: Mapping[str, str], image_id: str) -> bool:
+        """Tell whether a server with these labels does all that this one should."""
+        wanted = self.labels(image_id)
+        return (
+            labels.get(OWNER) == wanted[OWNER]
+            and set(wanted[_PLATFORMS].split(",")) <= set(labels.get(_PLATFORMS, "").split(","))
+            and (not self.tcp or labels.get(_TCP) == self.tcp)
+            and (not self.sockets_asked or labels.get(_SOCKETS) == str(self.sockets))
+            and (not self.host_network or labels.get(_NETWORK) == "host")
+        )
+
+    def replacing(self, labels: Mapping[str, str]) -> Server:
+        """Return this server with the platforms of the one it replaces, lest two projects take turns at it."""
+        former = [Platform.parse(name) for name in labels.get(_PLATFORMS, "").split(",") if name]
+        return replace(self, platforms=tuple(dict.fromkeys((*self.platforms, *former))))
+
+
+def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Server:
+    """Return the server that *settings* need on a Docker host.
+
+    :param info: the Engine API's ``/info``, of which Architecture, RegistryConfig and SecurityOptions are read.
+    :param local: whether the host shares this machine's file system, so that its socket can be used from here.
+    """
+    registries = info.get("RegistryConfig") or {}
+    mirrors = [url for index in (registries.get("IndexConfigs") or {}).values() for url in index.get("Mirrors") or []]
+    names = [image.registry for image in settings.images]
+    names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+    address = settings.address or ""
+    return Server(
+        image=settings.buildkit_image,
+        platforms=_platforms(settings, str(info["Architecture"])),
+        toml=mirrors_toml(registries, (image.registry for image in settings.images)),
+        host_network=any(is_loopback(name) for name in names),
+        tcp=address.removeprefix("tcp://") if address.startswith("tcp://") else None,
+        sockets=_socket_directory(settings) if local else None,
+        sockets_asked=address.startswith("unix://"),
+        group=0 if rootless else os.getgid(),
+    )
+
+
+def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
+    """The first platform is what ``$BUILDPLATFORM`` of a Dockerfile means, so the host's own leads."""
+    platforms = list(settings.local_platforms)
+    with contextlib.suppress(ValueError):
+        platforms.insert(0, Platform.parse(machine))
+    return tuple(dict.fromkeys(platforms))
+
+
+def _socket_directory(settings: Settings) -> Path | None:
+    if (settings.address or "").startswith("unix://"):
+        return Path(str(settings.address).removeprefix("unix://")).parent
+    directory = state_directory() / "buildkit"
+    return directory if len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET else None
+
+
+def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str]) -> str:
+    """Say in buildkitd.toml what ``docker info`` says of registries: a BuildKit in a container does not look there.
+
+    :param registry_config: ``RegistryConfig`` of the Engine API's ``/info``.
+    :param registries: the hosts that images are pushed to, of which the daemon may know only a network.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    networks = [ipaddress.ip_network(cidr) for cidr in registry_config.get("InsecureRegistryCIDRs") or ()]
+    indexes = registry_config.get("IndexConfigs") or {}
+    for name, index in indexes.items():
+        if not index.get("Secure", True):
+            # What the daemon does with an insecure registry: https without verification, then http.
+            tables.setdefault(name, {}).update(insecure=True, http=True)
+        mirrors = index.get("Mirrors") or []
+        for url in mirrors:
+            scheme, _, rest = url.rpartition("://")
+            place = rest.rstrip("/")
+            tables.setdefault(name, {}).setdefault("mirrors", []).append(place)
+            if scheme == "http":
+                tables.setdefault(place.partition("/")[0], {})["http"] = True
+    for registry in registries:
+        if registry not in tables and not is_loopback(registry) and _is_in(registry, networks):
+            tables[registry] = {"insecure": True, "http": True}
+    lines: list[str] = []
+    for name in sorted(tables):
+        lines.append(f"[registry.{json.dumps(name)}]")
+        lines += [f"  {key} = {json.dumps(value)}" for key, value in sorted(tables[name].items())]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def _is_in(registry: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(registry.rpartition(":")[0] or registry)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

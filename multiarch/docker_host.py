@@ -1,0 +1,216 @@
+"""The Docker host: the connection, and what several steps ask of it.
+
+It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here looks at this machine's
+own kernel or files in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from multiarch.errors import (
+    DockerError,
+    DockerPermissionError,
+    ForeignContainerError,
+    ImageNotFoundError,
+    NoDockerError,
+    PortTakenError,
+)
+from multiarch.retry import Policy, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import docker
+    from docker.models.containers import Container
+
+OWNER = "multiarch.configuration"
+_TAKEN = ("port is already allocated", "address already in use", "ports are not available")
+
+
+class DockerHost:
+    """A connection to the Docker host, made on first use.
+
+    :param policy: how pulls and starts are retried.
+    :param say: takes one line of progress.
+    """
+
+    def __init__(self, policy: Policy, say: Callable[[str], None]) -> None:
+        self.policy = policy
+        self.say = say
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The SDK's client. :raises NoDockerError: nothing answers. :raises DockerPermissionError: we may not ask."""
+        import docker
+        import docker.errors
+        import requests
+
+        address = "unknown"
+        try:
+            address, options = _endpoint()
+            client = docker.DockerClient(**options)
+            client.ping()
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            text = f"{error!r} {describe(error)}"
+            if "Permission denied" in text or "PermissionError" in text:
+                raise DockerPermissionError(address) from None
+            raise NoDockerError(address, _reason(text)) from None
+        return client
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What ``docker info`` says: Architecture, RegistryConfig, SecurityOptions, …"""
+        result: dict[str, Any] = self.run("tell about itself", lambda: self.client.info())
+        return result
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the daemon shares this machine's kernel and file system, as far as it can be told from here."""
+        import sys
+
+        local = str(self.client.api.base_url).startswith(("http+docker://", "http+unix://", "unix://"))
+        in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
+        return local and not in_a_vm and sys.platform == "linux"
+
+    def run(self, action: str, function: Callable[[], Any]) -> Any:
+        """Call the SDK with retries; *action* completes "Docker could not …".
+
+        :raises DockerError: it refused for good.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            return self.policy.call(f"docker: {action}", function, show=self.say)
+        except docker.errors.NotFound:
+            raise
+        except docker.errors.ContainerError as error:
+            lines = _text(error.stderr).strip().splitlines()
+            raise DockerError(
+                action, f"exit status {error.exit_status}: {lines[-1] if lines else 'no output'}"
+            ) from None
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise DockerError(action, describe(error)) from None
+
+    def need_image(self, image: str, setting: str) -> str:
+        """Pull *image* unless it is there; return its id.
+
+        :raises ImageNotFoundError: no registry has it; *setting* is where to name another.
+        """
+        import docker.errors
+
+        def present() -> str | None:
+            try:
+                return str(self.client.images.get(image).id)
+            except docker.errors.ImageNotFound:
+                return None
+
+        if found := self.run(f"look for image {image}", present):
+            return str(found)
+        self.say(f"pulling {image}")
+        try:
+            self.run(f"pull {image}", lambda: self.client.images.pull(image))
+        except docker.errors.NotFound:
+            raise ImageNotFoundError(image, setting) from None
+        return str(self.run(f"look for image {image}", present))
+
+    def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
+        """Run a container to its end, remove it, and return what it wrote to both of its outputs.
+
+        :raises DockerError: it ended with another status than 0; the error has its last line.
+        """
+        import docker.errors
+
+        def run() -> str:
+            return _text(
+                self.client.containers.run(image, command, privileged=privileged, remove=True, stdout=True, stderr=True)
+            )
+
+        try:
+            return str(self.run(f"run {image}", run))
+        except docker.errors.NotFound as error:
+            raise DockerError(f"run {image}", describe(error)) from None
+
+    def find(self, name: str) -> Container | None:
+        """Return our container *name*, None when there is none.
+
+        :raises ForeignContainerError: there is one that no step of ours started.
+        """
+        import docker.errors
+
+        try:
+            container: Container = self.run(f"look for container {name}", lambda: self.client.containers.get(name))
+        except docker.errors.NotFound:
+            return None
+        if OWNER not in container.labels:
+            raise ForeignContainerError(name)
+        return container
+
+    def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
+        """Run a command in a running container; return its exit status and what it wrote. Not retried."""
+        status, output = container.exec_run(command)
+        return int(status or 0), _text(output)
+
+    def remove(self, container: Container) -> None:
+        """Remove a container, running or not; its named volumes stay."""
+        import docker.errors
+
+        with contextlib.suppress(docker.errors.NotFound):
+            self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+
+    def start(self, container: Container, address: str, remedy: str) -> None:
+        """Start a created container; remove it again when it cannot run.
+
+        :param address: what it publishes, for the error.
+        :raises PortTakenError: somebody else listens on that address; *remedy* says what to do.
+        """
+        try:
+            self.run(f"start container {container.name}", container.start)
+        except BaseException as error:
+            self.remove(container)
+            if any(part in str(error) for part in _TAKEN):
+                raise PortTakenError(address, remedy) from None
+            raise
+
+
+def _endpoint() -> tuple[str, dict[str, Any]]:
+    """Return where the Docker host is, as the docker command line decides it: DOCKER_HOST, else the current context."""
+    import docker.context
+    import docker.utils
+
+    options: dict[str, Any] = {"version": "auto", "timeout": 120}
+    if os.environ.get("DOCKER_HOST"):
+        options |= docker.utils.kwargs_from_env()
+    else:
+        context = docker.context.ContextAPI.get_current_context()
+        if context is not None and context.name != "default" and context.Host:
+            options["base_url"] = context.Host
+            if context.TLSConfig:
+                options["tls"] = context.TLSConfig
+    address = str(options.get("base_url") or "unix:///var/run/docker.sock")
+    if address.startswith("ssh://"):
+        options["use_ssh_client"] = True
+    return address, options
+
+
+def _reason(text: str) -> str:
+    for sign, reason in {
+        "FileNotFoundError": "no such socket",
+        "No such file": "no such socket",
+        "ConnectionRefused": "connection refused",
+        "Connection refused": "connection refused",
+        "NameResolution": "unknown host",
+        "timed out": "timed out",
+    }.items():
+        if sign in text:
+            return reason
+    return text[-200:]
+
+
+def _text(output: object) -> str:
+    """The SDK types what it returns as bytes, text or a stream, by its arguments."""
+    return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")
