@@ -1,0 +1,154 @@
+"""Step 1, ``setup-binfmt``: let the kernel of the Docker host run the programs of other architectures.
+
+The document: "You don't need physical ARM servers". The kernel's side is binfmt_misc
+(Documentation/admin-guide/binfmt-misc.rst): an entry compares the head of a program with a magic under a mask and names
+the interpreter. Only an entry with the F flag, whose interpreter is opened when it is registered, works in containers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from multiarch.errors import DockerError, EmulatorError
+from multiarch.platforms import Platform, runs_natively
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from multiarch.docker_host import DockerHost
+    from multiarch.settings import Settings
+
+# Small, and has a shell, which the installers have not.
+PROBE_IMAGE = "busybox:stable"
+# binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
+# arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
+_PROBE = """
+linux32 true 2>/dev/null && echo '# aarch32'
+mkdir /binfmt && mount -t binfmt_misc binfmt_misc /binfmt && cd /binfmt || exit 1
+for entry in *; do [ "$entry" = register ] || { echo "# entry $entry"; cat "$entry"; }; done
+"""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """An entry of binfmt_misc."""
+
+    name: str
+    enabled: bool
+    flags: str
+    offset: int
+    magic: bytes
+    mask: bytes
+
+    def runs(self, platform: Platform) -> bool:
+        """Tell whether the kernel hands *platform*'s programs to this entry."""
+        header = platform.elf.header()[self.offset : self.offset + len(self.magic)]
+        masked = (bytes(a & m for a, m in zip(side, self.mask, strict=True)) for side in (header, self.magic))
+        return self.enabled and len(header) == len(self.magic) and next(masked) == next(masked)
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What the Docker host can run.
+
+    :ivar machine: its ``uname -m``.
+    :ivar aarch32: whether an arm64 CPU also runs 32-bit programs.
+    """
+
+    machine: str
+    aarch32: bool
+    emulators: tuple[Emulator, ...]
+
+    def is_native(self, platform: Platform) -> bool:
+        """Tell whether the CPU runs *platform* itself."""
+        return runs_natively(platform, self.machine, aarch32=self.aarch32)
+
+    def emulator(self, platform: Platform) -> Emulator | None:
+        """Return what runs *platform* in containers: None without an entry, or with one that lacks the F flag."""
+        return next((e for e in self.emulators if e.runs(platform) and "F" in e.flags), None)
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """One platform, and by which entry of binfmt_misc the host runs it (``native``: by none)."""
+
+    platform: Platform
+    emulator: str
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.emulator}"
+
+
+def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
+    """Make the Docker host run every platform of the matrix that it builds itself.
+
+    :raises EmulatorError: the installer ran and a platform still has no emulator.
+    :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
+    """
+    platforms = settings.local_platforms
+    if all(runs_natively(platform, str(host.info["Architecture"])) for platform in platforms):
+        return tuple(Runnable(platform, "native") for platform in platforms)
+    state = read_state(host)
+    missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
+    if missing:
+        said = _install(settings.installer, missing, state, host)
+        state = read_state(host)
+        if missing := [p for p in missing if state.emulator(p) is None]:
+            raise EmulatorError(missing, settings.installer, said)
+    return tuple(
+        Runnable(p, "native" if state.is_native(p) or not (found := state.emulator(p)) else found.name)
+        for p in platforms
+    )
+
+
+def read_state(host: DockerHost) -> HostState:
+    """Read the state of the Docker host's kernel through a container: the host may be another machine."""
+    host.need_image(PROBE_IMAGE, "installer")
+    text = host.run_once(PROBE_IMAGE, ["sh", "-c", _PROBE], privileged=True)
+    return HostState(str(host.info["Architecture"]), "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
+
+
+def parse_entries(text: str) -> Iterable[Emulator]:
+    """Yield the entries in what the probe printed; none while binfmt_misc as a whole is disabled."""
+    entries = dict(re.findall(r"^# entry (\S+)\n((?:(?!# ).*\n?)*)", text, re.MULTILINE))
+    if entries.pop("status", "").strip() == "disabled":
+        return
+    for name, body in entries.items():
+        fields = dict(re.findall(r"^(flags:|offset|magic|mask) *(.*)$", body, re.MULTILINE))
+        if "magic" in fields:  # an entry by file name extension has none
+            magic = bytes.fromhex(fields["magic"])
+            mask = bytes.fromhex(fields["mask"]) if fields.get("mask") else b"\xff" * len(magic)
+            enabled = body.startswith("enabled")
+            yield Emulator(name, enabled, fields.get("flags:", ""), int(fields.get("offset") or 0), magic, mask)
+
+
+def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[str]:
+    """Return what the installer image takes: linuxkit's, the document's, registers everything and takes nothing."""
+    if "linuxkit/" in installer:
+        return []
+    return ["--install", ",".join(sorted({platform.architecture for platform in platforms}))]
+
+
+def commands(settings: Settings, machine: str) -> list[list[str]]:
+    """Return the document's command for this step, for a Docker host of *machine*; none when all is native."""
+    missing = [p for p in settings.local_platforms if not runs_natively(p, machine)]
+    if not missing:
+        return []
+    arguments = installer_arguments(settings.installer, missing)
+    return [["docker", "run", "--privileged", "--rm", settings.installer, *arguments]]
+
+
+def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
+    host.need_image(installer, "installer")
+    host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
+    # An entry without the F flag stands in the way: the kernel refuses a second one of its name.
+    stale = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
+    arguments = installer_arguments(installer, missing)
+    if stale and arguments:
+        arguments = ["--uninstall", ",".join(stale), *arguments]
+    try:
+        return host.run_once(installer, arguments, privileged=True)
+    except DockerError as error:
+        raise EmulatorError(missing, installer, str(error)) from None
