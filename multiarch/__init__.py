@@ -1,0 +1,20 @@
+"""Multi-architecture images from a single-architecture CI, as Invoke tasks.
+
+``from multiarch import ns`` in a tasks.py adopts them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "ns"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the tasks, and Invoke with them, only for those who ask for them."""
+    if name == "ns":
+        from multiarch.tasks import ns
+
+        return ns
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

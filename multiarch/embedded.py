@@ -1,0 +1,75 @@
+"""The embedded registry: where images go when none is configured, on the Docker host's loopback interface."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from multiarch.docker_host import OWNER
+from multiarch.errors import ConfigurationError, NotReadyError
+from multiarch.retry import describe
+from multiarch.settings import EMBEDDED_REGISTRY
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from multiarch.docker_host import DockerHost
+
+CONTAINER = "multiarch-registry"
+IMAGE = "registry:2"
+VOLUME = "multiarch-registry"
+_READY_SECONDS = 30.0
+_HOST, _, _PORT = EMBEDDED_REGISTRY.rpartition(":")
+_CREATE: dict[str, Any] = {
+    "name": CONTAINER,
+    "ports": {"5000/tcp": (_HOST, int(_PORT))},
+    "volumes": [f"{VOLUME}:/var/lib/registry"],
+    "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+    "labels": {OWNER: EMBEDDED_REGISTRY},
+}
+
+
+def start_registry(host: DockerHost) -> None:
+    """Have the embedded registry running.
+
+    :raises ConfigurationError: the Docker host is another machine, whose loopback interface is not ours.
+    :raises PortTakenError: somebody else listens on the port.
+    :raises NotReadyError: it does not answer; with its last log lines.
+    """
+    if not str(host.client.api.base_url).startswith(("http+docker://localhost", "http://127.", "http://localhost")):
+        problem = "not set, and the embedded registry only serves a Docker host on this machine; name a repository"
+        raise ConfigurationError("multiarch.image", problem)
+    container = host.find(CONTAINER)
+    if container is None:
+        host.need_image(IMAGE, "image")
+        options = {**_CREATE, "restart_policy": {"Name": "unless-stopped"}}
+        container = host.run(f"create container {CONTAINER}", lambda: host.client.containers.create(IMAGE, **options))
+    if container.status != "running":
+        host.say(f"{CONTAINER}: starting the embedded registry on {EMBEDDED_REGISTRY}")
+        host.start(container, EMBEDDED_REGISTRY, "stop what listens there, or name a repository with --image")
+        _wait_until_ready(container, host)
+
+
+def commands() -> list[list[str]]:
+    """Return the equivalent command."""
+    options = ["--name", CONTAINER, "--restart", "unless-stopped", "-p", f"{EMBEDDED_REGISTRY}:5000"]
+    options += ["-v", f"{VOLUME}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
+    return [["docker", "run", "-d", *options, IMAGE]]
+
+
+def _wait_until_ready(container: Container, host: DockerHost) -> None:
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False  # no proxy is between this machine and itself
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            session.get(f"http://{EMBEDDED_REGISTRY}/v2/", timeout=5).raise_for_status()
+        except requests.RequestException as error:
+            if time.monotonic() > deadline:
+                log = container.logs(tail=20).decode(errors="replace").splitlines()
+                raise NotReadyError(f"{CONTAINER} ({IMAGE})", describe(error), log) from None
+            host.policy.stopped.wait(0.1)
+        else:
+            return

@@ -1,0 +1,158 @@
+"""Step 6, ``release``: the chain of the other five; and what a step run alone takes over from those before it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from multiarch import binfmt, build, buildctl, buildkit, embedded
+from multiarch import manifest as index
+from multiarch.docker_host import DockerHost
+from multiarch.errors import BuildctlMissingError
+from multiarch.registry import Registry
+from multiarch.retry import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from multiarch.build import PushedImage
+    from multiarch.manifest import PublishedTag
+    from multiarch.progress import Progress
+    from multiarch.settings import Settings, Target
+
+
+class Session:
+    """What the steps of one run share: the settings, the connections, the patience.
+
+    Nothing is connected before it is needed.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.policy = Policy(seconds=settings.retry_seconds)
+
+    @cached_property
+    def host(self) -> DockerHost:
+        """The Docker host."""
+        return DockerHost(self.policy, self.progress.say)
+
+    @cached_property
+    def registries(self) -> dict[str, Registry]:
+        """A client for the registry of each image."""
+        names = {image.registry for image in self.settings.images}
+        return {name: Registry(name, self.policy, self.progress.say) for name in names}
+
+    def stop(self) -> None:
+        """End all waiting, and every solve."""
+        self.policy.stopped.set()
+
+
+def build_one(session: Session, target: Target) -> tuple[PushedImage, ...] | Path:
+    """Build one platform on what is there already: the server that start-buildkit left, the client that is found."""
+    settings = session.settings
+    if settings.embedded and settings.output.type == "image":
+        embedded.start_registry(session.host)
+    client = buildctl.find_buildctl(settings)
+    address = target.builder or buildkit.running_address(settings, session.host)
+    buildkit.check_address(address)
+    return _build(session, target, client, address, width=0)
+
+
+def publish(session: Session) -> tuple[PublishedTag, ...]:
+    """Compose what is under the staging tags."""
+    if session.settings.embedded:
+        embedded.start_registry(session.host)
+    return index.manifest(session.settings, session.registries)
+
+
+def release(session: Session) -> tuple[PublishedTag, ...]:
+    """Prepare as far as needed, build all platforms at once, and publish their index.
+
+    The tags move at the end, when every platform is pushed; any failure before leaves them as they were. The first
+    platform to fail stops the others.
+
+    :raises MultiarchError: what the failing step raised.
+    """
+    settings = session.settings
+    for target in settings.matrix:
+        build.check_paths(settings, target)
+    client, address = _prepare(session)
+    width = max(len(str(platform)) for platform in settings.platforms)
+    built = _in_parallel(
+        session,
+        [partial(_build, session, t, client, t.builder or address, width) for t in settings.matrix],
+    )
+    digests = {images[0].platform: images[0].digest for images in built}
+    return index.manifest(settings, session.registries, digests)
+
+
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
+    machine = os.uname().machine
+    lines = embedded.commands() if settings.embedded else []
+    if settings.local_platforms and not settings.buildkit_host:
+        lines += binfmt.commands(settings, machine)
+        lines += buildkit.commands(settings, machine)
+    lines += buildctl.commands(settings)
+    for target in settings.matrix:
+        lines += build_commands(settings, target)
+    return lines + index.commands(settings)
+
+
+def build_commands(settings: Settings, target: Target) -> list[list[str]]:
+    """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
+    address = target.builder or buildkit.dry_address(settings)
+    return build.commands(settings, target, buildctl=buildctl.default_path(settings), address=address)
+
+
+def _prepare(session: Session) -> tuple[Path, str]:
+    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder's address."""
+    settings, host = session.settings, session.host
+    jobs: list[Callable[[], Any]] = []
+    if settings.embedded:
+        jobs.append(lambda: embedded.start_registry(host))
+    local = bool(settings.local_platforms)
+    if local and not settings.buildkit_host:
+        jobs.append(lambda: binfmt.setup_binfmt(settings, host))
+    for address in {target.builder for target in settings.matrix if target.builder}:
+        buildkit.check_address(address)
+
+    def server_and_client() -> tuple[Path, str]:
+        address = buildkit.start_buildkit(settings, host) if local else ""
+        if not local or settings.buildkit_host:
+            try:
+                return buildctl.find_buildctl(settings), address
+            except BuildctlMissingError:
+                return buildctl.copy_buildctl(settings, host), address
+        path = buildctl.default_path(settings)
+        return (path if path.is_file() else buildctl.copy_buildctl(settings, host)), address
+
+    client, address = _in_parallel(session, [server_and_client, *jobs])[0]
+    return client, address
+
+
+def _build(session: Session, target: Target, client: Path, address: str, width: int) -> tuple[PushedImage, ...] | Path:
+    progress = session.progress.of(target.platform, width)
+    return build.build_arch(
+        session.settings, target, buildctl=client, address=address, policy=session.policy, progress=progress
+    )
+
+
+def _in_parallel(session: Session, jobs: list[Callable[[], Any]]) -> list[Any]:
+    """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised."""
+    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            session.stop()
+            raise
+        failed = next((error for future in done if (error := future.exception())), None)
+        if failed is not None:
+            session.stop()
+            raise failed
+    return [future.result() for future in futures]

@@ -1,0 +1,222 @@
+"""The Invoke face of the steps: flags become settings, results become lines, errors become exits. No logic."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections import ChainMap
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.collection import Collection
+from invoke.exceptions import Exit
+from invoke.program import Program
+from invoke.tasks import task
+
+import multiarch
+from multiarch.configuration import PREFIX
+from multiarch.errors import ConfigurationError, MultiarchError
+from multiarch.progress import Progress
+from multiarch.settings import Settings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from invoke.context import Context
+
+    from multiarch.release import Session
+
+# Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
+# of its sight before it looks. What other tasks run with c.run still gets them.
+_VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
+
+_HELP = {
+    "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
+    "context": "directory with what the Dockerfile copies (default: .)",
+    "dest": "directory to put buildctl into (default: the user's cache)",
+    "dockerfile": "path of the Dockerfile (default: Dockerfile in the context)",
+    "frontend": "dockerfile.v0 or gateway.v0",
+    "image": "repository to publish to, without tag; repeatable",
+    "installer": "image that registers the emulators",
+    "output": "image (push), oci,dest=FILE or local,dest=DIR",
+    "platform": "platform of the matrix, such as linux/arm64; repeatable",
+    "recreate": "replace a running server",
+    "source": "image of the frontend, for gateway.v0",
+    "tag": "tag to publish; repeatable",
+}
+
+
+def _help(*names: str) -> dict[str, str]:
+    return {name: _HELP[name] for name in names}
+
+
+@task(iterable=["platform"], help=_help("platform", "installer"))
+def setup_binfmt(c: Context, platform: list[str] | None = None, installer: str | None = None) -> None:
+    """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
+    from multiarch import binfmt
+
+    with _session(c, platforms=platform, installer=installer) as session:
+        if c.config.run.dry:
+            _show(binfmt.commands(session.settings, os.uname().machine))
+        else:
+            _results(binfmt.setup_binfmt(session.settings, session.host))
+
+
+@task(iterable=["platform"], help=_help("platform", "address", "recreate"))
+def start_buildkit(
+    c: Context, platform: list[str] | None = None, address: str | None = None, recreate: bool = False
+) -> None:
+    """Start the BuildKit server in a container, and print its address (step 2)."""
+    from multiarch import buildkit
+
+    with _session(c, platforms=platform, address=address, recreate=recreate or None) as session:
+        if c.config.run.dry:
+            _show(buildkit.commands(session.settings, os.uname().machine))
+        else:
+            _results([buildkit.start_buildkit(session.settings, session.host)])
+
+
+@task(help=_help("dest"))
+def copy_buildctl(c: Context, dest: str | None = None) -> None:
+    """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
+    from multiarch import buildctl
+
+    with _session(c, dest=dest) as session:
+        if c.config.run.dry:
+            _show(buildctl.commands(session.settings))
+        else:
+            _results([buildctl.copy_buildctl(session.settings, session.host)])
+
+
+@task(
+    iterable=["image", "tag"],
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    | {"platform": "the platform to build, such as linux/arm64"},
+)
+def build_arch(
+    c: Context,
+    platform: str | None = None,
+    image: list[str] | None = None,
+    tag: list[str] | None = None,
+    context: str | None = None,
+    dockerfile: str | None = None,
+    output: str | None = None,
+    frontend: str | None = None,
+    source: str | None = None,
+) -> None:
+    """Build and push the image of one platform, and print its digest (step 4)."""
+    from multiarch import release
+
+    flags = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
+    with _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session:
+        settings = session.settings
+        if len(settings.platforms) > 1:
+            known = ", ".join(map(str, settings.platforms))
+            raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
+        target = settings.matrix[0]
+        if c.config.run.dry:
+            _show(release.build_commands(settings, target))
+        else:
+            built = release.build_one(session, target)
+            _results([built] if isinstance(built, Path) else built)
+
+
+@task(iterable=["platform", "image", "tag"], help=_help("platform", "image", "tag"))
+def manifest(
+    c: Context, platform: list[str] | None = None, image: list[str] | None = None, tag: list[str] | None = None
+) -> None:
+    """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
+    from multiarch import manifest as index
+    from multiarch import release
+
+    with _session(c, platforms=platform, image=image, tags=tag) as session:
+        if c.config.run.dry:
+            _show(index.commands(session.settings))
+        else:
+            _results(release.publish(session))
+
+
+@task(
+    name="release",
+    iterable=["platform", "image", "tag"],
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source"),
+)
+def release_(
+    c: Context,
+    platform: list[str] | None = None,
+    image: list[str] | None = None,
+    tag: list[str] | None = None,
+    context: str | None = None,
+    dockerfile: str | None = None,
+    frontend: str | None = None,
+    source: str | None = None,
+) -> None:
+    """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
+    from multiarch import release
+
+    flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
+    with _session(c, platforms=platform, image=image, tags=tag, **flags) as session:
+        if c.config.run.dry:
+            _show(release.commands(session.settings))
+            return
+        published = release.release(session)
+        for platform_ in session.settings.platforms:
+            session.progress.say(f"run it: docker run --rm --platform {platform_} {published[0].reference}")
+        _results(published)
+
+
+ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
+ns.configure({"run": {"env": dict(_VARIABLES)}})
+
+
+class _Program(Program):
+    """The console script, for projects without a tasks.py: its configuration is the working directory's."""
+
+    def parse_collection(self) -> None:
+        super().parse_collection()
+        self.config.set_project_location(str(Path.cwd()))
+        self.config.load_project()
+
+
+program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=multiarch.__version__)
+
+
+@contextmanager
+def _session(c: Context, **flags: Any) -> Iterator[Session]:
+    """Turn flags into a session, and errors into exits."""
+    from multiarch.release import Session
+
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield Session(_settings(c, flags), Progress())
+    except MultiarchError as error:
+        raise Exit(str(error), code=1) from None
+    except BrokenPipeError:
+        # Whoever read the results has left; what the interpreter still has for them must not end in a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=1) from None
+    except KeyboardInterrupt:
+        raise Exit("interrupted; no tag was moved", code=128 + signal.SIGINT) from None
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _settings(c: Context, flags: dict[str, Any]) -> Settings:
+    return load(_plain(c.config.get("multiarch")), ChainMap(_VARIABLES, dict(os.environ)), flags)
+
+
+def _plain(value: Any) -> Any:
+    """Undo Invoke's wrapping of mappings."""
+    return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value
+
+
+def _show(commands: Iterable[list[str]]) -> None:
+    _results(shlex.join(command) for command in commands)
+
+
+def _results(results: Iterable[object]) -> None:
+    for result in results:
+        print(result, flush=True)  # noqa: T201 (standard output is the results' alone)

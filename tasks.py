@@ -1,0 +1,55 @@
+"""The tasks of this repository: the six steps, the lab, and the developer's."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invoke.tasks import task
+
+from lab import ns as lab
+from multiarch import ns
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+PYTHON = sys.executable
+
+
+@task
+def lint(c: Context) -> None:
+    """Check style, formatting and the CI files."""
+    c.run(f"{PYTHON} -m ruff check .")
+    c.run(f"{PYTHON} -m ruff format --check .")
+    c.run(f"{PYTHON} -m check_jsonschema --builtin-schema vendor.travis .travis.yml")
+
+
+@task
+def types(c: Context) -> None:
+    """Check types, strictly."""
+    c.run(f"{PYTHON} -m mypy")
+
+
+@task
+def unit(c: Context) -> None:
+    """Run the tests that need no Docker host."""
+    c.run(f"{PYTHON} -m pytest tests/unit")
+
+
+@task
+def integration(c: Context) -> None:
+    """Run the tests on the Docker host that answers (./invokew lab makes one)."""
+    c.run(f"{PYTHON} -m pytest tests/integration")
+
+
+@task(lint, types, unit, integration)
+def test(c: Context) -> None:
+    """Run all checks and tests."""
+
+
+ns.add_task(lint)
+ns.add_task(types)
+ns.add_task(unit)
+ns.add_task(integration)
+ns.add_task(test)
+ns.add_collection(lab, "lab")
