@@ -62,5 +62,5 @@ def _part(repository: str, tags: tuple[str, ...], entrypoint: list[str]) -> Part
 
 
 PROGRAM = Part(name="binfmt-program", make=_make_program, files=("binfmt/go.mod", "binfmt/main.go"))
-TONISTIIGI = _part("tonistiigi/binfmt", ("latest", "qemu-v9.2.2"), ["/usr/bin/binfmt"])
+TONISTIIGI = _part("tonistiigi/binfmt", ("latest", "qemu-v10.2.3", "qemu-v9.2.2"), ["/usr/bin/binfmt"])
 LINUXKIT = _part("linuxkit/binfmt", ("latest", "v0.6"), ["/usr/bin/binfmt", "--register"])

@@ -19,27 +19,12 @@ _LAST_LINES = 15
 
 _running: set[subprocess.Popen[str]] = set()
 _guard = threading.Lock()
+_stopping = threading.Event()
 
 
 def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a program to its end and return what it printed; say its last lines if it fails."""
-    try:
-        process = subprocess.Popen(
-            [str(word) for word in argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            # A session of its own: its children can be ended with it, and Ctrl-C reaches them through us alone.
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise LabError(f"cannot run {argv[0]}: {error.strerror}") from error
-    with _guard:
-        _running.add(process)
+    process = _start(argv, env, cwd)
     try:
         output, _ = process.communicate()
     finally:
@@ -50,35 +35,67 @@ def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd
     return output
 
 
+def _start(argv: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
+    # Under the guard, so that `stop_all` finds every program that was allowed to start.
+    with _guard:
+        if _stopping.is_set():
+            raise LabError(f"{_words(argv)}: not started, the lab is being stopped")
+        try:
+            process = subprocess.Popen(
+                [str(word) for word in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                # A session of its own: its children can be ended with it, and Ctrl-C reaches them through us alone.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LabError(f"cannot run {argv[0]}: {error.strerror}") from error
+        _running.add(process)
+    return process
+
+
 def run_retried(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a program that downloads: again after a pause, when it fails."""
-    from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+    from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+    from tenacity.nap import sleep_using_event
 
     def tell(state: RetryCallState) -> None:
         cause = str(state.outcome.exception()).splitlines()[-1].strip() if state.outcome else ""
         say(f"{_words(argv)}: attempt {state.attempt_number} of {ATTEMPTS} failed, again soon: {cause}")
 
     policy = Retrying(
-        retry=retry_if_exception_type(LabError),
+        retry=retry_if_exception(lambda error: isinstance(error, LabError) and not _stopping.is_set()),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=1, max=20),
         before_sleep=tell,
+        sleep=sleep_using_event(_stopping),
         reraise=True,
     )
     return policy(run, argv, env=env, cwd=cwd)
 
 
 def stop_all() -> None:
-    """End every program that `run` is waiting for, with its children."""
+    """End every program that `run` is waiting for, with its children; start no more until `resume`."""
     import signal
 
     with _guard:
+        _stopping.set()
         processes = list(_running)
     for process in processes:
         try:
             os.killpg(process.pid, signal.SIGTERM)
         except ProcessLookupError:
             continue
+
+
+def resume() -> None:
+    """Allow programs again, once all those that `stop_all` ended are gone."""
+    _stopping.clear()
 
 
 def last_lines(text: str) -> str:

@@ -66,7 +66,7 @@ class Daemon:
         raise LabError(f"{self.program} does not come up ({self.log}):\n{text}")
 
 
-def _connects(family: int, address: str | tuple[str, int]) -> bool:
+def _answers(family: int, address: str | tuple[str, int]) -> bool:
     with socket.socket(family) as client:
         # Long: a host that is busy must not be taken for one that hangs, and restarted.
         client.settimeout(30)
@@ -74,19 +74,24 @@ def _connects(family: int, address: str | tuple[str, int]) -> bool:
             client.connect(address)
             client.sendall(b"GET /_ping HTTP/1.0\r\nHost: lab\r\n\r\n")
             return client.recv(5).startswith(b"HTTP/")
+        except PermissionError:
+            # It is there, only not for this user, who may well ask for the status.
+            return True
         except OSError:
             return False
 
 
-DOCKERD = Daemon("dockerd", str(EXEC_ROOT), lambda: _connects(socket.AF_UNIX, str(SOCKET)))
+DOCKERD = Daemon("dockerd", str(EXEC_ROOT), lambda: _answers(socket.AF_UNIX, str(SOCKET)))
 MIRROR = Daemon(
-    "docker-registry", str(mirror.CONFIG_FILE), lambda: _connects(socket.AF_INET, ("127.0.0.1", mirror.PORT))
+    "docker-registry", str(mirror.CONFIG_FILE), lambda: _answers(socket.AF_INET, ("127.0.0.1", mirror.PORT))
 )
 
 
 def start_mirror() -> str:
     """Start the mirror, anew if it hangs."""
     processes.stop(MIRROR.pids(), 5)
+    if MIRROR.answers():
+        raise LabError(f"port {mirror.PORT} of 127.0.0.1, the mirror's, is taken by another program: stop that first")
     mirror.CONFIG_FILE.parent.mkdir(parents=True, exist_ok=True)
     mirror.CONFIG_FILE.write_text(mirror.CONFIG)
     MIRROR_STORAGE.mkdir(parents=True, exist_ok=True)

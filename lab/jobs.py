@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.commands import stop_all
+from lab.commands import resume, stop_all
 from lab.progress import duration, say
 
 if TYPE_CHECKING:
@@ -57,16 +57,19 @@ def run_jobs(jobs: Sequence[Job]) -> int:
     failed = threading.Event()
     futures: dict[str, Future[bool]] = {}
     # A thread for each job: a waiting one must never keep a needed one from starting.
-    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-        try:
-            for job in jobs:
-                needed = [futures[name] for name in job.needs]
-                futures[job.name] = pool.submit(_run_job, job, needed, clock, failed)
-            _watch(list(futures.values()), clock)
-        except BaseException:
-            failed.set()
-            stop_all()
-            raise
+    pool = ThreadPoolExecutor(max_workers=len(jobs))
+    try:
+        for job in jobs:
+            needed = [futures[name] for name in job.needs]
+            futures[job.name] = pool.submit(_run_job, job, needed, clock, failed)
+        _watch(list(futures.values()), clock)
+    except BaseException:
+        failed.set()
+        stop_all()
+        raise
+    finally:
+        pool.shutdown()
+        resume()
     return sum(future.result() for future in futures.values())
 
 

@@ -46,15 +46,16 @@ def up(_: Context) -> None:
     from lab.plan import jobs
 
     found = engine.find()
-    if found and not found.ours:
+    if found and not (found.ours and os.geteuid() == 0):
         cause = found.cannot_pull()
-        if cause is not None:
+        if cause is None:
+            say(f"nothing to do: the Docker host at {found.address} answers and can pull")
+            return
+        if not found.ours:
             raise LabError(
                 f"the Docker host at {found.address} is not the lab's and cannot pull ({cause}): "
                 "give it a way to Docker Hub, or stop it so that the lab can start its own"
             )
-        say(f"nothing to do: the Docker host at {found.address} answers and can pull")
-        return
     _check_machine()
     start = time.monotonic()
     with alone():
