@@ -1,0 +1,157 @@
+"""The real parts: a Docker host that answers, projects in directories of their own, and registries to break."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = "127.0.0.1:5001"
+MATRIX = """\
+multiarch:
+  platforms:
+    - linux/amd64
+    - linux/arm64
+    - platform: linux/arm/v7
+      dockerfile: Dockerfile.armhf
+"""
+MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did: *out* are the lines of its standard output."""
+
+    status: int
+    out: list[str]
+    err: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with a tasks.py of three words, as an adopter has it."""
+
+    path: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def image(self) -> str:
+        """Where its images go: the embedded registry, under the directory's name."""
+        return f"{REGISTRY}/{self.path.name}"
+
+    def write(self, **files: str) -> None:
+        """Write files; ``invoke_yaml`` is invoke.yaml, ``Dockerfile_x`` is Dockerfile.x."""
+        for name, text in files.items():
+            (self.path / name.replace("_", ".")).write_text(text)
+
+    def command(self, *words: str) -> list[str]:
+        """Return the argument list of an invoke run."""
+        return [sys.executable, "-m", "invoke", *words]
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Return the environment of a run: this machine's, without settings that would leak in."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("INVOKE_") and k != "BUILDKIT_HOST"}
+        return {**clean, **self.environ, **more}
+
+    def run(self, *words: str, **environ: str) -> Result:
+        """Run tasks to their end."""
+        done = subprocess.run(
+            self.command(*words), cwd=self.path, env=self.env(**environ), capture_output=True, text=True, timeout=300
+        )
+        return Result(done.returncode, done.stdout.splitlines(), done.stderr)
+
+    def ok(self, *words: str, **environ: str) -> list[str]:
+        """Run tasks that must succeed; return the lines of their standard output."""
+        result = self.run(*words, **environ)
+        assert (0, words) == (result.status, words), result.err
+        return result.out
+
+
+def docker(*words: str) -> str:
+    """Run the docker command line; return what it printed."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=300)
+    assert (0, words) == (done.returncode, words), done.stderr
+    return done.stdout.strip()
+
+
+def runs_as(platform: str, reference: str) -> str:
+    """Return what ``uname -m`` says in a container of *reference* on *platform*."""
+    return docker("run", "--rm", "--pull", "always", "--quiet", "--platform", platform, reference, "uname", "-m")
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def docker_host() -> None:
+    """All of these tests need a Docker host: without one they fail, they are not skipped."""
+    docker("version", "--format", "{{.Server.Version}}")
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The repository's own example, in a directory with a name of its own."""
+    path = tmp_path_factory.mktemp(f"example-{secrets.token_hex(3)}-")
+    for name in ("Dockerfile", "Dockerfile.armhf"):
+        (path / name).write_text((ROOT / name).read_text())
+    (path / "tasks.py").write_text("from multiarch import ns\n")
+    (path / "invoke.yaml").write_text(MATRIX)
+    return Project(path)
+
+
+@dataclass
+class RegistryContainer:
+    """A registry of a test's own, to be started, stopped and broken."""
+
+    name: str
+    port: int
+    options: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """``host:port`` for image references."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers (401 is an answer)."""
+        docker("run", "-d", "--name", self.name, "-p", f"{self.host}:5000", *self.options, "registry:2")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2).close()
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError(f"{self.name} did not start")
+
+    def remove(self) -> None:
+        """Remove it with what it holds."""
+        subprocess.run(["docker", "rm", "-fv", self.name], capture_output=True)
+
+
+@pytest.fixture
+def registry(request: Any) -> Iterator[RegistryContainer]:
+    """A registry that is not started yet."""
+    container = RegistryContainer(f"test-registry-{secrets.token_hex(3)}", free_port())
+    yield container
+    container.remove()
