@@ -105,8 +105,8 @@ def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
 
 def read_state(host: DockerHost) -> HostState:
     """Read the state of the Docker host's kernel through a container: the host may be another machine."""
-    host.need_image(PROBE_IMAGE, "installer")
-    text = host.run_once(PROBE_IMAGE, ["sh", "-c", _PROBE], privileged=True)
+    probe = host.need_image(PROBE_IMAGE, "installer")
+    text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
     return HostState(str(host.info["Architecture"]), "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
@@ -141,7 +141,7 @@ def commands(settings: Settings, machine: str) -> list[list[str]]:
 
 
 def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
-    host.need_image(installer, "installer")
+    image = host.need_image(installer, "installer")
     host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
     # An entry without the F flag stands in the way: the kernel refuses a second one of its name.
     stale = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
@@ -149,6 +149,6 @@ def _install(installer: str, missing: Sequence[Platform], state: HostState, host
     if stale and arguments:
         arguments = ["--uninstall", ",".join(stale), *arguments]
     try:
-        return host.run_once(installer, arguments, privileged=True)
+        return host.run_once(image, arguments, privileged=True)
     except DockerError as error:
         raise EmulatorError(missing, installer, str(error)) from None

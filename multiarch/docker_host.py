@@ -19,6 +19,7 @@ from multiarch.errors import (
     NoDockerError,
     PortTakenError,
 )
+from multiarch.platforms import Platform
 from multiarch.retry import Policy, describe
 
 if TYPE_CHECKING:
@@ -97,26 +98,34 @@ class DockerHost:
             raise DockerError(action, describe(error)) from None
 
     def need_image(self, image: str, setting: str) -> str:
-        """Pull *image* unless it is there; return its id.
+        """Pull *image* for the host's own platform unless it is there; return its id.
+
+        A tag may stand for another platform's image, left by somebody's ``docker pull --platform``; that is replaced.
 
         :raises ImageNotFoundError: no registry has it; *setting* is where to name another.
         """
         import docker.errors
 
+        native = Platform.parse(str(self.info["Architecture"]))
+
         def present() -> str | None:
             try:
-                return str(self.client.images.get(image).id)
+                found = self.client.images.get(image)
             except docker.errors.ImageNotFound:
                 return None
+            return str(found.id) if found.attrs.get("Architecture") == native.architecture else None
 
         if found := self.run(f"look for image {image}", present):
             return str(found)
         self.say(f"pulling {image}")
         try:
-            self.run(f"pull {image}", lambda: self.client.images.pull(image))
+            self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
         except docker.errors.NotFound:
             raise ImageNotFoundError(image, setting) from None
-        return str(self.run(f"look for image {image}", present))
+        found = self.run(f"look for image {image}", present)
+        if not found:
+            raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
+        return str(found)
 
     def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
         """Run a container to its end, remove it, and return what it wrote to both of its outputs.
