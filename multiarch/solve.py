@@ -94,13 +94,14 @@ class Solve:
         try:
             for line in _lines(process, stopped):
                 self._read(line)
-            status = process.wait()
+            if not stopped.is_set():
+                process.wait()
         finally:
             _end(process)
         if stopped.is_set():
             raise BuildFailedError(self.subject, "stopped")
-        if status:
-            raise self._failure(status)
+        if process.returncode:
+            raise self._failure(process.returncode)
 
     def _read(self, line: bytes) -> None:
         try:
