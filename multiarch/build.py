@@ -55,7 +55,7 @@ def build_arch(
         command = _command(settings, target, context, dockerfile, str(buildctl), address)
         command += ["--metadata-file", str(metadata), "--progress", "rawjson"]
         subject = str(target.platform)
-        policy.call(subject, lambda: Solve(subject, progress).run(command, policy.stopped), show=progress.say)
+        policy.call("build", lambda: Solve(subject, progress).run(command, policy.stopped), show=progress.say)
         if output.dest:
             return Path(output.dest)
         digest = json.loads(metadata.read_text())["containerimage.digest"]

@@ -40,7 +40,7 @@ def start_buildkit(settings: Settings, host: DockerHost) -> str:
     :raises BuilderUnreachableError: BUILDKIT_HOST leads nowhere.
     """
     if settings.buildkit_host:
-        check_address(settings.buildkit_host)
+        check_address(settings.buildkit_host, host)
         return settings.buildkit_host
     found = host.find(BUILDKIT_CONTAINER)
     image_id = host.need_image(settings.buildkit_image, "buildkit_image")
@@ -60,7 +60,7 @@ def start_buildkit(settings: Settings, host: DockerHost) -> str:
     _wait_until_ready(container, server, host)
     host.say(f"{BUILDKIT_CONTAINER}: {settings.buildkit_image} is ready ({time.monotonic() - started:.1f} s)")
     address = settings.address or _address(container)
-    check_address(address)
+    check_address(address, host)
     return address
 
 
@@ -77,10 +77,10 @@ def running_address(settings: Settings, host: DockerHost) -> str:
     return _address(container)
 
 
-def check_address(address: str) -> None:
-    """Connect to a tcp or unix address; other schemes are for buildctl to dial.
+def check_address(address: str, host: DockerHost) -> None:
+    """See whether somebody is at an address, before a build waits for them; what buildctl alone can dial is not tried.
 
-    :raises BuilderUnreachableError: nobody listens there.
+    :raises BuilderUnreachableError: nobody is.
     """
     scheme, _, rest = address.partition("://")
     try:
@@ -91,6 +91,8 @@ def check_address(address: str) -> None:
         elif scheme == "tcp":
             name, _, port = rest.rpartition(":")
             socket.create_connection((name.strip("[]"), int(port)), timeout=5).close()
+        elif scheme == "docker-container" and not host.is_running(rest):
+            raise BuilderUnreachableError(address, "no such container is running on the Docker host")
     except (OSError, ValueError) as error:
         raise BuilderUnreachableError(address, getattr(error, "strerror", None) or str(error)) from None
 

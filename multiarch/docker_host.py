@@ -56,10 +56,9 @@ class DockerHost:
             client = docker.DockerClient(**options)
             client.ping()
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            text = f"{error!r} {describe(error)}"
-            if "Permission denied" in text or "PermissionError" in text:
+            if "PermissionError" in repr(error) or "Permission denied" in str(error):
                 raise DockerPermissionError(address) from None
-            raise NoDockerError(address, _reason(text)) from None
+            raise NoDockerError(address, _reason(error)) from None
         return client
 
     @cached_property
@@ -89,11 +88,6 @@ class DockerHost:
             return self.policy.call(f"docker: {action}", function, show=self.say)
         except docker.errors.NotFound:
             raise
-        except docker.errors.ContainerError as error:
-            lines = _text(error.stderr).strip().splitlines()
-            raise DockerError(
-                action, f"exit status {error.exit_status}: {lines[-1] if lines else 'no output'}"
-            ) from None
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise DockerError(action, describe(error)) from None
 
@@ -132,17 +126,20 @@ class DockerHost:
 
         :raises DockerError: it ended with another status than 0; the error has its last line.
         """
-        import docker.errors
 
-        def run() -> str:
-            return _text(
-                self.client.containers.run(image, command, privileged=privileged, remove=True, stdout=True, stderr=True)
-            )
+        def run() -> tuple[int, str]:
+            container = self.client.containers.create(image, command, privileged=privileged)
+            try:
+                container.start()
+                return int(container.wait()["StatusCode"]), _text(container.logs())
+            finally:
+                self.remove(container)
 
-        try:
-            return str(self.run(f"run {image}", run))
-        except docker.errors.NotFound as error:
-            raise DockerError(f"run {image}", describe(error)) from None
+        status, output = self.run(f"run {image}", run)
+        if status:
+            last = output.strip().splitlines()[-1:] or ["no output"]
+            raise DockerError(f"run {image}", f"exit status {status}: {last[0]}")
+        return str(output)
 
     def find(self, name: str) -> Container | None:
         """Return our container *name*, None when there is none.
@@ -170,6 +167,17 @@ class DockerHost:
 
         with contextlib.suppress(docker.errors.NotFound):
             self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether any container of that name, ours or not, is running."""
+        import docker.errors
+
+        try:
+            return bool(
+                self.run(f"look for container {name}", lambda: self.client.containers.get(name)).status == "running"
+            )
+        except docker.errors.NotFound:
+            return False
 
     def start(self, container: Container, address: str, remedy: str) -> None:
         """Start a created container; remove it again when it cannot run.
@@ -206,18 +214,18 @@ def _endpoint() -> tuple[str, dict[str, Any]]:
     return address, options
 
 
-def _reason(text: str) -> str:
+def _reason(error: BaseException) -> str:
+    """Return why nothing answers, without the layers of HTTP libraries around it."""
     for sign, reason in {
         "FileNotFoundError": "no such socket",
-        "No such file": "no such socket",
         "ConnectionRefused": "connection refused",
         "Connection refused": "connection refused",
         "NameResolution": "unknown host",
         "timed out": "timed out",
     }.items():
-        if sign in text:
+        if sign in repr(error) or sign in str(error):
             return reason
-    return text[-200:]
+    return describe(error)
 
 
 def _text(output: object) -> str:

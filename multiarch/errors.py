@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class MultiarchError(Exception):
-    """The base of all errors below: one line for the user, no traceback."""
+    """The base of all errors below: one line for the user, no traceback.
+
+    :ivar cause: what went wrong, without where and what to do; for the line of a retry, which says where itself.
+    """
+
+    cause: str | None = None
 
 
 class ConfigurationError(MultiarchError):
@@ -149,6 +154,7 @@ class BuildFailedError(MultiarchError):
     ) -> None:
         where = f" in {step}" if step else ""
         super().__init__("\n".join([f"{subject}: build failed{where}: {_line(cause)}", *_indented(log)]))
+        self.cause = _line(cause)
         self.transient = transient
 
 
@@ -163,6 +169,7 @@ class RegistryError(MultiarchError):
         self, request: str, status: int, reason: str, *, hint: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(f"{request}: the registry answered {status} {_line(reason)}{'; ' + hint if hint else ''}")
+        self.cause = f"{status} {_line(reason)}"
         self.status = status
         self.retry_after = retry_after
 
@@ -172,6 +179,7 @@ class RegistryUnreachableError(MultiarchError):
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
         super().__init__(f"{request}: no answer from the registry: {_line(reason)}; is it running and the name right?")
+        self.cause = _line(reason)
         self.transient = transient
 
 

@@ -58,7 +58,7 @@ def build_one(session: Session, target: Target) -> tuple[PushedImage, ...] | Pat
         embedded.start_registry(session.host)
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
-    buildkit.check_address(address)
+    buildkit.check_address(address, session.host)
     return _build(session, target, client, address, width=0)
 
 
@@ -119,7 +119,7 @@ def _prepare(session: Session) -> tuple[Path, str]:
     if local and not settings.buildkit_host:
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
     for address in {target.builder for target in settings.matrix if target.builder}:
-        buildkit.check_address(address)
+        buildkit.check_address(address, session.host)
 
     def server_and_client() -> tuple[Path, str]:
         address = buildkit.start_buildkit(settings, host) if local else ""

@@ -132,6 +132,6 @@ def describe(error: BaseException | None) -> str:
     root = error
     while (inner := root.__cause__ or root.__context__) is not None and not str(root):
         root = inner
-    text = getattr(root, "explanation", None) or str(root) or type(root).__name__
+    text = getattr(root, "cause", None) or getattr(root, "explanation", None) or str(root) or type(root).__name__
     first = str(text).strip().splitlines()[0] if str(text).strip() else type(root).__name__
     return first if len(first) <= 300 else f"{first[:297]}..."
