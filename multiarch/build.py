@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.errors import MissingPathError
+from multiarch.errors import ConfigurationError, MissingPathError
 from multiarch.solve import Solve
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ def build_arch(
     context, dockerfile = check_paths(settings, target)
     output = settings.output
     if output.dest:
-        Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         metadata = Path(directory) / "metadata.json"
         command = _command(settings, target, context, dockerfile, str(buildctl), address)

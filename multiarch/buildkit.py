@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkitd import SOCKET, Server, wanted
-from multiarch.errors import BuilderUnreachableError, NoBuilderError, NotReadyError, PortTakenError
+from multiarch.errors import BuilderUnreachableError, EmptyMatrixError, NoBuilderError, NotReadyError, PortTakenError
 from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def start_buildkit(settings: Settings, host: DockerHost) -> str:
     if settings.buildkit_host:
         check_address(settings.buildkit_host, host)
         return settings.buildkit_host
+    if not settings.matrix:
+        raise EmptyMatrixError
     found = host.find(BUILDKIT_CONTAINER)
     image_id = host.need_image(settings.buildkit_image, "buildkit_image")
     server = wanted(settings, host.info, local=host.is_local)

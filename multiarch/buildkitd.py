@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,8 +171,9 @@ def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str]) 
 
 
 def _is_in(registry: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    host = re.sub(r":\d+$", "", registry) if registry.count(":") == 1 or "]" in registry else registry
     try:
-        address = ipaddress.ip_address(registry.rpartition(":")[0] or registry)
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
     return any(address in network for network in networks)

@@ -127,13 +127,20 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
         names = struct.__struct_fields__
         near = difflib.get_close_matches(unknown[1], names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-        where = origin.get(unknown[1], f"multiarch{path.rstrip('`')}.{unknown[1]}")
+        where = f"multiarch{path.rstrip('`')}.{unknown[1]}" if keys else origin[unknown[1]]
         raise ConfigurationError(where, f"unknown setting; {hint}")
     value: Any = merged
     for key in keys:
         value = value[int(key)] if isinstance(value, (list, tuple)) else value.get(key)
-    where = origin.get(keys[0], "multiarch") + path.rstrip("`").removeprefix(f".{keys[0]}").replace("[...]", "")
-    raise ConfigurationError(where, f"{_expected(problem)}, got {value!r}{_quote_hint(value)}")
+    where = origin.get(keys[0], "multiarch") + path.rstrip("`").removeprefix(f".{keys[0]}")
+    if where.endswith("[...]"):  # a mapping with text in it, and somewhere something else
+        key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))
+        where, value = f"{where.removesuffix('[...]')}.{key}", value[key]
+    expected = _expected(problem)
+    hint = (
+        f" (quote it: {str(value)!r})" if expected.endswith(("text", "list", "mapping")) and _is_number(value) else ""
+    )
+    raise ConfigurationError(where, f"{expected}, got {value!r}{hint}")
 
 
 def _expected(problem: str) -> str:
@@ -149,5 +156,5 @@ def _expected(problem: str) -> str:
     return text.replace(" | null", "")
 
 
-def _quote_hint(value: object) -> str:
-    return f" (quote it: {str(value)!r})" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -50,12 +50,16 @@ class DockerHost:
         import docker.errors
         import requests
 
-        address = "unknown"
+        address = os.environ.get("DOCKER_HOST", "its context")
         try:
             address, options = _endpoint()
             client = docker.DockerClient(**options)
-            client.ping()
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            try:
+                client.ping()
+            except BaseException:
+                client.close()
+                raise
+        except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
             if "PermissionError" in repr(error) or "Permission denied" in str(error):
                 raise DockerPermissionError(address) from None
             raise NoDockerError(address, _reason(error)) from None

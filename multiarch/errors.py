@@ -201,6 +201,16 @@ class IncompleteMatrixError(MultiarchError):
         )
 
 
+class NotAnImageError(MultiarchError):
+    """What is under a staging tag is no image that can be listed in an index."""
+
+    def __init__(self, reference: object, media_type: str) -> None:
+        super().__init__(
+            f"not published: {reference} holds no image but {media_type or 'something without a media type'}; "
+            "push it again with build-arch"
+        )
+
+
 class PlatformMismatchError(MultiarchError):
     """An image whose own config says that it is for another platform."""
 

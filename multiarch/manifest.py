@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import IncompleteMatrixError, PlatformMismatchError, ReadBackError
+from multiarch.errors import IncompleteMatrixError, NotAnImageError, PlatformMismatchError, ReadBackError
 from multiarch.platforms import Platform
 from multiarch.registry import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest, Registry
 
@@ -108,29 +108,35 @@ def _entries(
     """Return the entries of one platform: its image, then the attestations that came with it."""
     if not manifest.is_index:
         return [_entry(target, reference, manifest, registry)]
-    entries = []
-    for descriptor in manifest.json["manifests"]:
-        if _REFERENCE_TYPE in descriptor.get("annotations", {}):
-            entries.append(descriptor)
-            continue
-        child = registry.manifest(reference.repository, descriptor["digest"])
-        if child is None:
-            raise IncompleteMatrixError([(target.platform, reference.with_digest(descriptor["digest"]))])
-        entries.append(_entry(target, reference, child, registry))
-    return entries
+    listed = _mapping(reference, manifest).get("manifests")
+    if not isinstance(listed, list):
+        raise NotAnImageError(reference, manifest.media_type)
+    attestations = [entry for entry in listed if _REFERENCE_TYPE in entry.get("annotations", {})]
+    images = []
+    for descriptor in listed:
+        if descriptor not in attestations:
+            child = registry.manifest(reference.repository, descriptor["digest"])
+            if child is None:
+                raise IncompleteMatrixError([(target.platform, reference.with_digest(descriptor["digest"]))])
+            images.append(_entry(target, reference, child, registry))
+    if not images:
+        raise IncompleteMatrixError([(target.platform, reference)])
+    return [*images, *attestations]
 
 
 def _entry(target: Target, reference: ImageReference, manifest: Manifest, registry: Registry) -> dict[str, Any]:
     """Return the descriptor of an image (image-spec, image-index.md), its platform as its config has it."""
-    config = json.loads(registry.blob(reference.repository, manifest.json["config"]["digest"]))
-    actual = f"{config.get('os', '')}/{config.get('architecture', '')}"
+    described_by = _mapping(reference, manifest).get("config")
+    if not isinstance(described_by, dict):
+        raise NotAnImageError(reference, manifest.media_type)
+    config = json.loads(registry.blob(reference.repository, described_by["digest"]))
+    names = [str(config.get(key) or "") for key in ("os", "architecture", "variant")]
     try:
-        platform = Platform.normalised(config["os"], config["architecture"], config.get("variant", ""))
-        actual = str(platform)
-    except (KeyError, ValueError):
-        platform = None
-    if platform != target.platform:
-        raise PlatformMismatchError(reference, target.platform, actual)
+        actual = str(Platform.normalised(*names))
+    except ValueError:
+        actual = "/".join(filter(None, names))
+    if actual != str(target.platform):
+        raise PlatformMismatchError(reference, target.platform, actual or "nothing")
     described = {key: config[key] for key in _CONFIG_PLATFORM if config.get(key)}
     if target.platform.variant:
         described.setdefault("variant", target.platform.variant)
@@ -140,6 +146,16 @@ def _entry(target: Target, reference: ImageReference, manifest: Manifest, regist
         "size": len(manifest.body),
         "platform": described,
     }
+
+
+def _mapping(reference: ImageReference, manifest: Manifest) -> dict[str, Any]:
+    try:
+        body = manifest.json
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        raise NotAnImageError(reference, manifest.media_type)
+    return body
 
 
 def _index(entries: Sequence[Mapping[str, Any]]) -> Manifest:

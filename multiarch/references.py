@@ -38,7 +38,7 @@ class ImageReference:
         head, slash, tail = rest.partition("/")
         # Docker's own rule: the first part is a registry when it could not be a user's name.
         if slash and ("." in head or ":" in head or head == "localhost"):
-            registry, rest = head, tail
+            registry, rest = (DOCKER_HUB if head == "index.docker.io" else head), tail
         else:
             registry = DOCKER_HUB
         repository, colon, tag = rest.partition(":")
@@ -52,7 +52,7 @@ class ImageReference:
             )
         if colon:
             check_tag(tag)
-        return cls("docker.io" if registry == "index.docker.io" else registry, repository, tag, digest)
+        return cls(registry, repository, tag, digest)
 
     @property
     def name(self) -> str:

@@ -12,12 +12,20 @@ import hashlib
 import json
 import re
 import threading
+import time
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from multiarch.errors import ConfigurationError, DigestMismatchError, RegistryError, RegistryUnreachableError
+from multiarch.errors import (
+    ConfigurationError,
+    DigestMismatchError,
+    MultiarchError,
+    RegistryError,
+    RegistryUnreachableError,
+)
 from multiarch.references import DOCKER_HUB, is_loopback
 from multiarch.retry import Policy, describe, is_transient
 
@@ -74,7 +82,10 @@ class Registry:
         self.say = say
         api = "registry-1.docker.io" if host == DOCKER_HUB else host
         self._base = f"{'http' if is_loopback(host) else 'https'}://{api}/v2/"
+        # The last challenge, so that a token for another scope is asked for without being refused first.
+        self._challenge = ""
         self._authorization: dict[str, str] = {}
+        self._refused: dict[str, tuple[float, MultiarchError]] = {}
         self._lock = threading.Lock()
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
@@ -141,11 +152,14 @@ class Registry:
         scope = f"repository:{repository}:{'pull' if verb in ('GET', 'HEAD') else 'pull,push'}"
 
         def attempt() -> requests.Response:
+            if self._challenge:
+                self._authorize(self._challenge, scope, None)
             used = self._authorization.get(scope)
             response = self._send(name, verb, path, scope, headers, data)
             if response.status_code == 401:
                 # Once: a token may have expired. A second refusal is the answer.
-                self._authorize(response, scope, used)
+                self._challenge = response.headers.get("WWW-Authenticate", "")
+                self._authorize(self._challenge, scope, used)
                 response = self._send(name, verb, path, scope, headers, data)
             if response.status_code < 400 or (missing_is_fine and response.status_code == 404):
                 return response
@@ -164,44 +178,62 @@ class Registry:
         try:
             return self._session.request(verb, urljoin(self._base, path), headers=sent, data=data, timeout=_TIMEOUT)
         except requests.RequestException as error:
-            raise RegistryUnreachableError(name, _cause(error), transient=is_transient(error)) from None
+            raise RegistryUnreachableError(name, describe(error), transient=is_transient(error)) from None
 
-    def _authorize(self, response: requests.Response, scope: str, used: str | None) -> None:
-        """Answer a challenge (RFC 9110, section 11; distribution's "Token Authentication Specification")."""
+    def _authorize(self, challenge: str, scope: str, used: str | None) -> None:
+        """Answer a challenge (RFC 9110, section 11; distribution's "Token Authentication Specification").
+
+        :param used: what was refused; when something else is there by now, another thread has just done it.
+        """
+        began = time.monotonic()
         with self._lock:
             if self._authorization.get(scope) != used:
-                return  # another thread has just done it
-            scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+                return
+            failed, error = self._refused.get(scope, (0.0, None))
+            if error and failed > began:
+                raise error  # what those learnt who asked while we waited for them
+            self._authorization.pop(scope, None)
+            scheme, _, rest = challenge.partition(" ")
             fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-            if scheme.lower() == "basic" and (login := self._credentials()[0]):
+            if scheme.lower() == "basic" and (login := self._credentials[0]):
                 encoded = base64.b64encode(":".join(login).encode()).decode()
                 self._authorization[scope] = f"Basic {encoded}"
             elif scheme.lower() == "bearer" and "realm" in fields:
-                self._authorization[scope] = f"Bearer {self._token(fields, scope)}"
+                try:
+                    self._authorization[scope] = f"Bearer {self._token(fields, scope)}"
+                except MultiarchError as refused:
+                    refused.cause = str(refused)  # the line of a retry names the request, not the token's
+                    self._refused[scope] = time.monotonic(), refused
+                    raise
 
     def _token(self, fields: Mapping[str, str], scope: str) -> str:
         import requests
 
-        login, identity = self._credentials()
-        query = {"service": fields.get("service", ""), "scope": fields.get("scope") or scope}
+        login, identity = self._credentials
+        query = {"service": fields.get("service", ""), "scope": scope}
         name = f"token for {self.host}"
 
-        def attempt() -> str:
-            try:
-                if identity:
-                    form = {**query, "grant_type": "refresh_token", "refresh_token": identity, "client_id": "multiarch"}
-                    answer = self._session.post(fields["realm"], data=form, timeout=_TIMEOUT)
-                else:
-                    answer = self._session.get(fields["realm"], params=query, auth=login, timeout=_TIMEOUT)
-            except requests.RequestException as error:
-                raise RegistryUnreachableError(name, _cause(error), transient=is_transient(error)) from None
-            if answer.status_code >= 400:
-                raise self._refusal(name, answer)
+        # Not retried here: the request that needs the token is, as a whole.
+        try:
+            if identity:
+                form = {**query, "grant_type": "refresh_token", "refresh_token": identity, "client_id": "multiarch"}
+                answer = self._session.post(fields["realm"], data=form, timeout=_TIMEOUT)
+            else:
+                answer = self._session.get(fields["realm"], params=query, auth=login, timeout=_TIMEOUT)
+        except requests.RequestException as error:
+            raise RegistryUnreachableError(name, describe(error), transient=is_transient(error)) from None
+        if answer.status_code >= 400:
+            raise self._refusal(name, answer)
+        try:
             body = answer.json()
-            return str(body.get("token") or body.get("access_token") or "")
+            token = body.get("token") or body.get("access_token")
+        except (ValueError, AttributeError):
+            token = None
+        if not token:
+            raise RegistryError(name, answer.status_code, "without a token in it")
+        return str(token)
 
-        return self.policy.call(name, attempt, show=self.say)
-
+    @cached_property
     def _credentials(self) -> tuple[tuple[str, str] | None, str]:
         """Return what ``docker login`` stored for this host: user and password, or an identity token."""
         import docker.auth
@@ -210,7 +242,9 @@ class Registry:
         # The helpers know Docker Hub by the name that the SDK turns None into.
         host = None if self.host == DOCKER_HUB else self.host
         try:
-            found = docker.auth.load_config().resolve_authconfig(host) or {}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the error below says more
+                found = docker.auth.load_config().resolve_authconfig(host) or {}
         except docker.errors.DockerException as error:
             problem = f"the credential helper for {self.host} failed ({describe(error)}); is it installed and on PATH?"
             raise ConfigurationError("~/.docker/config.json", problem) from None
@@ -247,11 +281,5 @@ def _retry_after(value: str | None) -> float | None:
         when = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
+    when = when if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)
     return max(0.0, (when - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason of what requests and urllib3 wrapped: ``Connection refused``."""
-    text = describe(error)
-    errno_text = re.search(r"\[Errno [^\]]*\] ([^'\"()]+)", text)
-    return errno_text[1] if errno_text else text

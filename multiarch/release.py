@@ -54,6 +54,7 @@ class Session:
 def build_one(session: Session, target: Target) -> tuple[PushedImage, ...] | Path:
     """Build one platform on what is there already: the server that start-buildkit left, the client that is found."""
     settings = session.settings
+    build.check_paths(settings, target)
     if settings.embedded and settings.output.type == "image":
         embedded.start_registry(session.host)
     client = buildctl.find_buildctl(settings)
@@ -64,7 +65,7 @@ def build_one(session: Session, target: Target) -> tuple[PushedImage, ...] | Pat
 
 def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
-    if session.settings.embedded:
+    if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
     return index.manifest(session.settings, session.registries)
 

@@ -61,10 +61,17 @@ class Policy:
         :raises Exception: the last error, as it was raised.
         """
 
+        failures: list[BaseException] = []
+
         def announce(state: tenacity.RetryCallState) -> None:
-            cause = state.outcome.exception() if state.outcome else None
-            wait = state.next_action.sleep if state.next_action else 0.0
-            show(f"{what}: attempt {state.attempt_number} failed, next in {wait:.1f} s: {describe(cause)}")
+            if state.outcome and (error := state.outcome.exception()) and state.next_action:
+                failures.append(error)
+                wait = state.next_action.sleep
+                show(f"{what}: attempt {state.attempt_number} failed, next in {wait:.1f} s: {describe(error)}")
+
+        def pause(seconds: float) -> None:
+            if self.stopped.wait(seconds):
+                raise failures[-1]
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts)
@@ -74,7 +81,7 @@ class Policy:
                 tenacity.wait_random_exponential(multiplier=self.first, max=self.longest), self.longest
             ),
             retry=tenacity.retry_if_exception(is_transient),
-            sleep=tenacity.sleep_using_event(self.stopped),
+            sleep=pause,
             before_sleep=announce,
             reraise=True,
         )
@@ -105,11 +112,7 @@ def is_transient(error: BaseException) -> bool:
         return False
     module = type(error).__module__
     if module.startswith("requests"):
-        import requests
-
-        permanent = (requests.exceptions.SSLError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-        network = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-        return isinstance(error, network) and not isinstance(error, permanent)
+        return _is_transient_network(error)
     if module.startswith("docker"):
         import docker.errors
 
@@ -120,18 +123,35 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError))
 
 
+def _is_transient_network(error: BaseException) -> bool:
+    import ssl
+
+    import requests
+
+    inner = root_cause(error)
+    if isinstance(inner, ssl.SSLError):
+        # A handshake that was cut off may go through next time; a certificate that is wrong stays so.
+        return isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    network = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, network)
+
+
 def is_transient_status(status: int) -> bool:
     """Tell whether an HTTP status says that trying again may help."""
     return status in _TRANSIENT_STATUS or 500 <= status <= 599
 
 
-def describe(error: BaseException | None) -> str:
-    """Return an error as one line: its message without the layers that HTTP libraries wrap it in."""
-    if error is None:
-        return "unknown error"
-    root = error
-    while (inner := root.__cause__ or root.__context__) is not None and not str(root):
-        root = inner
-    text = getattr(root, "cause", None) or getattr(root, "explanation", None) or str(root) or type(root).__name__
-    first = str(text).strip().splitlines()[0] if str(text).strip() else type(root).__name__
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that all others around it only wrap, as HTTP libraries do."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line, without the layers that wrap it."""
+    said = getattr(error, "cause", None) or getattr(error, "explanation", None)
+    root = root_cause(error)
+    text = str(said or getattr(root, "strerror", None) or root).strip() or type(root).__name__
+    first = text.splitlines()[0]
     return first if len(first) <= 300 else f"{first[:297]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from dataclasses import dataclass, field
@@ -142,8 +143,8 @@ class _Reader:
             )
         if block.source and block.frontend != "gateway.v0":
             raise self.layers.error("source", "only goes with --frontend gateway.v0")
-        if block.retry_seconds < 0:
-            raise self.layers.error("retry_seconds", f"{block.retry_seconds} is negative")
+        if not 0 <= block.retry_seconds < math.inf:
+            raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
         self._check_arch_tag(matrix)
         return Settings(
             images=images,
@@ -259,9 +260,10 @@ class _Reader:
     def _check_arch_tag(self, matrix: tuple[Target, ...]) -> None:
         template = self.block.arch_tag
         try:
-            names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+            fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
         except ValueError as error:
             raise self.layers.error("arch_tag", f"{template!r}: {error}") from None
+        names = [f"{name}{'!' if how else ''}{how or ''}{':' if spec else ''}{spec}" for _, name, spec, how in fields]
         if unknown := [name for name in names if name not in _PLACEHOLDERS]:
             raise self.layers.error(
                 "arch_tag", f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(_PLACEHOLDERS)})"

@@ -28,7 +28,7 @@ _LOG_LINES = 20
 _TRANSIENT = re.compile(
     r"connection refused|connection reset|broken pipe|unexpected EOF|: EOF\b|i/o timeout|TLS handshake timeout"
     r"|temporary failure in name resolution|server misbehaving|no such host|error reading from server"
-    r"|transport is closing|error reading preface|client connection is closing|Unavailable"
+    r"|transport is closing|keepalive ping failed|error reading preface|client connection is closing|Unavailable"
     r"|context deadline exceeded|\b(408|425|429|5\d\d) [A-Z][a-z]|toomanyrequests|too many requests",
     re.IGNORECASE,
 )
@@ -58,7 +58,7 @@ class _Step:
     completed: bool = False
     error: str = ""
     log: list[str] = field(default_factory=list)
-    unfinished: str = ""
+    unfinished: bytes = b""
 
 
 class Solve:
@@ -131,11 +131,9 @@ class Solve:
 
     def _log(self, log: dict[str, Any]) -> None:
         step = self._steps.setdefault(log["vertex"], _Step())
-        text = step.unfinished + base64.b64decode(log.get("data") or "").decode(errors="replace")
-        *lines, step.unfinished = text.split("\n")
+        *lines, step.unfinished = (step.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
         for line in lines:
-            # Of a line that was overwritten in place, as progress bars are, the last state.
-            shown = line.rstrip("\r").rpartition("\r")[2]
+            shown = _last_state(line)
             step.log.append(shown)
             self.progress.say(f"  {shown}")
 
@@ -150,7 +148,7 @@ class Solve:
         transient = bool(_TRANSIENT.search(cause)) and not _PERMANENT.search(cause)
         hints = (hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE))
         hint = next(hints, "")
-        log = [*step.log, *filter(None, [step.unfinished])][-_LOG_LINES:]
+        log = [*step.log, *([_last_state(step.unfinished)] if step.unfinished else [])][-_LOG_LINES:]
         said = f"{cause}; {hint}" if hint else cause
         return BuildFailedError(self.subject, said, step=step.name, log=log, transient=transient)
 
@@ -183,6 +181,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
     if process.stderr:
         process.stderr.close()
+
+
+def _last_state(line: bytes) -> str:
+    """Return a line of output as text; of one that was overwritten in place, as progress bars are, its last state."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
 
 
 def _elapsed(vertex: dict[str, Any]) -> str:

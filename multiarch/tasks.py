@@ -24,6 +24,7 @@ from multiarch.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
 
     from invoke.context import Context
 
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
 # Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
 # of its sight before it looks. What other tasks run with c.run still gets them.
 _VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
+
+
+def _tell_of_yaml(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line where invoke.yaml is no YAML: Invoke, which reads it, lets the parser's error pass."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")
+
+
+sys.excepthook = _tell_of_yaml
 
 _HELP = {
     "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
