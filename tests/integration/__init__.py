@@ -1,0 +1,1 @@
+"""Real Docker host, BuildKit and registry."""

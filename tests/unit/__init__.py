@@ -1,0 +1,1 @@
+"""Tests that need no Docker host: fast, and each of one module."""

@@ -1,0 +1,51 @@
+"""What several of the unit tests stand on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli import NO_DOCKER, Project
+from tests.unit.registry_server import RegistryServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def server() -> Iterator[RegistryServer]:
+    """A registry that listens."""
+    server = RegistryServer()
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which ``docker login`` stores; nothing in it yet."""
+    directory = tmp_path / "docker"
+    directory.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(directory))
+    return directory / "config.json"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The working directory: a project without a matrix, on a machine without Docker, programs and settings."""
+    path = tmp_path / "some_server"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    for name in list(os.environ):
+        if name.startswith(("INVOKE_", "DOCKER_", "BUILDKIT_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DOCKER_HOST", NO_DOCKER)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("HOME", "/nowhere/home")
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere/state")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/nowhere/cache")
+    project = Project(path)
+    project.write(tasks_py="from multiarch import ns\n", Dockerfile="FROM busybox\n")
+    return project

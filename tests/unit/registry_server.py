@@ -1,0 +1,189 @@
+"""A registry that does as it is told: a real HTTP server on the loopback interface, driven by a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from multiarch.registry import OCI_MANIFEST
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in: *query* of the address, *form* of an urlencoded body, header names in lower case."""
+
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of an urlencoded body."""
+        return dict(parse_qsl(self.body.decode()))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes out.
+
+    :ivar sent: bytes of the body that are sent before the connection is cut; None for all.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: int | None = None
+
+
+# The connection is reset, or closed in order, without an answer.
+RESET = Reply(status=0)
+EOF = Reply(status=-1)
+Reaction = Reply | Callable[[Request], Reply]
+
+
+def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
+    """Answer with JSON; ``Retry_After=…`` is a header."""
+    return Reply(status, json.dumps(value).encode(), {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def refusal(status: int, code: str = "DENIED", message: str = "no", **headers: str) -> Reply:
+    """Answer with an error, as the distribution specification words it ("Error codes")."""
+    return json_reply({"errors": [{"code": code, "message": message}]}, status, **headers)
+
+
+class RegistryServer:
+    """Answers from *table* (``GET /v2/…`` → reactions in order, the last one again and again), else from what it holds.
+
+    :ivar contents: path → media type and bytes; a PUT adds to it.
+    :ivar requests: everything that was asked, in order.
+    """
+
+    def __init__(self) -> None:
+        self.table: dict[str, list[Reaction]] = {}
+        self.contents: dict[str, tuple[str, bytes]] = {}
+        self.requests: list[Request] = []
+        self._lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
+        self._http.daemon_threads = True
+        self._http.request_queue_size = 64
+        # Bound and not listening: its port is its own, and refuses.
+        self._http.server_bind()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:port``, as in image references."""
+        return f"127.0.0.1:{self._http.server_address[1]}"
+
+    @property
+    def asked(self) -> list[str]:
+        """The requests as ``GET /v2/…``."""
+        return [f"{request.verb} {request.path}" for request in self.requests]
+
+    def start(self) -> RegistryServer:
+        """Listen; until then connections are refused."""
+        if self._thread is None:
+            self._http.server_activate()
+            self._thread = threading.Thread(target=self._http.serve_forever, args=(0.002,), daemon=True)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._thread is not None:
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+
+    def hold_blob(self, repository: str, content: bytes) -> str:
+        """Hold a blob; return its digest."""
+        digest = _digest(content)
+        self.contents[f"/v2/{repository}/blobs/{digest}"] = ("application/octet-stream", content)
+        return digest
+
+    def hold_manifest(self, repository: str, tag: str, value: object, media_type: str = OCI_MANIFEST) -> dict[str, Any]:
+        """Hold a manifest under a tag and its digest; return its descriptor."""
+        body = json.dumps(value).encode()
+        self._hold(f"/v2/{repository}/manifests/{tag}", media_type, body)
+        return {"mediaType": media_type, "digest": _digest(body), "size": len(body)}
+
+    def _hold(self, path: str, media_type: str, body: bytes) -> None:
+        self.contents[path] = (media_type, body)
+        self.contents[f"{path.rpartition('/')[0]}/{_digest(body)}"] = (media_type, body)
+
+    def _react(self, request: Request) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            if reactions := self.table.get(f"{request.verb} {request.path}"):
+                reaction = reactions.pop(0) if len(reactions) > 1 else reactions[0]
+            else:
+                reaction = self.from_contents
+        return reaction if isinstance(reaction, Reply) else reaction(request)
+
+    def from_contents(self, request: Request) -> Reply:
+        """Answer as a registry does, from what is held."""
+        if request.verb == "PUT":
+            self._hold(request.path, request.headers.get("content-type", ""), request.body)
+            return Reply(201, headers={"Docker-Content-Digest": _digest(request.body)})
+        if request.path not in self.contents:
+            return refusal(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        media_type, body = self.contents[request.path]
+        return Reply(200, body, {"Content-Type": media_type, "Docker-Content-Digest": _digest(body)})
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Without it each answer waits 40 ms for the acknowledgement of its head.
+            disable_nagle_algorithm = True
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                # A proxy is asked to CONNECT to host:port, which is no path.
+                url = urlsplit(self.path if self.command != "CONNECT" else f"//{self.path}/{self.path}")
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.command, url.path, dict(parse_qsl(url.query)), headers, body)
+                with suppress(ConnectionError):
+                    self.answer(server._react(request))
+
+            do_GET = do_PUT = do_POST = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
+
+            def answer(self, reply: Reply) -> None:
+                if reply == EOF:
+                    self.close_connection = True
+                    return
+                if reply == RESET:
+                    self.close_connection = True
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    # The last reference to the socket closes it, and with no linger that is a reset.
+                    self.rfile.close()
+                    self.connection.close()
+                    return
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+                self.wfile.write(reply.body[: reply.sent])
+                self.close_connection = self.close_connection or reply.sent is not None
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)
+                pass
+
+        return Handler
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,187 @@
+"""What the kernel says of its emulators, and which platforms it therefore runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries
+from multiarch.platforms import Platform
+from multiarch.settings import load
+
+AARCH64 = "7f454c460201010000000000000000000200b700 ffffffffffffff00fffffffffffffffffeffffff"
+ARM = "7f454c4601010100000000000000000002002800 ffffffffffffff00fffffffffffffffffeffffff"
+ARMEB = "7f454c4601020100000000000000000000020028 ffffffffffffff00fffffffffffffffffffeffff"
+S390X = "7f454c4602020100000000000000000000020016 ffffffffffffff00fffffffffffffffffffeffff"
+RISCV64 = "7f454c460201010000000000000000000200f300 ffffffffffffff00fffffffffffffffffeffffff"
+MIPSN32EL = (
+    "7f454c46010101000000000000000000020008000000000000000000000000000000000020000000"
+    " ffffffffffffff00fffffffffffffffffeffffff0000000000000000000000000000000020000000"
+)
+
+
+def entry(name: str, magic_mask: str, *, flags: str = "POCF", state: str = "enabled", offset: int = 0) -> str:
+    """Return an entry as the kernel prints it (fs/binfmt_misc.c, entry_status), below the probe's own line."""
+    magic, _, mask = magic_mask.partition(" ")
+    lines = [f"# entry {name}", state, f"interpreter /usr/bin/{name}-static", f"flags: {flags}", f"offset {offset}"]
+    return "\n".join([*lines, f"magic {magic}", *([f"mask {mask}"] if mask else []), ""])
+
+
+def runners(text: str, platform: str) -> list[str]:
+    """Return the names of the entries that the kernel hands a platform's programs to."""
+    return [found.name for found in parse_entries(text) if found.runs(Platform.parse(platform))]
+
+
+KERNEL = (
+    "# aarch32\n"
+    + entry("qemu-aarch64", AARCH64)
+    + entry("qemu-arm", ARM)
+    + entry("qemu-armeb", ARMEB)
+    + entry("qemu-mipsn32el", MIPSN32EL)
+    + "# entry python3.11\nenabled\ninterpreter /usr/bin/python3.11\nflags: \noffset 0\nmagic a70d0d0a\n"
+    + "# entry jar\nenabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n"
+    + entry("qemu-s390x", S390X)
+    + "# entry status\nenabled\n"
+)
+
+
+def test_entries_are_read_as_the_kernel_prints_them() -> None:
+    """Name, state, flags, offset, magic and mask; entries by file name extension and the two control files are none."""
+    entries = {found.name: found for found in parse_entries(KERNEL)}
+    assert ["qemu-aarch64", "qemu-arm", "qemu-armeb", "qemu-mipsn32el", "python3.11", "qemu-s390x"] == list(entries)
+    magic, _, mask = AARCH64.partition(" ")
+    assert (
+        Emulator("qemu-aarch64", True, "POCF", 0, bytes.fromhex(magic), bytes.fromhex(mask)) == entries["qemu-aarch64"]
+    )
+    assert Emulator("python3.11", True, "", 0, b"\xa7\r\r\n", b"\xff" * 4) == entries["python3.11"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("arm64", ["qemu-aarch64"]),
+        ("arm64/v9", ["qemu-aarch64"]),
+        ("arm", ["qemu-arm"]),
+        ("arm/v6", ["qemu-arm"]),
+        ("s390x", ["qemu-s390x"]),
+        ("amd64", []),
+        ("386", []),
+        ("riscv64", []),
+        ("mips64le", []),
+        ("ppc64le", []),
+    ],
+)
+def test_an_entry_runs_the_programs_that_its_magic_matches(platform: str, expected: list[str]) -> None:
+    """Class, byte order and machine decide: arm is neither arm64 nor big-endian arm."""
+    assert expected == runners(KERNEL, platform)
+
+
+def test_names_do_not_matter() -> None:
+    """An entry is known by what it matches, not by what it is called."""
+    text = entry("qemu-arm", AARCH64) + entry("box64", ARM)
+    assert (["qemu-arm"], ["box64"]) == (runners(text, "arm64"), runners(text, "arm"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (entry("qemu-aarch64", AARCH64, state="disabled"), []),
+        (entry("a", AARCH64, state="disabled") + entry("b", AARCH64), ["b"]),
+        (entry("qemu-aarch64", AARCH64) + "# entry status\ndisabled\n", []),
+        (entry("qemu-aarch64", AARCH64) + "# entry status\nenabled\n", ["qemu-aarch64"]),
+        ("# entry status\ndisabled\n" + entry("qemu-aarch64", AARCH64), []),
+        ("", []),
+        ("# entry status\nenabled\n", []),
+        # Without a mask all bits count; at an offset, the magic is compared there.
+        (entry("whole", AARCH64.split()[0]), ["whole"]),
+        (entry("machine", "b700 ffff", offset=18), ["machine"]),
+        (entry("elsewhere", "b700 ffff", offset=17), []),
+        (entry("beyond", "b700 ffff", offset=100), []),
+        # The mask of a static program's interpreter: ET_EXEC and ET_DYN alike.
+        (entry("other", RISCV64), []),
+    ],
+)
+def test_what_runs_arm64(text: str, expected: list[str]) -> None:
+    """Disabled entries, a disabled binfmt_misc, other machines and other places do not."""
+    assert expected == runners(text, "arm64")
+
+
+def state(text: str, machine: str = "x86_64", *, aarch32: bool = False) -> HostState:
+    """Return a host with these entries."""
+    return HostState(machine, aarch32, tuple(parse_entries(text)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("F", True), ("OCF", True), ("POCF", True), ("OC", False), ("", False), ("PO", False)]
+)
+def test_only_an_entry_with_the_f_flag_works_in_containers(flags: str, expected: bool) -> None:
+    """Without F the kernel looks for the interpreter inside the container, where it is not."""
+    found = state(entry("qemu-aarch64", AARCH64, flags=flags)).emulator(Platform.parse("arm64"))
+    assert ("qemu-aarch64" if expected else None) == (found.name if found else None)
+
+
+def test_an_entry_that_works_is_found_behind_one_that_does_not() -> None:
+    """The first with the F flag counts."""
+    text = entry("old", AARCH64, flags="OC") + entry("new", AARCH64)
+    found = state(text).emulator(Platform.parse("arm64"))
+    assert "new" == (found.name if found else None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "aarch32", "expected"),
+    [
+        ("x86_64", False, [True, False, False]),
+        ("aarch64", False, [False, True, False]),
+        ("aarch64", True, [False, True, True]),
+    ],
+)
+def test_what_is_native(machine: str, aarch32: bool, expected: list[bool]) -> None:
+    """The host's own architecture, and 32-bit ARM where the CPU has it."""
+    host = state("", machine, aarch32=aarch32)
+    assert expected == [host.is_native(Platform.parse(name)) for name in ("amd64", "arm64", "arm")]
+
+
+@pytest.mark.parametrize(
+    ("installer", "expected"),
+    [
+        ("tonistiigi/binfmt:qemu-v10.2.3", ["--install", "arm,arm64"]),
+        ("mirror.lan/tonistiigi/binfmt", ["--install", "arm,arm64"]),
+        ("linuxkit/binfmt:v0.6", []),
+        ("docker.io/linuxkit/binfmt:v0.8", []),
+    ],
+)
+def test_what_an_installer_takes(installer: str, expected: list[str]) -> None:
+    """The architectures that are missing, each once; linuxkit's, the document's, takes nothing."""
+    platforms = [Platform.parse(name) for name in ("arm64", "arm/v7", "arm/v6")]
+    assert expected == installer_arguments(installer, platforms)
+
+
+@pytest.mark.parametrize(
+    ("block", "machine", "expected"),
+    [
+        (
+            {"platforms": ["amd64", "arm64", "armhf"]},
+            "x86_64",
+            ["docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install arm,arm64"],
+        ),
+        (
+            {"platforms": ["amd64", "arm64"]},
+            "aarch64",
+            ["docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install amd64"],
+        ),
+        (
+            {"platforms": ["arm64"], "installer": "linuxkit/binfmt:v0.6"},
+            "x86_64",
+            ["docker run --privileged --rm linuxkit/binfmt:v0.6"],
+        ),
+        ({"platforms": ["amd64", "386"]}, "x86_64", []),
+        ({"platforms": ["amd64", {"platform": "arm64", "builder": "tcp://arm-box:1"}]}, "x86_64", []),
+    ],
+)
+def test_the_documents_command(block: dict[str, object], machine: str, expected: list[str]) -> None:
+    """Only what the host does not run and builds itself is installed; nothing when there is nothing."""
+    assert expected == [" ".join(line) for line in commands(load(block, {}, {}), machine)]
+
+
+def test_a_result_names_the_platform_and_how_it_runs() -> None:
+    """One line a platform."""
+    assert "linux/arm/v7 qemu-arm" == str(Runnable(Platform.parse("armhf"), "qemu-arm"))

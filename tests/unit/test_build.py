@@ -1,0 +1,234 @@
+"""Building one platform: the command line, and what comes of it, with a small program in the place of buildctl."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiarch.build import PushedImage, build_arch, check_paths, commands
+from multiarch.errors import BuildFailedError, MissingPathError, MultiarchError
+from multiarch.platforms import Platform
+from multiarch.progress import Progress
+from multiarch.references import ImageReference
+from multiarch.retry import Policy
+from multiarch.settings import Settings, load
+from tests.unit.rawjson import vertex
+
+DIGEST = "sha256:" + "ab" * 32
+ADDRESS = "unix:///run/x.sock"
+
+
+def read(**block: Any) -> Settings:
+    """Return settings for one platform."""
+    return load({"image": "someone/app", "platforms": ["arm64"], **block}, {}, {})
+
+
+def line(settings: Settings) -> str:
+    """Return the command line for the first platform."""
+    (command,) = commands(settings, settings.matrix[0], buildctl=Path("/bin/buildctl"), address=ADDRESS)
+    return shlex.join(command)
+
+
+# The command line.
+
+IMAGE = "type=image,name=docker.io/someone/app:latest-arm64,push=true"
+
+
+def expected(
+    *opts: str, frontend: str = "dockerfile.v0", context: str = ".", directory: str = ".", output: str = IMAGE
+) -> str:
+    """Return the usual command line, with what is given in its place."""
+    options = " ".join(f"--opt {opt}" for opt in opts or ("platform=linux/arm64", "filename=Dockerfile"))
+    return (
+        f"/bin/buildctl --addr {ADDRESS} build --frontend {frontend} {options}"
+        f" --local context={context} --local dockerfile={directory} --output {output}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "command"),
+    [
+        ({}, expected()),
+        (
+            {"platforms": ["armhf"]},
+            expected("platform=linux/arm/v7", "filename=Dockerfile", output=IMAGE.replace("-arm64", "-arm-v7")),
+        ),
+        ({"context": "web"}, expected(context="web", directory="web")),
+        (
+            {"dockerfile": "docker/D.arm", "context": "web"},
+            expected("platform=linux/arm64", "filename=D.arm", context="web", directory="docker"),
+        ),
+        (
+            {"frontend": "gateway.v0", "source": "docker/dockerfile:1"},
+            expected(
+                "platform=linux/arm64", "filename=Dockerfile", "source=docker/dockerfile:1", frontend="gateway.v0"
+            ),
+        ),
+        ({"tags": ["1", "2"]}, expected(output=IMAGE.replace("latest", "1"))),
+        ({"output": "oci,dest=out/x.tar"}, expected(output="type=oci,dest=out/x.tar")),
+        ({"output": "local,dest=a,b"}, expected(output="'type=local,\"dest=a,b\"'")),
+        # Two names are one field of the record, which therefore is quoted.
+        (
+            {"image": ["someone/app", "ghcr.io/a/b"]},
+            expected(
+                output="'type=image,\"name=docker.io/someone/app:latest-arm64,ghcr.io/a/b:latest-arm64\",push=true'"
+            ),
+        ),
+    ],
+)
+def test_the_command_line(block: dict[str, Any], command: str) -> None:
+    """The document's command in today's words; what buildctl reads as a record of CSV is quoted as one."""
+    assert command == line(read(**block))
+
+
+def test_target_and_build_arguments() -> None:
+    """Each is an option; whatever characters an argument holds, it stays one word."""
+    settings = read(platforms=[{"platform": "arm64", "target": "t", "build_args": {"A": "1,2", "B": 'x y="z"'}}])
+    (command,) = commands(settings, settings.matrix[0], buildctl=Path("/bin/buildctl"), address=ADDRESS)
+    options = [value for flag, value in pairwise(command) if flag == "--opt"]
+    assert [
+        "platform=linux/arm64",
+        "filename=Dockerfile",
+        "target=t",
+        "build-arg:A=1,2",
+        'build-arg:B=x y="z"',
+    ] == options
+
+
+# Context and Dockerfile.
+
+
+def test_paths_that_are_there(tmp_path: Path) -> None:
+    """The Dockerfile lies in the context, or where the settings say."""
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "D.arm").touch()
+    plain = read(context=str(tmp_path))
+    named = read(context=str(tmp_path), dockerfile=str(tmp_path / "D.arm"))
+    assert (tmp_path, tmp_path / "Dockerfile") == check_paths(plain, plain.matrix[0])
+    assert (tmp_path, tmp_path / "D.arm") == check_paths(named, named.matrix[0])
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"context": "nowhere"}, "build context not found: nowhere; name the right one with --context or multiarch."),
+        ({"context": "a-file"}, "build context not found: a-file; name the right one with --context or multiarch."),
+        ({"dockerfile": "D"}, "Dockerfile for linux/arm64 not found: D; name the right one with --dockerfile or multi"),
+        ({"context": "empty"}, "Dockerfile for linux/arm64 not found: empty/Dockerfile; name the right one with --doc"),
+        ({"dockerfile": "empty"}, "Dockerfile for linux/arm64 not found: empty; name the right one with --dockerfile"),
+    ],
+)
+def test_a_missing_path_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: dict[str, str], expected: str
+) -> None:
+    """One line: what is missing, where it was looked for, and how to name another."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a-file").touch()
+    settings = read(**block)
+    with pytest.raises(MissingPathError) as caught:
+        check_paths(settings, settings.matrix[0])
+    assert expected == str(caught.value)[: len(expected)]
+
+
+# Building.
+
+
+class Project:
+    """A directory with a Dockerfile, and a buildctl that does as a script says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "Dockerfile").touch()
+        self.shown = io.StringIO()
+
+    def build(self, script: str, **block: Any) -> tuple[PushedImage, ...] | Path:
+        """Build with a buildctl of this *script*, which finds the metadata file in $metadata."""
+        buildctl = self.path / "buildctl"
+        find = 'while [ $# -gt 1 ]; do [ "$1" = --metadata-file ] && metadata=$2; shift; done'
+        buildctl.write_text(f'#!/bin/sh\ncd {self.path}\necho "$@" >> calls\n{find}\n{script}\n')
+        buildctl.chmod(0o755)
+        settings = read(context=str(self.path), **block)
+        policy = Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
+        return build_arch(
+            settings,
+            settings.matrix[0],
+            buildctl=buildctl,
+            address=ADDRESS,
+            policy=policy,
+            progress=Progress(self.shown),
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """The arguments of each call."""
+        return (self.path / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project that can be built."""
+    return Project(tmp_path)
+
+
+PUSHED = f"echo '{json.dumps({'containerimage.digest': DIGEST})}' > \"$metadata\""
+
+
+def test_what_was_pushed_is_returned(project: Project) -> None:
+    """A reference with its digest for each repository."""
+    pushed = project.build(PUSHED, image=["someone/app", "ghcr.io/a/b"])
+    assert (
+        PushedImage(Platform.parse("arm64"), ImageReference.parse("someone/app:latest-arm64"), DIGEST),
+        PushedImage(Platform.parse("arm64"), ImageReference.parse("ghcr.io/a/b:latest-arm64"), DIGEST),
+    ) == pushed
+    assert isinstance(pushed, tuple)
+    assert f"docker.io/someone/app:latest-arm64@{DIGEST}" == str(pushed[0])
+    assert "--progress rawjson" in project.calls[0]
+
+
+def test_a_fault_that_passes_is_outlasted(project: Project) -> None:
+    """The same solve is run again, and the retry is shown with its cause."""
+    refused = "error: failed to solve: failed to push x: dial tcp 127.0.0.1:1: connect: connection refused"
+    project.build(f"if [ $(wc -l < calls) -lt 3 ]; then echo '{refused}' >&2; exit 1; fi\n{PUSHED}")
+    assert (3, 1) == (len(project.calls), len({call.partition("--metadata-file")[0] for call in project.calls}))
+    assert [
+        f"build: attempt {number} failed, next in 0.0 s: failed to push x: dial tcp 127.0.0.1:1: connect: connection"
+        " refused; is the registry, or the builder, running and its name right?"
+        for number in (1, 2)
+    ] == project.shown.getvalue().splitlines()
+
+
+def test_a_fault_that_stays_is_tried_once(project: Project) -> None:
+    """A RUN that fails fails again."""
+    failed = vertex("a", "RUN false", seconds=1, error='process "false" did not complete successfully: exit code: 1')
+    with pytest.raises(BuildFailedError, match=r"^linux/arm64: build failed in RUN false: process"):
+        project.build(f"echo '{failed}' >&2; exit 1")
+    assert 1 == len(project.calls)
+
+
+@pytest.mark.parametrize(("output", "path"), [("oci,dest={}/out/x.tar", "out/x.tar"), ("local,dest={}/files", "files")])
+def test_other_outputs_return_their_path(project: Project, output: str, path: str) -> None:
+    """The directory above it is made; nothing is pushed."""
+    assert project.path / path == project.build("touch out/x.tar || true", output=output.format(project.path))
+    assert (project.path / path).parent.is_dir()
+    assert "push=true" not in project.calls[0]
+
+
+def test_an_output_that_cannot_be_written_is_told(project: Project) -> None:
+    """A file in the place of a directory is an error for the user."""
+    with pytest.raises(MultiarchError, match="Dockerfile"):
+        project.build("true", output=f"oci,dest={project.path}/Dockerfile/x.tar")
+
+
+def test_nothing_is_started_without_a_context(project: Project) -> None:
+    """The context and the Dockerfile are checked first."""
+    (project.path / "Dockerfile").unlink()
+    with pytest.raises(MissingPathError):
+        project.build(PUSHED)
+    assert not (project.path / "calls").exists()

@@ -1,0 +1,268 @@
+"""What the BuildKit server must be, worked out from the settings and from what `docker info` says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiarch.buildkitd import Server, mirrors_toml, wanted
+from multiarch.platforms import Platform
+from multiarch.settings import load
+
+# What the Engine API's /info says, as far as it is read.
+INFO = {"Architecture": "x86_64", "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}}}
+IMAGE_ID = "sha256:1234"
+
+
+@pytest.fixture(autouse=True)
+def state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The private socket lies where the user's state does."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
+
+
+def server_for(
+    block: dict[str, Any] | None = None, info: dict[str, Any] | None = None, *, local: bool = True
+) -> Server:
+    """Return the server for a block of settings, by default for two foreign platforms and an image elsewhere."""
+    settings = load({"image": "someone/app", "platforms": ["arm64", "armhf"], **(block or {})}, {}, {})
+    return wanted(settings, {**INFO, **(info or {})}, local=local)
+
+
+# buildkitd.toml.
+
+
+@pytest.mark.parametrize(
+    ("config", "registries", "expected"),
+    [
+        ({}, [], ""),
+        ({"InsecureRegistryCIDRs": None, "IndexConfigs": None}, ["docker.io"], ""),
+        # Debian's docker.io without any configuration.
+        (
+            {
+                "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+                "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
+            },
+            ["docker.io", "127.0.0.1:5001"],
+            "",
+        ),
+        # --registry-mirror http://127.0.0.1:5055
+        (
+            {"IndexConfigs": {"docker.io": {"Mirrors": ["http://127.0.0.1:5055/"], "Secure": True}}},
+            [],
+            '[registry."127.0.0.1:5055"]\n  http = true\n[registry."docker.io"]\n  mirrors = ["127.0.0.1:5055"]\n',
+        ),
+        # Two mirrors, one of them below a path.
+        (
+            {
+                "IndexConfigs": {
+                    "docker.io": {"Mirrors": ["https://mirror.gcr.io/", "http://cache:80/hub/"], "Secure": True}
+                }
+            },
+            [],
+            (
+                '[registry."cache:80"]\n  http = true\n'
+                '[registry."docker.io"]\n  mirrors = ["mirror.gcr.io", "cache:80/hub"]\n'
+            ),
+        ),
+        # --insecure-registry registry.lan:5000
+        (
+            {"IndexConfigs": {"registry.lan:5000": {"Mirrors": [], "Secure": False}}},
+            [],
+            '[registry."registry.lan:5000"]\n  http = true\n  insecure = true\n',
+        ),
+        # --insecure-registry 10.0.0.0/8 says nothing of the one that is pushed to, but means it.
+        (
+            {"InsecureRegistryCIDRs": ["10.0.0.0/8"]},
+            ["10.1.2.3:5000", "192.168.1.1:5000", "10.registry.lan", "docker.io"],
+            '[registry."10.1.2.3:5000"]\n  http = true\n  insecure = true\n',
+        ),
+        (
+            {"InsecureRegistryCIDRs": ["10.0.0.0/8"]},
+            ["10.1.2.3"],
+            '[registry."10.1.2.3"]\n  http = true\n  insecure = true\n',
+        ),
+        (
+            {"InsecureRegistryCIDRs": ["fd00::/8"]},
+            ["[fd00::7]:5000"],
+            '[registry."[fd00::7]:5000"]\n  http = true\n  insecure = true\n',
+        ),
+        # BuildKit takes loopback for insecure by itself.
+        ({"InsecureRegistryCIDRs": ["127.0.0.0/8"]}, ["127.0.0.1:5001"], ""),
+    ],
+)
+def test_what_docker_info_says_of_registries(config: dict[str, Any], registries: list[str], expected: str) -> None:
+    """Mirrors and insecure registries of the Docker daemon become those of BuildKit."""
+    assert expected == mirrors_toml(config, registries)
+
+
+def test_the_toml_is_read_as_it_is_meant() -> None:
+    """Where Python has a TOML parser: the text means the tables that BuildKit expects."""
+    tomllib = pytest.importorskip("tomllib")
+    indexes = {
+        "docker.io": {"Mirrors": ["http://127.0.0.1:5055"], "Secure": True},
+        'odd "name"': {"Mirrors": [], "Secure": False},
+    }
+    assert {
+        "registry": {
+            "docker.io": {"mirrors": ["127.0.0.1:5055"]},
+            "127.0.0.1:5055": {"http": True},
+            'odd "name"': {"http": True, "insecure": True},
+        }
+    } == tomllib.loads(mirrors_toml({"IndexConfigs": indexes}, []))
+
+
+# Arguments.
+
+
+def test_the_usual_server() -> None:
+    """A private socket, a volume for the cache, the host's own platform first, then the matrix; no open port."""
+    server = server_for()
+    assert [
+        *("--addr", "unix:///run/buildkit/buildkitd.sock", "--group", str(os.getgid())),
+        *("--oci-worker-platform", "linux/amd64"),
+        *("--oci-worker-platform", "linux/arm64"),
+        *("--oci-worker-platform", "linux/arm/v7"),
+    ] == server.command()
+    assert ["buildkit-state:/var/lib/buildkit", "/home/me/state/multiarch/buildkit:/run/buildkit"] == server.volumes()
+    assert ({}, "", False) == (server.ports(), server.toml, server.host_network)
+
+
+@pytest.mark.parametrize(
+    ("machine", "platforms", "expected"),
+    [
+        ("x86_64", ["arm64", "amd64"], "linux/amd64 linux/arm64"),
+        ("aarch64", ["amd64", "arm64"], "linux/arm64 linux/amd64"),
+        ("armv7l", ["arm/v6"], "linux/arm/v7 linux/arm/v6"),
+        ("vax", ["amd64"], "linux/amd64"),
+    ],
+)
+def test_the_hosts_own_platform_leads(machine: str, platforms: list[str], expected: str) -> None:
+    """$BUILDPLATFORM of a Dockerfile is the first platform; each is named once."""
+    server = server_for({"platforms": platforms}, {"Architecture": machine})
+    assert expected == " ".join(str(platform) for platform in server.platforms)
+
+
+def test_a_platform_with_a_builder_is_not_the_servers() -> None:
+    """What is built elsewhere is not announced here."""
+    server = server_for({"platforms": ["amd64", {"platform": "arm64", "builder": "tcp://arm-box:1234"}]})
+    assert "linux/amd64" == " ".join(map(str, server.platforms))
+
+
+@pytest.mark.parametrize(
+    ("address", "published"),
+    [
+        ("tcp://127.0.0.1:1234", {"1234/tcp": ("127.0.0.1", 1234)}),
+        ("tcp://localhost:9", {"9/tcp": ("127.0.0.1", 9)}),
+        ("tcp://[::1]:9", {"9/tcp": ("::1", 9)}),
+        ("docker-container://buildkit", {}),
+        ("unix:///run/me/buildkitd.sock", {}),
+    ],
+)
+def test_a_port_is_published_on_loopback_only(address: str, published: dict[str, tuple[str, int]]) -> None:
+    """Inside the container the server listens everywhere, and Docker publishes it to this machine alone."""
+    server = server_for({"address": address})
+    assert published == server.ports()
+    tcp = [word for word in server.command() if word.startswith("tcp://")]
+    assert [f"tcp://0.0.0.0:{name.removesuffix('/tcp')}" for name in published] == tcp
+    assert "unix:///run/buildkit/buildkitd.sock" in server.command()
+
+
+@pytest.mark.parametrize(
+    ("block", "registry_config"),
+    [
+        ({"image": "127.0.0.1:5001/app"}, {}),
+        ({"image": []}, {}),
+        ({}, {"IndexConfigs": {"docker.io": {"Mirrors": ["http://127.0.0.1:5055"]}}}),
+    ],
+)
+def test_the_hosts_network_where_a_registry_is_on_loopback(
+    block: dict[str, Any], registry_config: dict[str, Any]
+) -> None:
+    """A registry or mirror on 127.0.0.1 is only reached from the host's network; there the server binds to loopback."""
+    info = {"RegistryConfig": registry_config}
+    server = server_for({"address": "tcp://127.0.0.1:1234", **block}, info)
+    assert (True, {}) == (server.host_network, server.ports())
+    assert ["tcp://127.0.0.1:1234"] == [word for word in server.command() if word.startswith("tcp://")]
+
+
+def test_an_address_of_ones_own_choice() -> None:
+    """unix:// names the directory that is shared with the container."""
+    server = server_for({"address": "unix:///run/me/buildkitd.sock"})
+    assert (Path("/run/me"), True) == (server.sockets, server.sockets_asked)
+    assert "/run/me:/run/buildkit" in server.volumes()
+
+
+def test_a_docker_host_elsewhere_shares_no_directory() -> None:
+    """A socket in another machine's file system is of no use here."""
+    assert ["buildkit-state:/var/lib/buildkit"] == server_for(local=False).volumes()
+
+
+def test_a_path_too_long_for_a_socket_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """unix(7) allows 107 bytes; beyond them the server is reached through Docker."""
+    room = 107 - len("/multiarch/buildkit/buildkitd.sock")
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * (room - 1))
+    assert server_for().sockets is not None
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * room)
+    assert server_for().sockets is None
+
+
+def test_a_rootless_docker_host_knows_only_its_own_root() -> None:
+    """There the user's gid is root's, inside."""
+    assert 0 == server_for(info={"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]}).group
+    assert os.getgid() == server_for(info={"SecurityOptions": ["name=seccomp,profile=builtin"]}).group
+
+
+# Which server serves.
+
+
+@pytest.mark.parametrize(
+    ("running", "block", "expected"),
+    [
+        ({}, {}, True),
+        ({}, {"platforms": ["armhf"]}, True),
+        ({}, {"platforms": ["arm64", "armhf", "s390x"]}, False),
+        ({"address": "tcp://127.0.0.1:1234"}, {}, True),
+        ({}, {"address": "tcp://127.0.0.1:1234"}, False),
+        ({"address": "tcp://127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1234"}, True),
+        ({"address": "tcp://127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1235"}, False),
+        ({}, {"address": "docker-container://buildkit"}, True),
+        ({}, {"address": "unix:///run/me/buildkitd.sock"}, False),
+        ({"address": "unix:///run/me/buildkitd.sock"}, {"address": "unix:///run/me/buildkitd.sock"}, True),
+        ({"address": "unix:///run/me/buildkitd.sock"}, {}, True),
+        ({}, {"image": "127.0.0.1:5001/app"}, False),
+        ({"image": "127.0.0.1:5001/app"}, {}, True),
+        ({"image": "someone/app"}, {"image": "someone/else"}, True),
+        ({}, {"tags": ["other"], "context": "elsewhere"}, True),
+    ],
+)
+def test_a_server_serves_who_asks_for_no_more(running: dict[str, Any], block: dict[str, Any], expected: bool) -> None:
+    """A running server is taken when it is all that is asked for, even if it is more."""
+    labels = server_for(running).labels(IMAGE_ID)
+    assert expected == server_for(block).serves(labels, IMAGE_ID)
+
+
+def test_another_image_or_configuration_does_not_serve() -> None:
+    """A server of another version, or one that does not know the daemon's mirrors of today, is not the same."""
+    server = server_for()
+    labels = server.labels(IMAGE_ID)
+    mirrored = {"RegistryConfig": {"IndexConfigs": {"docker.io": {"Mirrors": ["https://mirror.gcr.io"]}}}}
+    assert [True, False, False, False] == [
+        server.serves(labels, IMAGE_ID),
+        server.serves(labels, "sha256:5678"),
+        server_for(info=mirrored).serves(labels, IMAGE_ID),
+        server.serves({}, IMAGE_ID),
+    ]
+
+
+def test_a_server_that_replaces_another_keeps_its_platforms() -> None:
+    """Two projects with different matrices do not take turns in recreating it: the second recreation serves both."""
+    first, second = server_for({"platforms": ["arm64"]}), server_for({"platforms": ["s390x"]})
+    both = second.replacing(first.labels(IMAGE_ID))
+    assert "linux/amd64 linux/s390x linux/arm64" == " ".join(map(str, both.platforms))
+    labels = both.labels(IMAGE_ID)
+    assert [True, True] == [server.serves(labels, IMAGE_ID) for server in (first, second)]
+    assert second == second.replacing({})
+    assert (Platform.parse("amd64"), Platform.parse("s390x")) == second.platforms

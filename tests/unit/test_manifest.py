@@ -1,0 +1,323 @@
+"""Composing and publishing an index, against a registry that listens on loopback."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from multiarch.errors import IncompleteMatrixError, MultiarchError, PlatformMismatchError, ReadBackError
+from multiarch.manifest import PublishedTag, commands, compose, manifest
+from multiarch.platforms import Platform
+from multiarch.references import ImageReference
+from multiarch.registry import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest, Registry
+from multiarch.retry import Policy
+from multiarch.settings import Settings, load
+from tests.unit.registry_server import RegistryServer, Reply, refusal
+
+ATTESTS = "vnd.docker.reference.type"
+
+
+def settings_for(*names: str, **more: Any) -> Settings:
+    """Return settings for images *names* and the platforms of `matrix`, by default those of the document."""
+    return load({"image": list(names), "platforms": ["amd64", "arm64", "arm/v7"], **more}, {}, {})
+
+
+def registry_of(server: RegistryServer) -> Registry:
+    """Return a client with little patience."""
+    return Registry(server.host, Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01), print)
+
+
+def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[PublishedTag, ...]:
+    """Run the step."""
+    return manifest(settings, {server.host: registry_of(server)}, **more)
+
+
+def image(server: RegistryServer, config: dict[str, Any], tag: str, kind: str = OCI_MANIFEST) -> dict[str, Any]:
+    """Put an image with this config into the repository `app`; return its descriptor."""
+    digest = server.hold_blob("app", json.dumps(config).encode())
+    body = {"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []}
+    return server.hold_manifest("app", tag, body, kind)
+
+
+def attested(server: RegistryServer, config: dict[str, Any], tag: str) -> list[dict[str, Any]]:
+    """Put an image with an attestation under *tag*, as BuildKit pushes it; return the descriptors of its index."""
+    plain = image(server, config, f"{tag}-image")
+    attestation = server.hold_manifest("app", f"{tag}-attestation", {"config": {"digest": "sha256:0"}, "for": tag})
+    entries = [
+        {**plain, "platform": {"os": config["os"], "architecture": config["architecture"]}},
+        {
+            **attestation,
+            "annotations": {ATTESTS: "attestation-manifest", "vnd.docker.reference.digest": plain["digest"]},
+            "platform": {"os": "unknown", "architecture": "unknown"},
+        },
+    ]
+    server.hold_manifest("app", tag, {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX)
+    return entries
+
+
+AMD64 = {"os": "linux", "architecture": "amd64"}
+ARM64 = {"os": "linux", "architecture": "arm64"}
+ARM = {"os": "linux", "architecture": "arm", "variant": "v7"}
+
+
+@pytest.fixture
+def staged(server: RegistryServer) -> dict[str, dict[str, Any]]:
+    """What build-arch pushed: an image for each platform, by architecture."""
+    return {
+        "amd64": image(server, AMD64, "latest-amd64"),
+        "arm64": image(server, ARM64, "latest-arm64"),
+        "arm": image(server, ARM, "latest-arm-v7"),
+    }
+
+
+def index_of(server: RegistryServer, tag: str = "latest") -> dict[str, Any]:
+    """Return what is published under *tag*."""
+    parsed: dict[str, Any] = json.loads(server.contents[f"/v2/app/manifests/{tag}"][1])
+    return parsed
+
+
+# What is published.
+
+
+def test_plain_images(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
+    """An entry for each platform in the order of the matrix, its platform as its config says it."""
+    (published,) = publish(server, settings_for(f"{server.host}/app"))
+    assert {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [
+            {**staged["amd64"], "platform": {"architecture": "amd64", "os": "linux"}},
+            {**staged["arm64"], "platform": {"architecture": "arm64", "os": "linux"}},
+            {**staged["arm"], "platform": {"architecture": "arm", "os": "linux", "variant": "v7"}},
+        ],
+    } == index_of(server)
+    media_type, body = server.contents["/v2/app/manifests/latest"]
+    assert OCI_INDEX == media_type
+    assert f"{server.host}/app:latest@{Manifest(media_type, body).digest}" == str(published)
+
+
+def test_attestations_are_carried_over(server: RegistryServer) -> None:
+    """An image pushed with attestations is an index itself: flattened, the attestations as they were."""
+    amd64 = attested(server, AMD64, "latest-amd64")
+    arm64 = attested(server, ARM64, "latest-arm64")
+    publish(server, settings_for(f"{server.host}/app", platforms=["amd64", "arm64"]))
+    assert [*amd64, *arm64] == index_of(server)["manifests"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ((DOCKER_MANIFEST, DOCKER_MANIFEST), DOCKER_LIST),
+        ((OCI_MANIFEST, OCI_MANIFEST), OCI_INDEX),
+        ((DOCKER_MANIFEST, OCI_MANIFEST), OCI_INDEX),
+    ],
+)
+def test_the_type_follows_the_images(server: RegistryServer, kinds: tuple[str, str], expected: str) -> None:
+    """Docker's list only over images that are all of Docker's type."""
+    image(server, AMD64, "latest-amd64", kinds[0])
+    image(server, ARM64, "latest-arm64", kinds[1])
+    publish(server, settings_for(f"{server.host}/app", platforms=["amd64", "arm64"]))
+    assert expected == index_of(server)["mediaType"]
+    assert expected == server.contents["/v2/app/manifests/latest"][0]
+    assert list(kinds) == [entry["mediaType"] for entry in index_of(server)["manifests"]]
+
+
+@pytest.mark.usefixtures("staged")
+def test_the_same_images_give_the_same_bytes(server: RegistryServer) -> None:
+    """Composing twice, with separate clients, gives one digest."""
+    settings = settings_for(f"{server.host}/app")
+    once, again = (compose(settings, settings.images[0], registry_of(server)) for _ in range(2))
+    assert once.body == again.body
+
+
+@pytest.mark.parametrize(
+    ("platform", "config", "expected"),
+    [
+        ("arm64", {**ARM64, "variant": "v8"}, {**ARM64, "variant": "v8"}),
+        ("arm/v7", {"os": "linux", "architecture": "arm"}, ARM),
+        ("amd64", {**AMD64, "variant": "", "created": "now"}, AMD64),
+        ("amd64", {**AMD64, "os.version": "6.1"}, {**AMD64, "os.version": "6.1"}),
+    ],
+)
+def test_an_entry_says_what_the_config_says(
+    server: RegistryServer, platform: str, config: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """Spellings of the same platform are accepted, and the fields that index entries have are taken over."""
+    image(server, config, f"latest-{Platform.parse(platform).slug}")
+    publish(server, settings_for(f"{server.host}/app", platforms=[platform]))
+    assert [expected] == [entry["platform"] for entry in index_of(server)["manifests"]]
+
+
+@pytest.mark.usefixtures("staged")
+def test_every_tag_of_every_image(server: RegistryServer) -> None:
+    """Each repository gets its index under all tags, which stand on the staging tags of the first."""
+    for path, content in list(server.contents.items()):
+        server.contents[path.replace("/app/", "/copy/")] = content
+    published = publish(server, settings_for(f"{server.host}/app", f"{server.host}/copy", tags=["latest", "1.0"]))
+    digest = published[0].digest
+    assert [f"{server.host}/{name}:{tag}@{digest}" for name in ("app", "copy") for tag in ("latest", "1.0")] == [
+        str(tag) for tag in published
+    ]
+    assert index_of(server, "1.0") == index_of(server)
+
+
+def test_digests_of_this_run_are_preferred(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
+    """With the digests that were just pushed, a staging tag that somebody else moved does not matter."""
+    settings = settings_for(f"{server.host}/app")
+    digests = {p: staged[p.architecture]["digest"] for p in settings.platforms}
+    for tag in ("latest-amd64", "latest-arm64", "latest-arm-v7"):
+        image(server, {**AMD64, "somebody": "else"}, tag)
+    publish(server, settings, digests=digests)
+    assert list(digests.values()) == [entry["digest"] for entry in index_of(server)["manifests"]]
+
+
+# What is refused, with nothing published.
+
+
+def refused(server: RegistryServer, error: type[MultiarchError], settings: Settings | None = None) -> str:
+    """Return the line with which publishing is refused; nothing was written."""
+    with pytest.raises(error) as caught:
+        publish(server, settings or settings_for(f"{server.host}/app"))
+    assert [] == [asked for asked in server.asked if asked.startswith("PUT")]
+    assert 1 == len(str(caught.value).splitlines())
+    return str(caught.value)
+
+
+def test_an_incomplete_matrix(server: RegistryServer) -> None:
+    """All platforms without an image are named, with the tags where they were looked for."""
+    image(server, AMD64, "latest-amd64")
+    host = server.host
+    assert (
+        f"not published, the matrix is incomplete: no image for linux/arm64 ({host}/app:latest-arm64),"
+        f" linux/arm/v7 ({host}/app:latest-arm-v7); run build-arch for it first, or narrow the matrix with --platform"
+    ) == refused(server, IncompleteMatrixError)
+
+
+@pytest.mark.usefixtures("staged")
+def test_an_incomplete_second_image(server: RegistryServer) -> None:
+    """No repository is written before all of them are checked."""
+    settings = settings_for(f"{server.host}/app", f"{server.host}/other")
+    assert f"{server.host}/other:latest-amd64" in refused(server, IncompleteMatrixError, settings)
+
+
+@pytest.mark.parametrize("kept", [[], [1]])
+@pytest.mark.usefixtures("staged")
+def test_an_index_without_an_image(server: RegistryServer, kept: list[int]) -> None:
+    """A staging tag that holds no image at all, or attestations alone, leaves its platform without one."""
+    entries = attested(server, ARM64, "latest-arm64")
+    body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[number] for number in kept]}
+    server.hold_manifest("app", "latest-arm64", body, OCI_INDEX)
+    assert "no image for linux/arm64" in refused(server, IncompleteMatrixError)
+
+
+@pytest.mark.usefixtures("staged")
+def test_an_attested_image_whose_image_is_gone(server: RegistryServer) -> None:
+    """The digest that the registry no longer has is named."""
+    entries = attested(server, ARM64, "latest-arm64")
+    server.contents = {p: c for p, c in server.contents.items() if entries[0]["digest"] not in p}
+    message = refused(server, IncompleteMatrixError)
+    assert f"linux/arm64 ({server.host}/app:latest-arm64@{entries[0]['digest']})" in message
+
+
+@pytest.mark.parametrize(
+    ("config", "actual"),
+    [
+        (AMD64, "linux/amd64"),
+        (ARM, "linux/arm/v7"),
+        ({**ARM64, "variant": "v9"}, "linux/arm64/v9"),
+        ({"os": "windows", "architecture": "arm64"}, "windows/arm64"),
+        ({"os": "linux", "architecture": "arm64", "variant": "v0"}, "linux/arm64/v0"),
+        ({}, "nothing"),
+    ],
+)
+@pytest.mark.usefixtures("staged")
+def test_a_config_that_contradicts_its_platform(server: RegistryServer, config: dict[str, Any], actual: str) -> None:
+    """An image for another platform than its place in the matrix is named with both."""
+    image(server, config, "latest-arm64")
+    assert (
+        f"not published: {server.host}/app:latest-arm64 should be for linux/arm64, but its config says {actual};"
+    ) == refused(server, PlatformMismatchError).partition(" rebuild")[0]
+
+
+@pytest.mark.usefixtures("staged")
+def test_an_attested_image_of_another_platform(server: RegistryServer) -> None:
+    """The config counts also behind attestations, whatever the index around it says."""
+    attested(server, AMD64, "latest-arm64")
+    assert "should be for linux/arm64, but its config says linux/amd64" in refused(server, PlatformMismatchError)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"schemaVersion": 1, "fsLayers": []}, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
+        ({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}, OCI_MANIFEST),
+        ({"schemaVersion": 2, "mediaType": OCI_INDEX}, OCI_INDEX),
+        ([], OCI_MANIFEST),
+    ],
+    ids=["schema 1", "no config", "no manifests", "no mapping"],
+)
+@pytest.mark.usefixtures("staged")
+def test_something_that_is_no_image(server: RegistryServer, body: object, kind: str) -> None:
+    """A staging tag that holds something else is an error for the user that names it."""
+    server.hold_manifest("app", "latest-arm64", body, kind)
+    assert "latest-arm64" in refused(server, MultiarchError)
+
+
+# What goes wrong while publishing.
+
+
+@pytest.mark.usefixtures("staged")
+def test_a_tag_that_reads_back_as_something_else(server: RegistryServer) -> None:
+    """What is under the tag afterwards is compared with what was put there."""
+    other = Manifest(OCI_INDEX, b"{}")
+    server.table["GET /v2/app/manifests/latest"] = [Reply(200, other.body, {"Content-Type": OCI_INDEX})]
+    with pytest.raises(ReadBackError, match=f"/app:latest was published as sha256:.* but reads back as {other.digest}"):
+        publish(server, settings_for(f"{server.host}/app"))
+
+
+@pytest.mark.usefixtures("staged")
+def test_a_tag_that_is_not_there_afterwards(server: RegistryServer) -> None:
+    """A registry that accepts the index and has none is found out."""
+    server.table["PUT /v2/app/manifests/latest"] = [Reply(201)]
+    with pytest.raises(ReadBackError, match="but reads back as nothing"):
+        publish(server, settings_for(f"{server.host}/app"))
+
+
+@pytest.mark.usefixtures("staged")
+def test_a_registry_that_stumbles_everywhere(server: RegistryServer) -> None:
+    """Reads, the write and the read-back each outlast a fault."""
+    settings = settings_for(f"{server.host}/app")
+    server.table["GET /v2/app/manifests/latest-amd64"] = [refusal(503), server.from_contents]
+    server.table["PUT /v2/app/manifests/latest"] = [refusal(429), server.from_contents]
+    server.table["GET /v2/app/manifests/latest"] = [refusal(502), server.from_contents]
+    (published,) = publish(server, settings)
+    assert index_of(server) == json.loads(server.contents[f"/v2/app/manifests/{published.digest}"][1])
+
+
+# The document's words.
+
+
+def test_the_documents_commands() -> None:
+    """Create, annotate each, push; with the variant where there is one, for every tag and image."""
+    settings = settings_for("someone/app", "127.0.0.1:5001/app", tags=["latest", "1"], platforms=["amd64", "arm"])
+    lines = [" ".join(line) for line in commands(settings)]
+    name = "docker.io/someone/app"
+    assert [
+        f"docker manifest create {name}:latest {name}:latest-amd64 {name}:latest-arm-v7",
+        f"docker manifest annotate --os linux --arch amd64 {name}:latest {name}:latest-amd64",
+        f"docker manifest annotate --os linux --arch arm --variant v7 {name}:latest {name}:latest-arm-v7",
+        f"docker manifest push --purge {name}:latest",
+        f"docker manifest create {name}:1 {name}:latest-amd64 {name}:latest-arm-v7",
+    ] == lines[:5]
+    name = "127.0.0.1:5001/app"
+    assert f"docker manifest create --insecure {name}:1 {name}:latest-amd64 {name}:latest-arm-v7" == lines[12]
+    assert f"docker manifest push --purge --insecure {name}:1" == lines[15]
+    assert 16 == len(lines)
+
+
+def test_a_published_tag_prints_as_a_reference() -> None:
+    """Tag and digest, so that it can be run and pinned."""
+    tag = PublishedTag(ImageReference.parse("someone/app:1"), "sha256:" + "a" * 64)
+    assert f"docker.io/someone/app:1@sha256:{'a' * 64}" == str(tag)

@@ -1,0 +1,240 @@
+"""Settings: which layer wins, and what everything means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from multiarch.errors import EmptyMatrixError
+from multiarch.platforms import Platform
+from multiarch.settings import Settings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HERE = Path("/somewhere/Some_Server 2")
+
+
+def read(
+    configured: object = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """Load settings in the directory HERE."""
+    return load(configured, environ or {}, flags or {}, directory=HERE)
+
+
+# Defaults.
+
+
+def test_defaults() -> None:
+    """With nothing said: the embedded registry under the directory's name, the tag latest, no platform."""
+    settings = read()
+    assert ["127.0.0.1:5001/some-server-2"] == [str(image) for image in settings.images]
+    assert (True, ("latest",), ()) == (settings.embedded, settings.tags, settings.matrix)
+    assert (".", "dockerfile.v0", None) == (settings.context, settings.frontend, settings.source)
+    assert ("image", None) == (settings.output.type, settings.output.dest)
+    assert (None, None, False) == (settings.buildkit_host, settings.address, settings.recreate)
+    assert 180.0 == settings.retry_seconds
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"), [("my.App", "my-app"), ("__x__", "x"), ("ÄÖ", "app"), ("a--b", "a-b"), ("2", "2")]
+)
+def test_a_directory_gives_a_valid_repository(directory: str, name: str) -> None:
+    """Whatever the directory is called, its name makes a repository."""
+    settings = load({}, {}, {}, directory=Path("/x") / directory)
+    assert f"127.0.0.1:5001/{name}" == str(settings.images[0])
+
+
+def test_the_working_directory_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a directory given, the working directory's name is the repository's."""
+    (tmp_path / "shop").mkdir()
+    monkeypatch.chdir(tmp_path / "shop")
+    assert "127.0.0.1:5001/shop" == str(load({}, {}, {}).images[0])
+
+
+def test_an_empty_block_is_no_block() -> None:
+    """`multiarch:` with nothing below it is None, and means the defaults."""
+    assert read({}) == read(None)
+
+
+# Layers.
+
+SETTING = [
+    ("tags", ["y"], "e", ["f"], "latest", ("tags", ("y",), ("e",), ("f",))),
+    ("context", "y", "e", "f", ".", ("context", "y", "e", "f")),
+    ("installer", "y", "e", "f", "tonistiigi/binfmt", ("installer", "y", "e", "f")),
+    ("dest", "y", "e", "f", None, ("dest", "y", "e", "f")),
+    ("retry_seconds", 1, "2", 3.0, 180.0, ("retry_seconds", 1.0, 2.0, 3.0)),
+    ("recreate", False, "true", True, False, ("recreate", False, True, True)),
+]
+
+
+@pytest.mark.parametrize(("name", "yaml", "variable", "flag", "default", "expected"), SETTING)
+def test_flags_beat_variables_beat_the_file_beats_defaults(
+    name: str, yaml: Any, variable: str, flag: Any, default: Any, expected: tuple[str, Any, Any, Any]
+) -> None:
+    """Each layer replaces the setting of the weaker ones."""
+    attribute, by_file, by_variable, by_flag = expected
+    environ = {f"INVOKE_MULTIARCH_{name.upper()}": variable}
+    assert by_file == getattr(read({name: yaml}), attribute)
+    assert by_variable == getattr(read({name: yaml}, environ), attribute)
+    assert by_flag == getattr(read({name: yaml}, environ, {name: flag}), attribute)
+    assert by_flag == getattr(read({}, {}, {name: flag}), attribute)
+
+
+@pytest.mark.parametrize("nothing", [None, [], ()])
+def test_a_flag_that_was_not_given_changes_nothing(nothing: Any) -> None:
+    """None and empty lists stand for flags that were not given."""
+    flags = {"tags": nothing, "image": nothing, "platforms": nothing, "context": nothing}
+    configured = {"tags": ["y"], "image": "a/b", "platforms": ["arm64"], "context": "c"}
+    assert read(configured) == read(configured, {}, flags)
+
+
+def test_a_list_is_replaced_not_joined() -> None:
+    """A stronger layer's list takes the place of the weaker one."""
+    configured = {"image": ["a/b", "c/d"], "tags": ["1", "2"], "platforms": ["amd64", "arm64"]}
+    environ = {"INVOKE_MULTIARCH_TAGS": "3, 4", "INVOKE_MULTIARCH_PLATFORMS": "s390x,riscv64"}
+    settings = read(configured, environ, {"image": ["e/f"]})
+    assert ["docker.io/e/f"] == [str(image) for image in settings.images]
+    assert ("3", "4") == settings.tags
+    assert ["linux/s390x", "linux/riscv64"] == [str(platform) for platform in settings.platforms]
+
+
+def test_lists_may_be_comma_strings() -> None:
+    """What is a list may be written as text with commas, in the file too."""
+    as_text = {"image": "a/b, c/d", "tags": "1,2", "platforms": "amd64, arm64"}
+    as_lists = {"image": ["a/b", "c/d"], "tags": ["1", "2"], "platforms": ["amd64", "arm64"]}
+    assert read(as_lists) == read(as_text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("false", False), ("0", False), ("true", True), ("1", True), ("False", False)]
+)
+def test_a_variable_is_read_as_the_type_of_its_setting(text: str, expected: bool) -> None:
+    """`false` in a variable is false, which Invoke alone would call true."""
+    assert expected == read({}, {"INVOKE_MULTIARCH_RECREATE": text}).recreate
+
+
+@pytest.mark.parametrize("text", ["null", "none", "true", "1"])
+def test_a_variable_of_text_is_taken_as_it_is(text: str) -> None:
+    """A stage may have any name, also one that YAML would read as something else."""
+    environ = {"INVOKE_MULTIARCH_TARGET": text, "INVOKE_MULTIARCH_PLATFORMS": "arm64"}
+    assert text == read({}, environ).matrix[0].stage
+
+
+def test_variables_of_other_programs_are_ignored() -> None:
+    """INVOKE_ variables that are not ours, and ours without a prefix, mean nothing."""
+    assert read() == read({}, {"INVOKE_TASKS_X": "1", "MULTIARCH_TAGS": "x", "PATH": "y", "TAGS": "z"})
+
+
+def test_buildkit_host_is_a_setting_of_its_own() -> None:
+    """BUILDKIT_HOST is taken over; an empty one is none."""
+    assert "tcp://127.0.0.1:1" == read({}, {"BUILDKIT_HOST": "tcp://127.0.0.1:1"}).buildkit_host
+    assert read({}, {"BUILDKIT_HOST": ""}).buildkit_host is None
+
+
+# The matrix.
+
+
+def test_a_platform_overrides_what_holds_for_all() -> None:
+    """Dockerfile and target are replaced by a platform's own, build arguments are joined; a builder is its own."""
+    settings = read(
+        {
+            "dockerfile": "D",
+            "target": "t",
+            "build_args": {"A": "1", "B": "1"},
+            "platforms": [
+                "amd64",
+                {
+                    "platform": "armhf",
+                    "dockerfile": "D.armhf",
+                    "target": "u",
+                    "build_args": {"B": "2", "C": "2"},
+                    "builder": "tcp://arm-box:1234",
+                },
+            ],
+        }
+    )
+    plain, own = settings.matrix
+    assert ("linux/amd64", "D", "t", {"A": "1", "B": "1"}, None) == (
+        str(plain.platform),
+        plain.dockerfile,
+        plain.stage,
+        plain.build_args,
+        plain.builder,
+    )
+    assert ("linux/arm/v7", "D.armhf", "u", {"A": "1", "B": "2", "C": "2"}, "tcp://arm-box:1234") == (
+        str(own.platform),
+        own.dockerfile,
+        own.stage,
+        own.build_args,
+        own.builder,
+    )
+    assert ["linux/amd64"] == [str(platform) for platform in settings.local_platforms]
+
+
+def test_platform_narrows_the_matrix() -> None:
+    """--platform keeps a platform's own entry, in the order of the flags."""
+    configured = {"platforms": ["amd64", {"platform": "arm64", "target": "t"}, "armhf"]}
+    settings = read(configured, {}, {"platforms": ["armhf", "aarch64"]})
+    assert [("linux/arm/v7", None), ("linux/arm64", "t")] == [(str(t.platform), t.stage) for t in settings.matrix]
+
+
+def test_platform_is_the_matrix_when_there_is_none() -> None:
+    """Without a configured matrix any platform may be asked for, and takes what holds for all."""
+    settings = read({"target": "t", "build_args": {"A": "1"}}, {}, {"platforms": ["s390x"]})
+    assert [("linux/s390x", "t", {"A": "1"})] == [(str(t.platform), t.stage, t.build_args) for t in settings.matrix]
+
+
+@pytest.mark.parametrize("property_", ["platforms", "local_platforms"])
+def test_an_empty_matrix_is_told_when_it_is_needed(property_: str) -> None:
+    """Settings without a platform are fine until a step works on them."""
+    settings = read({"platforms": []})
+    with pytest.raises(EmptyMatrixError, match=r"multiarch\.platforms \(invoke\.yaml\) or pass --platform linux/arm64"):
+        getattr(settings, property_)
+
+
+@pytest.mark.parametrize(
+    ("block", "platform", "expected"),
+    [
+        ({}, "arm64", "latest-arm64"),
+        ({}, "armhf", "latest-arm-v7"),
+        ({"tags": ["2", "latest"]}, "amd64", "2-amd64"),
+        ({"arch_tag": "{tag}-{architecture}"}, "armhf", "latest-arm"),
+        ({"arch_tag": "{tag}-{platform}-{build}", "build": "77"}, "arm64", "latest-arm64-77"),
+    ],
+)
+def test_where_an_image_waits(block: dict[str, Any], platform: str, expected: str) -> None:
+    """The staging tag follows the template; the first tag counts."""
+    settings = read({"image": "a/b", "platforms": [platform], **block})
+    assert f"docker.io/a/b:{expected}" == str(settings.staging(settings.images[0], Platform.parse(platform)))
+
+
+def test_gateway_and_outputs_are_accepted() -> None:
+    """What the design allows is read: a gateway with its source, and each kind of output."""
+    gateway = read({"frontend": "gateway.v0", "source": "docker/dockerfile:1"})
+    assert ("gateway.v0", "docker/dockerfile:1") == (gateway.frontend, gateway.source)
+    for text, expected in {
+        "image": ("image", None),
+        "oci,dest=out/x.tar": ("oci", "out/x.tar"),
+        "local,dest=a,b": ("local", "a,b"),
+    }.items():
+        output = read({"output": text}).output
+        assert expected == (output.type, output.dest)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://127.0.0.1:1234",
+        "tcp://localhost:1",
+        "tcp://[::1]:65535",
+        "docker-container://buildkit",
+        "unix:///a/buildkitd.sock",
+    ],
+)
+def test_private_addresses_are_accepted(address: str) -> None:
+    """Loopback, the container, and a socket by an absolute path."""
+    assert address == read({"address": address}).address
