@@ -82,8 +82,8 @@ class Registry:
         self.say = say
         api = "registry-1.docker.io" if host == DOCKER_HUB else host
         self._base = f"{'http' if is_loopback(host) else 'https'}://{api}/v2/"
-        # The last challenge, so that a token for another scope is asked for without being refused first.
-        self._challenge = ""
+        # The last challenge, and what it was about; with it, the next token is asked for without being refused first.
+        self._challenge = ("", "")
         self._authorization: dict[str, str] = {}
         self._refused: dict[str, tuple[float, MultiarchError]] = {}
         self._lock = threading.Lock()
@@ -152,14 +152,14 @@ class Registry:
         scope = f"repository:{repository}:{'pull' if verb in ('GET', 'HEAD') else 'pull,push'}"
 
         def attempt() -> requests.Response:
-            if self._challenge:
-                self._authorize(self._challenge, scope, None)
+            if self._challenge[1]:
+                self._authorize(scope, None)
             used = self._authorization.get(scope)
             response = self._send(name, verb, path, scope, headers, data)
             if response.status_code == 401:
                 # Once: a token may have expired. A second refusal is the answer.
-                self._challenge = response.headers.get("WWW-Authenticate", "")
-                self._authorize(self._challenge, scope, used)
+                self._challenge = scope, response.headers.get("WWW-Authenticate", "")
+                self._authorize(scope, used)
                 response = self._send(name, verb, path, scope, headers, data)
             if response.status_code < 400 or (missing_is_fine and response.status_code == 404):
                 return response
@@ -180,8 +180,8 @@ class Registry:
         except requests.RequestException as error:
             raise RegistryUnreachableError(name, describe(error), transient=is_transient(error)) from None
 
-    def _authorize(self, challenge: str, scope: str, used: str | None) -> None:
-        """Answer a challenge (RFC 9110, section 11; distribution's "Token Authentication Specification").
+    def _authorize(self, scope: str, used: str | None) -> None:
+        """Answer the last challenge (RFC 9110, section 11; distribution's "Token Authentication Specification").
 
         :param used: what was refused; when something else is there by now, another thread has just done it.
         """
@@ -193,8 +193,11 @@ class Registry:
             if error and failed > began:
                 raise error  # what those learnt who asked while we waited for them
             self._authorization.pop(scope, None)
+            about, challenge = self._challenge
             scheme, _, rest = challenge.partition(" ")
             fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+            if about != scope:
+                fields.pop("scope", None)
             if scheme.lower() == "basic" and (login := self._credentials[0]):
                 encoded = base64.b64encode(":".join(login).encode()).decode()
                 self._authorization[scope] = f"Basic {encoded}"
@@ -210,7 +213,7 @@ class Registry:
         import requests
 
         login, identity = self._credentials
-        query = {"service": fields.get("service", ""), "scope": scope}
+        query = {"service": fields.get("service", ""), "scope": fields.get("scope") or scope}
         name = f"token for {self.host}"
 
         # Not retried here: the request that needs the token is, as a whole.

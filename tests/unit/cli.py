@@ -52,18 +52,18 @@ class Project:
                 status = int(end.code or 0)
         return Result(status, out.getvalue().splitlines(), err.getvalue().splitlines())
 
-    def command(self, *words: str, guard: str = "") -> list[str]:
-        """Return the command of an invoke run; *guard* is a program that starts it instead of Python's -m."""
-        return [sys.executable, *(["-c", guard] if guard else ["-m", "invoke"]), *words]
+    def command(self, *words: str, program: str = "") -> list[str]:
+        """Return the command of an invoke run, or of a Python *program* in its place."""
+        return [sys.executable, *(["-c", program] if program else ["-m", "invoke"]), *words]
 
     def env(self, **more: str) -> dict[str, str]:
         """Return the environment of an invoke run."""
         return {**os.environ, **_found(), **more}
 
-    def invoke(self, *words: str, guard: str = "", **environ: str) -> Result:
+    def invoke(self, *words: str, program: str = "", **environ: str) -> Result:
         """Run invoke in a process of its own."""
         done = subprocess.run(
-            self.command(*words, guard=guard),
+            self.command(*words, program=program),
             cwd=self.path,
             env=self.env(**environ),
             capture_output=True,

@@ -44,10 +44,17 @@ def test_a_socket_that_may_not_be_used(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
         # The SDK is imported before, because another user may not be able to read it.
         assert docker.__version__
-        with unprivileged(), pytest.raises(DockerPermissionError) as caught:
-            host.client.ping()
+        with unprivileged():
+            said = _refusal(host)
     gc.collect()
     assert (
         f"permission denied on the Docker socket unix://{path}: add this user to the docker group"
         " (sudo usermod -aG docker $USER, then log in again) or use sudo"
-    ) == str(caught.value)
+    ) == said
+
+
+def _refusal(host: DockerHost) -> str:
+    """Return what is said of a host that may not be used; its traceback, and the socket in it, end here."""
+    with pytest.raises(DockerPermissionError) as caught:
+        host.client.ping()
+    return str(caught.value)

@@ -161,10 +161,10 @@ multiarch:
     assert "context=my web" in build
 
 
-# Runs invoke as Python's -m does, and ends it with status 99 when it does what --dry must not. On CPython every way to
-# reach another process, a network or the file system for writing raises one of these events (PEP 578).
+# Ends a program with status 99 when it does what --dry must not. On CPython every way to reach another process, a
+# network or the file system for writing raises one of these events (PEP 578).
 GUARD = """
-import os, runpy, sys
+import os, sys
 
 FORBIDDEN = ("socket.", "subprocess.", "pty.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system",
              "os.startfile", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod",
@@ -177,10 +177,13 @@ def guard(event, arguments):
         os.write(2, f"guard: {event} {arguments!r}\\n".encode())
         os._exit(99)
 
-sys.argv[0] = "invoke"
-sys.path.insert(0, os.getcwd())
 sys.dont_write_bytecode = True
 sys.addaudithook(guard)
+"""
+INVOKE = """
+import runpy
+sys.argv[0] = "invoke"
+sys.path.insert(0, os.getcwd())
 runpy.run_module("invoke", run_name="__main__", alter_sys=True)
 """
 
@@ -189,26 +192,33 @@ def test_nothing_is_touched(project: Project) -> None:
     """Under a guard that ends the program on any socket, process or write: all steps in one run, to the last line."""
     project.write(invoke_yaml=MATRIX)
     steps = ("setup-binfmt", "start-buildkit", "copy-buildctl", "build-arch", "--platform", "s390x", "manifest")
-    result = project.invoke("--dry", *steps, "release", guard=GUARD)
+    result = project.invoke("--dry", *steps, "release", program=GUARD + INVOKE)
     chain = [*BINFMT, *SERVER, *CLIENT, *BUILDS, *INDEX]
     assert (0, []) == (result.status, result.err)
     assert [*BINFMT, *SERVER, *CLIENT, BUILDS[0], *INDEX, *chain] == result.out
 
 
+def test_the_guard_would_notice_a_step(project: Project) -> None:
+    """The guard of the test above stops a step that is not dry."""
+    project.write(invoke_yaml=MATRIX)
+    result = project.invoke("setup-binfmt", program=GUARD + INVOKE)
+    assert (99, [], True) == (result.status, result.out, result.err[-1].startswith("guard: socket."))
+
+
 @pytest.mark.parametrize(
-    ("task", "event"),
-    [("setup-binfmt", "socket."), ("process", "subprocess.Popen"), ("directory", "os.mkdir"), ("file", "open")],
+    ("statement", "event"),
+    [
+        ("import subprocess; subprocess.run(['/bin/true'])", "subprocess.Popen"),
+        ("os.system('true')", "os.system"),
+        ("os.posix_spawn('/bin/true', ['true'], {})", "os.posix_spawn"),
+        ("os.fork()", "os.fork"),
+        ("import socket; socket.create_connection(('127.0.0.1', 1))", "socket."),
+        ("os.mkdir('made')", "os.mkdir"),
+        ("open('made', 'w')", "open"),
+    ],
 )
-def test_the_guard_would_notice(project: Project, task: str, event: str) -> None:
-    """The guard of the test above stops a step that is not dry, and tasks that do what it watches for."""
-    project.write(
-        invoke_yaml=MATRIX,
-        tasks_py="import os, subprocess\nfrom invoke.tasks import task\nfrom multiarch import ns\n"
-        "ns.add_task(task(lambda c: subprocess.run(['/bin/true']), name='process'))\n"
-        "ns.add_task(task(lambda c: os.mkdir('made'), name='directory'))\n"
-        "ns.add_task(task(lambda c: open('made', 'w'), name='file'))\n",
-    )
-    result = project.invoke(task, guard=GUARD)
-    assert (99, []) == (result.status, result.out)
-    assert result.err[-1].startswith(f"guard: {event}")
+def test_the_guard_would_notice(project: Project, statement: str, event: str) -> None:
+    """It stops whatever it watches for."""
+    result = project.invoke(program=GUARD + statement)
+    assert (99, True) == (result.status, result.err[-1].startswith(f"guard: {event}"))
     assert not (project.path / "made").exists()

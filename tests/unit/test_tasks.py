@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,29 +31,19 @@ def test_an_adopter_gets_the_six_steps(project: Project) -> None:
     assert [True] * 6 == [len(text) > 20 for text in steps.values()]
 
 
-def test_listing_imports_nothing_heavy(project: Project) -> None:
-    """What only some steps need is imported where it is used."""
-    heavy = ("docker", "requests", "tenacity", "multiarch.release")
-    program = f"import sys, multiarch.tasks; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=project.env(), capture_output=True, text=True, timeout=30
-    )
-    assert ("[]\n", "") == (done.stdout, done.stderr)
-
-
-def test_every_step_has_its_flags(project: Project) -> None:
-    """Exactly the flags of the design, each with help."""
+def test_every_step_has_its_flags_and_imports_nothing_heavy(project: Project) -> None:
+    """Exactly the flags of the design, each with help; what only some steps need is imported where it is used."""
     # In a process of its own: Invoke takes the help out of a task when it is first read.
     program = (
-        "import json; from multiarch import ns; print(json.dumps("
-        "{name: {a.name: a.help for a in ns[name].get_arguments()} for name in ns.task_names}))"
+        "import json, sys; from multiarch import ns;"
+        "print(json.dumps({name: {a.name: a.help for a in ns[name].get_arguments()} for name in ns.task_names}));"
+        "print(json.dumps([name for name in ('docker', 'requests', 'tenacity') if name in sys.modules]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=project.env(), capture_output=True, text=True, timeout=30
-    )
-    flags = json.loads(done.stdout)
+    told = project.invoke(program=program)
+    flags, heavy = map(json.loads, told.out)
     assert FLAGS == {step: " ".join(sorted(helps)) for step, helps in flags.items()}
     assert [] == [(step, flag) for step, helps in flags.items() for flag, text in helps.items() if not text]
+    assert ([], []) == (heavy, told.err)
 
 
 def test_the_console_script_tells_its_version(project: Project) -> None:
