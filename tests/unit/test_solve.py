@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from multiarch.solve import Solve
 from tests.unit.rawjson import log, vertex, warning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RUN = 'process "/bin/sh -c make" did not complete successfully: exit code: 3'
@@ -161,8 +163,25 @@ def test_the_process_is_out_of_reach_of_the_keyboard(tmp_path: Path) -> None:
     program = (
         f"import os, sys; open({str(told)!r}, 'w').write(f'{{os.getsid(0) == os.getpid()}} {{sys.stdin.read()!r}}')"
     )
-    Solve("linux/arm64", Progress(io.StringIO())).run([sys.executable, "-S", "-c", program], threading.Event())
+    with _typed("y\n"):
+        Solve("linux/arm64", Progress(io.StringIO())).run([sys.executable, "-S", "-c", program], threading.Event())
     assert "True ''" == told.read_text()
+
+
+@contextmanager
+def _typed(text: str) -> Iterator[None]:
+    """Have something to read on this process's own standard input."""
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    former = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        yield
+    finally:
+        os.dup2(former, 0)
+        os.close(former)
+        os.close(reader)
 
 
 def _is_gone(pid_file: Path) -> bool:
