@@ -1,0 +1,228 @@
+"""Which programs an image starts, read out of its layers without pulling the image.
+
+An image is its layers laid over each other (OCI image-spec, layer.md): a file is the topmost one of its name that no
+whiteout above it hides. Layers are read from the top, and only as far as the program that starts is not found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import shlex
+import tarfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any
+
+from multiarch.platforms import Elf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+_SHELL = "/bin/sh"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Enough for an ELF header, and for the first line of a script (BINPRM_BUF_SIZE of Linux).
+_HEAD = 256
+# As many links as Linux follows (MAXSYMLINKS).
+_MOST_LINKS = 40
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+# What a layer is that is no tar, or of a compression that this Python does not know.
+_UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
+# Bytes that are taken from a layer at a time.
+_PIECE = 1 << 18
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a layer: where its link leads if it is one, and how its content begins."""
+
+    link: str = ""
+    head: bytes = b""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that an image starts. *elf* is None when no binary program was found; *note* says why then."""
+
+    path: str
+    elf: Elf | None = None
+    note: str = ""
+
+
+class Layer:
+    """The tar of a layer, compressed or not, read as far as it is asked for.
+
+    :param open_: opens it.
+    """
+
+    def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
+        self.files: dict[str, File] = {}
+        self._members = self._read(open_)
+        self._error: Exception | None = None
+
+    def advance(self) -> str | None:
+        """Read one file more; return its name, None at the end.
+
+        :raises tarfile.TarError: it is no tar, or of a compression that this Python does not know.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._members, None)
+        except _UNREADABLE as error:
+            self._error = error
+            raise
+
+    def prefetch(self) -> None:
+        """Read its beginning, so that it is there when it is needed; what is wrong with it is raised then."""
+        with contextlib.suppress(*_UNREADABLE):
+            self.advance()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._members.close()
+
+    def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
+        with open_() as raw, tarfile.open(fileobj=raw, mode="r|*", bufsize=_PIECE) as tar:
+            for member in tar:
+                name = posixpath.normpath(posixpath.join("/", member.name)).lstrip("/")
+                if member.issym():
+                    self.files[name] = File(link=member.linkname)
+                elif member.islnk():
+                    # A hard link leads to a file of the same layer, by its path in the tar.
+                    self.files[name] = File(link=posixpath.join("/", member.linkname))
+                elif member.isfile() and (content := tar.extractfile(member)):
+                    self.files[name] = File(head=content.read(_HEAD))
+                else:
+                    self.files.setdefault(name, File())
+                yield name
+
+
+def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[Program, ...]:
+    """Find what an image starts: the program of its entrypoint, else of its command, else its shell.
+
+    After it come those of the programs that its other words name which were met on the way (``tini -- /app/server``).
+
+    :param config: the image's config (OCI image-spec, config.md).
+    :param layers: the lowest first; they are closed afterwards.
+    """
+    words, path, directory = _words(config)
+    searches = [_Search(word, path, directory) for word in words]
+    try:
+        _search(searches, [*reversed(layers)])
+    except _UNREADABLE as error:
+        return (Program(words[0], note=f"a layer of it cannot be read ({error})"),)
+    finally:
+        for layer in layers:
+            layer.close()
+    first, *others = (search.result() for search in searches)
+    return (first, *(program for program in others if program.elf))
+
+
+def _words(config: Mapping[str, Any]) -> tuple[list[str], list[str], str]:
+    """Return the words that may name programs, the first for certain; PATH; and the working directory."""
+    run = config.get("config") or {}
+    words = [str(word) for word in [*(run.get("Entrypoint") or []), *(run.get("Cmd") or [])]] or [_SHELL]
+    later = words[1:]
+    if words[1:2] == ["-c"] and len(words) > 2:
+        try:
+            later = shlex.split(words[2])
+        except ValueError:
+            later = []
+    command = [str(word) for word in (run.get("Cmd") or [])][:1] if run.get("Entrypoint") else []
+    named = dict.fromkeys([words[0], *command, *(word for word in later if word.startswith("/"))])
+    variables = dict(str(item).partition("=")[::2] for item in run.get("Env") or [])
+    return list(named), (variables.get("PATH") or _PATH).split(":"), run.get("WorkingDir") or "/"
+
+
+def _search(searches: Sequence[_Search], layers: Sequence[Layer]) -> None:
+    """Read layers, the topmost first, until the first of the searches is over."""
+    for depth, layer in enumerate(layers, 1):
+        name: str | None = ""
+        while name is not None:
+            for search in searches:
+                if not search.over and (not name or name in search.missed):
+                    search.look(layers[:depth])
+            if searches[0].over:
+                return
+            name = layer.advance()
+
+
+class _Search:
+    """The search for one program: through PATH, links, and the interpreters of scripts."""
+
+    def __init__(self, word: str, path: Sequence[str], directory: str) -> None:
+        self.word = word
+        self.over = False
+        self.missed: set[str] = set()
+        self._program = Program(word, note=f"{word} is not in its layers")
+        if "/" in word:
+            self._places = [posixpath.join("/", directory, word)]
+        else:
+            self._places = [posixpath.join("/", place, word) for place in path if place]
+        self._scripts = 0
+
+    def result(self) -> Program:
+        return self._program
+
+    def look(self, layers: Sequence[Layer]) -> None:
+        """Look into what was read so far of the layers, the topmost first."""
+        self.missed = set()
+        # Where the same word is in several places, any of them tells for which machine the image is.
+        for place in self._places:
+            path, file = self._follow(place, layers)
+            if file is None or not file.head:
+                continue
+            if file.head.startswith(b"#!"):
+                # The program of a script is its interpreter (execve(2)).
+                interpreter = file.head[2:].split(b"\n")[0].decode(errors="replace").split()
+                self._scripts += 1
+                if not interpreter or self._scripts > _MOST_LINKS:
+                    self._end(Program(path, note=f"{path} is a script without an interpreter"))
+                else:
+                    self._program = Program(path, note=f"{interpreter[0]}, which runs {path}, is not in its layers")
+                    self._places = [posixpath.join("/", interpreter[0])]
+                    self.look(layers)
+            else:
+                elf = Elf.parse(file.head)
+                self._end(Program(path, elf) if elf else Program(path, note=f"{path} is no ELF program"))
+            return
+
+    def _end(self, program: Program) -> None:
+        self._program, self.over = program, True
+
+    def _follow(self, path: str, layers: Sequence[Layer]) -> tuple[str, File | None]:
+        """Return what is at *path* after all links, and the path that it has then."""
+        for _ in range(_MOST_LINKS):
+            name = posixpath.normpath(path).lstrip("/")
+            parts = name.split("/")
+            for count in range(1, len(parts) + 1):
+                prefix = "/".join(parts[:count])
+                file = self._topmost(prefix, layers)
+                if file and file.link:
+                    path = posixpath.join("/", posixpath.dirname(prefix), file.link, *parts[count:])
+                    break
+            else:
+                return f"/{name}", file
+        return path, None
+
+    def _topmost(self, name: str, layers: Sequence[Layer]) -> File | None:
+        for layer in layers:
+            if name in layer.files:
+                return layer.files[name]
+            if not layer.files.keys().isdisjoint(_whiteouts(name)):
+                break
+        self.missed.add(name)
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _whiteouts(name: str) -> tuple[str, ...]:
+    """Return the names that hide a file of the layers below: its own whiteout, and those of its directories."""
+    parts = name.split("/")
+    hiding = []
+    for count, part in enumerate(parts):
+        directory = "/".join(parts[:count])
+        hiding += [posixpath.join(directory, _WHITEOUT + part), posixpath.join(directory, _OPAQUE)]
+    return tuple(hiding)
