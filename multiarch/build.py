@@ -39,8 +39,10 @@ class PushedImage:
 
 def build_arch(
     settings: Settings, target: Target, *, buildctl: Path, address: str, policy: Policy, progress: Progress
-) -> tuple[PushedImage, ...] | Path:
-    """Build one platform; return what was pushed to each repository, or the path written with another output.
+) -> PushedImage | Path:
+    """Build one platform; return what was pushed to the first repository, or the path written with another output.
+
+    The other repositories get copies of it when the index is published.
 
     :param address: the builder, as BUILDKIT_HOST takes it.
     :raises MissingPathError: no such context or Dockerfile.
@@ -62,7 +64,7 @@ def build_arch(
         if output.dest:
             return Path(output.dest)
         digest = json.loads(metadata.read_text())["containerimage.digest"]
-    return tuple(PushedImage(target.platform, reference, digest) for reference in _references(settings, target))
+    return PushedImage(target.platform, settings.staging(settings.images[0], target.platform), digest)
 
 
 def commands(settings: Settings, target: Target, *, buildctl: Path, address: str) -> list[list[str]]:
@@ -80,6 +82,7 @@ def _command(
     if target.stage:
         options["target"] = target.stage
     options |= {f"build-arg:{name}": value for name, value in target.build_args.items()}
+    options |= {f"attest:{kind}": attributes for kind, attributes in settings.attestations.items()}
     command = [buildctl, "--addr", address, "build", "--frontend", settings.frontend]
     for name, value in options.items():
         command += ["--opt", f"{name}={value}"]
@@ -91,16 +94,14 @@ def _output(settings: Settings, target: Target) -> str:
     """Return the exporter's attributes as buildctl reads them: a record of CSV."""
     fields = [f"type={settings.output.type}"]
     if settings.output.type == "image":
-        fields += [f"name={','.join(map(str, _references(settings, target)))}", "push=true"]
+        image = settings.staging(settings.images[0], target.platform)
+        fields += [f"name={image}", "push=true"]
+        fields += ["registry.insecure=true"] if image.registry in settings.insecure_registries else []
     else:
         fields.append(f"dest={settings.output.dest}")
     record = io.StringIO()
     csv.writer(record, lineterminator="").writerow(fields)
     return record.getvalue()
-
-
-def _references(settings: Settings, target: Target) -> tuple[ImageReference, ...]:
-    return tuple(settings.staging(image, target.platform) for image in settings.images)
 
 
 def _dockerfile(context: Path, target: Target) -> Path:

@@ -116,7 +116,7 @@ def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Serve
     return Server(
         image=settings.buildkit_image,
         platforms=_platforms(settings, str(info["Architecture"])),
-        toml=mirrors_toml(registries, (image.registry for image in settings.images)),
+        toml=mirrors_toml(registries, (i.registry for i in settings.images), settings.insecure_registries),
         host_network=any(is_loopback(name) for name in names),
         tcp=address.removeprefix("tcp://") if address.startswith("tcp://") else None,
         sockets=_socket_directory(settings) if local else None,
@@ -140,13 +140,14 @@ def _socket_directory(settings: Settings) -> Path | None:
     return directory if len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET else None
 
 
-def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str]) -> str:
+def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
     """Say in buildkitd.toml what ``docker info`` says of registries: a BuildKit in a container does not look there.
 
     :param registry_config: ``RegistryConfig`` of the Engine API's ``/info``.
     :param registries: the hosts that images are pushed to, of which the daemon may know only a network.
+    :param insecure: hosts that the settings call insecure.
     """
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, Any]] = {name: {"insecure": True, "http": True} for name in insecure}
     networks = [ipaddress.ip_network(cidr) for cidr in registry_config.get("InsecureRegistryCIDRs") or ()]
     indexes = registry_config.get("IndexConfigs") or {}
     for name, index in indexes.items():

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PREFIX = "INVOKE_MULTIARCH_"
 # Flags that say one item of a list-valued setting, and may be repeated.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = ("image", "tags", "platforms")
+_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries")
+# Whoever publishes to several repositories calls them so.
+_SYNONYMS = {"images": "image"}
 
 
 class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +34,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str | None = None
     build_args: dict[str, str] = {}
     builder: str | None = None
+    annotations: dict[str, str] = {}
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +50,10 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frontend: str = "dockerfile.v0"
     source: str | None = None
     output: str = "image"
+    attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
+    annotations: dict[str, str] = {}
+    allow_dropping: bool = False
+    insecure_registries: tuple[str, ...] = ()
     arch_tag: str = "{tag}-{platform}"
     build: str | None = None
     address: str | None = None
@@ -87,11 +94,15 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
         raise ConfigurationError("multiarch", f"expected a mapping of settings, got {block!r}")
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    for name, value in block.items():
-        merged[name], origin[name] = value, f"multiarch.{name}"
+    for written, value in block.items():
+        name: Any = _SYNONYMS.get(written, written)
+        if name in merged:
+            raise ConfigurationError(f"multiarch.{written}", f"is the same setting as {origin[name]}; give one of them")
+        merged[name], origin[name] = value, f"multiarch.{written}"
     for variable in sorted(environ):
         if variable.startswith(PREFIX):
-            name = variable.removeprefix(PREFIX).lower()
+            written = variable.removeprefix(PREFIX).lower()
+            name = _SYNONYMS.get(written, written)
             origin[name] = variable
             merged[name] = _from_environment(variable, name, environ[variable])
     for name, value in flags.items():
@@ -100,6 +111,8 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
     for name in _LISTS:
         if isinstance(merged.get(name), str):
             merged[name] = [part.strip() for part in merged[name].split(",") if part.strip()]
+    if isinstance(merged.get("attestations"), dict):
+        merged["attestations"] = [merged["attestations"]]
     if isinstance(merged.get("platforms"), list):
         merged["platforms"] = [{"platform": item} if isinstance(item, str) else item for item in merged["platforms"]]
     return Layers(_convert(merged, origin), origin)

@@ -190,14 +190,65 @@ class DigestMismatchError(MultiarchError):
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
-class IncompleteMatrixError(MultiarchError):
+class GateError(MultiarchError):
+    """A check between "every platform is pushed" and "the tag moves" that was not passed; the tag is as it was."""
+
+    gate = ""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"not published, gate {self.gate!r}: {problem}")
+
+
+class IncompleteMatrixError(GateError):
     """Platforms of the matrix that have no image to put into the index."""
+
+    gate = "the set is exact"
 
     def __init__(self, missing: Iterable[tuple[object, object]]) -> None:
         pairs = [f"{platform} ({reference})" for platform, reference in missing]
+        super().__init__(f"no image for {_list(pairs)}; run build-arch for it first, or narrow the matrix: --platform")
+
+
+class SurplusImageError(GateError):
+    """A place in the index that several images claim."""
+
+    gate = "the set is exact"
+
+    def __init__(self, platform: object, reference: object, found: Iterable[object]) -> None:
+        super().__init__(f"{reference} should hold an image for {platform} alone, and holds {_list(found)}; rebuild it")
+
+
+class DroppedPlatformError(GateError):
+    """A tag that would lose platforms that it has today."""
+
+    gate = "nothing is dropped"
+
+    def __init__(self, dropped: Iterable[tuple[object, Iterable[object]]]) -> None:
+        pairs = [f"{reference} has {_list(platforms)} today" for reference, platforms in dropped]
+        super().__init__(f"{'; '.join(pairs)}; add what is missing to the matrix, or pass --allow-dropping")
+
+
+class PlatformMismatchError(GateError):
+    """An image whose own config says that it is for another platform."""
+
+    gate = "the config matches"
+
+    def __init__(self, reference: object, expected: object, actual: object) -> None:
         super().__init__(
-            f"not published, the matrix is incomplete: no image for {_list(pairs)}; "
-            "run build-arch for it first, or narrow the matrix with --platform"
+            f"{reference} should be for {expected}, but its config says {actual}; "
+            "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
+        )
+
+
+class ForeignProgramError(GateError):
+    """An image that starts a program of another architecture than it claims to be for."""
+
+    gate = "the program matches"
+
+    def __init__(self, reference: object, platform: object, program: str, actual: str) -> None:
+        super().__init__(
+            f"{reference} is for {platform}, but its {program} is a program for {actual}; build or copy the one for "
+            "$TARGETARCH in the Dockerfile (is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?)"
         )
 
 
@@ -211,14 +262,11 @@ class NotAnImageError(MultiarchError):
         )
 
 
-class PlatformMismatchError(MultiarchError):
-    """An image whose own config says that it is for another platform."""
+class NotPublishedError(MultiarchError):
+    """A tag that is to be shown and is not there."""
 
-    def __init__(self, reference: object, expected: object, actual: object) -> None:
-        super().__init__(
-            f"not published: {reference} should be for {expected}, but its config says {actual}; "
-            "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
-        )
+    def __init__(self, reference: object) -> None:
+        super().__init__(f"{reference} is not published: there is no such tag")
 
 
 class ReadBackError(MultiarchError):
@@ -228,6 +276,17 @@ class ReadBackError(MultiarchError):
         super().__init__(
             f"{reference} was published as {expected} but reads back as {actual}; is somebody else pushing it?"
         )
+
+
+class TagsNotMovedError(MultiarchError):
+    """A tag could not be moved, so none was, but for those that the registries did not let us put back."""
+
+    def __init__(self, failed: str, kept: Iterable[object], left: Iterable[tuple[object, str, str, str]]) -> None:
+        still = [f"{tag} is {now} and was {before} ({_line(why)})" for tag, now, before, why in left]
+        parts = [f"{'not all tags are as before' if still else 'no tag was moved'}: {failed}"]
+        parts += [f"as before: {names}"] if (names := _list(kept)) else []
+        parts += [f"could not be put back: {'; '.join(still)}"] if still else []
+        super().__init__("; ".join(parts))
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded
+from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection
 from multiarch import manifest as index
 from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildctlMissingError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from multiarch.build import PushedImage
-    from multiarch.manifest import PublishedTag
     from multiarch.progress import Progress
+    from multiarch.publication import PublishedTag
     from multiarch.settings import Settings, Target
 
 
@@ -44,14 +44,15 @@ class Session:
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image."""
         names = {image.registry for image in self.settings.images}
-        return {name: Registry(name, self.policy, self.progress.say) for name in names}
+        insecure = self.settings.insecure_registries
+        return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
         self.policy.stopped.set()
 
 
-def build_one(session: Session, target: Target) -> tuple[PushedImage, ...] | Path:
+def build_one(session: Session, target: Target) -> PushedImage | Path:
     """Build one platform on what is there already: the server that start-buildkit left, the client that is found."""
     settings = session.settings
     build.check_paths(settings, target)
@@ -67,7 +68,14 @@ def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
     if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
-    return index.manifest(session.settings, session.registries)
+    return index.manifest(session.settings, session.registries, say=session.progress.say)
+
+
+def inspect(session: Session) -> list[str]:
+    """Return the lines that show what is published."""
+    if session.settings.embedded:
+        embedded.start_registry(session.host)
+    return inspection.inspect(session.settings, session.registries)
 
 
 def release(session: Session) -> tuple[PublishedTag, ...]:
@@ -87,8 +95,9 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         session,
         [partial(_build, session, t, client, t.builder or address, width) for t in settings.matrix],
     )
-    digests = {images[0].platform: images[0].digest for images in built}
-    return index.manifest(settings, session.registries, digests)
+    return index.manifest(
+        settings, session.registries, {image.platform: image.digest for image in built}, say=session.progress.say
+    )
 
 
 def commands(settings: Settings) -> list[list[str]]:
@@ -116,6 +125,9 @@ def _prepare(session: Session) -> tuple[Path, str]:
     jobs: list[Callable[[], Any]] = []
     if settings.embedded:
         jobs.append(lambda: embedded.start_registry(host))
+    else:
+        # Who may not push learns it before the first minute of building.
+        jobs += [partial(session.registries[image.registry].check_push, image.repository) for image in settings.images]
     local = bool(settings.local_platforms)
     if local and not settings.buildkit_host:
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
@@ -136,7 +148,7 @@ def _prepare(session: Session) -> tuple[Path, str]:
     return client, address
 
 
-def _build(session: Session, target: Target, client: Path, address: str, width: int) -> tuple[PushedImage, ...] | Path:
+def _build(session: Session, target: Target, client: Path, address: str, width: int) -> PushedImage | Path:
     progress = session.progress.of(target.platform, width)
     return build.build_arch(
         session.settings, target, buildctl=client, address=address, policy=session.policy, progress=progress

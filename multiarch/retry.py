@@ -48,16 +48,24 @@ class Policy:
     """
 
     seconds: float = 180.0
-    attempts: int = 40
+    attempts: int = 200
     first: float = 0.5
     longest: float = 20.0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
 
-    def call(self, what: str, function: Callable[[], T], *, show: Callable[[str], None]) -> T:
+    def call(
+        self,
+        what: str,
+        function: Callable[[], T],
+        *,
+        show: Callable[[str], None],
+        transient: Callable[[BaseException], bool] | None = None,
+    ) -> T:
         """Return ``function()``, called again while it raises something transient.
 
         :param what: names the operation in what is shown, ``push of …``.
         :param show: takes one line for each retry.
+        :param transient: tells what passes by itself; by default `is_transient`.
         :raises Exception: the last error, as it was raised.
         """
 
@@ -75,12 +83,12 @@ class Policy:
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts)
-            | tenacity.stop_before_delay(self.seconds)
+            | _stop_before(self.seconds)
             | tenacity.stop_when_event_set(self.stopped),
             wait=_wait_asked_for(
                 tenacity.wait_random_exponential(multiplier=self.first, max=self.longest), self.longest
             ),
-            retry=tenacity.retry_if_exception(is_transient),
+            retry=tenacity.retry_if_exception(transient or is_transient),
             sleep=pause,
             before_sleep=announce,
             reraise=True,
@@ -100,6 +108,17 @@ class _wait_asked_for(tenacity.wait.wait_base):  # noqa: N801 (tenacity's own st
         asked = getattr(error, "retry_after", None)
         usual = self.otherwise(retry_state)
         return usual if asked is None else min(max(asked, 0.0) + usual / 10, self.longest)
+
+
+class _stop_before(tenacity.stop.stop_base):  # noqa: N801 (tenacity's own style for stops)
+    """Begin no wait that would end later than this many seconds after the first attempt, by the clock or the waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        gone = max(retry_state.seconds_since_start or 0.0, retry_state.idle_for)
+        return gone + retry_state.upcoming_sleep >= self.seconds
 
 
 def is_transient(error: BaseException) -> bool:

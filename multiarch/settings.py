@@ -1,28 +1,21 @@
-"""The settings of a run: read once at the task boundary, validated, frozen."""
+"""The settings of a run: frozen, and valid, because `multiarch.validation` alone makes them."""
 
 from __future__ import annotations
 
-import math
-import re
-import string
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from multiarch.configuration import PREFIX, Block, Layers, join
-from multiarch.errors import ConfigurationError, EmptyMatrixError
-from multiarch.platforms import Platform
-from multiarch.references import ImageReference, check_tag, is_loopback
+from multiarch.errors import EmptyMatrixError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from multiarch.platforms import Platform
+    from multiarch.references import ImageReference
 
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"
-FRONTENDS = ("dockerfile.v0", "gateway.v0")
-BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
-_PLACEHOLDERS = ("tag", "platform", "architecture", "build")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +25,7 @@ class Target:
     :ivar dockerfile: relative to the working directory; None means ``Dockerfile`` in the context (as docker build's).
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: a BuildKit that is used as it is, None for the local one.
+    :ivar annotations: those of its entry in the index.
     """
 
     platform: Platform
@@ -39,6 +33,7 @@ class Target:
     stage: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     builder: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +48,13 @@ class Output:
 class Settings:
     """Everything a step may want to know.
 
-    :ivar images: repositories to publish to, without tag.
+    :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
     :ivar embedded: whether *images* is the registry we start ourselves, because none was configured.
     :ivar matrix: the platforms of this run.
+    :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
+    :ivar annotations: those of the index.
+    :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
     """
 
@@ -67,6 +66,10 @@ class Settings:
     frontend: str
     source: str | None
     output: Output
+    attestations: Mapping[str, str]
+    annotations: Mapping[str, str]
+    allow_dropping: bool
+    insecure_registries: tuple[str, ...]
     arch_tag: str
     build: str | None
     buildkit_host: str | None
@@ -91,209 +94,9 @@ class Settings:
 
     def staging(self, image: ImageReference, platform: Platform) -> ImageReference:
         """Return where *platform*'s image waits until the index is composed (the document's ``latest-arm``)."""
-        return image.with_tag(_staging_tag(self.arch_tag, self.tags[0], platform, self.build))
+        return image.with_tag(staging_tag(self.arch_tag, self.tags[0], platform, self.build))
 
 
-def load(
-    configured: object, environ: Mapping[str, str], flags: Mapping[str, Any], *, directory: Path | None = None
-) -> Settings:
-    """Join the layers of configuration and validate the result.
-
-    :param configured: the ``multiarch`` block of Invoke's configuration, plain data.
-    :param environ: variables; those of other programs are ignored.
-    :param flags: by setting name; None and empty lists were not given. ``platforms`` narrows the configured matrix.
-    :param directory: whose name is the repository's when no image is configured; the working directory by default.
-    :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
-    """
-    wanted = flags.get("platforms") or None
-    layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
-    return _Reader(layers, environ.get("BUILDKIT_HOST") or None).settings(wanted, directory or Path.cwd())
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Turns the typed block into values, or into the error that names the setting."""
-
-    layers: Layers
-    buildkit_host: str | None
-
-    @property
-    def block(self) -> Block:
-        return self.layers.block
-
-    def settings(self, narrowed: Iterable[str] | None, directory: Path) -> Settings:
-        block = self.block
-        images = tuple(self._image(text, index) for index, text in enumerate(block.image))
-        embedded = not images
-        if embedded:
-            name = re.sub(r"[^a-z0-9]+", "-", directory.name.lower()).strip("-") or "app"
-            images = (ImageReference(EMBEDDED_REGISTRY, name),)
-        if not block.tags:
-            raise self.layers.error("tags", "needs at least one tag")
-        for index, tag in enumerate(block.tags):
-            self._check("tags", index, check_tag, tag)
-        self._unique("image", [str(image) for image in images])
-        self._unique("tags", block.tags)
-        matrix = self._narrow(self._matrix(), narrowed)
-        if block.frontend not in FRONTENDS:
-            raise self.layers.error("frontend", f"{block.frontend!r} is none of {', '.join(FRONTENDS)}")
-        if block.frontend == "gateway.v0" and not block.source:
-            raise self.layers.error(
-                "frontend", "gateway.v0 needs the image of a frontend: --source docker/dockerfile:1"
-            )
-        if block.source and block.frontend != "gateway.v0":
-            raise self.layers.error("source", "only goes with --frontend gateway.v0")
-        if not 0 <= block.retry_seconds < math.inf:
-            raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
-        self._check_arch_tag(matrix)
-        return Settings(
-            images=images,
-            embedded=embedded,
-            tags=block.tags,
-            matrix=matrix,
-            context=block.context,
-            frontend=block.frontend,
-            source=block.source,
-            output=self._output(),
-            arch_tag=block.arch_tag,
-            build=block.build,
-            buildkit_host=self._builder("BUILDKIT_HOST", self.buildkit_host),
-            address=self._address(),
-            recreate=block.recreate,
-            dest=block.dest,
-            installer=block.installer,
-            buildkit_image=block.buildkit_image,
-            retry_seconds=block.retry_seconds,
-        )
-
-    def _matrix(self) -> tuple[Target, ...]:
-        block = self.block
-        matrix: dict[Platform, Target] = {}
-        spelled: dict[Platform, str] = {}
-        for index, entry in enumerate(block.platforms):
-            platform = self._check("platforms", index, Platform.parse, entry.platform)
-            if platform in matrix:
-                raise self.layers.error(
-                    "platforms",
-                    f"{spelled[platform]!r} and {entry.platform!r} are the same platform, {platform}",
-                    index,
-                )
-            spelled[platform] = entry.platform
-            matrix[platform] = Target(
-                platform=platform,
-                dockerfile=entry.dockerfile or block.dockerfile,
-                stage=entry.target or block.target,
-                build_args={**block.build_args, **entry.build_args},
-                builder=self._builder(self.layers.where("platforms", index), entry.builder),
-            )
-        return tuple(matrix.values())
-
-    def _narrow(self, matrix: tuple[Target, ...], wanted: Iterable[str] | None) -> tuple[Target, ...]:
-        """Keep what ``--platform`` names; with an empty matrix, that is the matrix."""
-        if wanted is None:
-            return matrix
-        chosen: list[Target] = []
-        for text in wanted:
-            try:
-                platform = Platform.parse(text)
-            except ValueError as error:
-                raise ConfigurationError("--platform", str(error)) from None
-            if platform in [target.platform for target in chosen]:
-                raise ConfigurationError("--platform", f"{platform} is given twice")
-            found = [target for target in matrix if target.platform == platform]
-            if matrix and not found:
-                known = ", ".join(str(target.platform) for target in matrix)
-                raise ConfigurationError("--platform", f"{platform} is not in the matrix ({known})")
-            block = self.block
-            plain = Target(
-                platform=platform, dockerfile=block.dockerfile, stage=block.target, build_args=block.build_args
-            )
-            chosen.extend(found or [plain])
-        return tuple(chosen)
-
-    def _image(self, text: str, index: int) -> ImageReference:
-        image: ImageReference = self._check("image", index, ImageReference.parse, text)
-        if image.tag or image.digest:
-            raise self.layers.error(
-                "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index
-            )
-        return image
-
-    def _output(self) -> Output:
-        kind, comma, rest = self.block.output.partition(",")
-        key, _, dest = rest.partition("=")
-        if kind not in ("image", "oci", "local") or (comma and (key != "dest" or not dest)):
-            raise self.layers.error("output", f"{self.block.output!r} is none of image, oci,dest=FILE, local,dest=DIR")
-        if kind == "image" and dest:
-            raise self.layers.error("output", "image is pushed to a registry and takes no dest")
-        if kind != "image" and not dest:
-            raise self.layers.error("output", f"{kind} needs a place to write to: {kind},dest=PATH")
-        return Output(type=kind, dest=dest or None)
-
-    def _address(self) -> str | None:
-        """Check where the server may listen: an open BuildKit port is root for whoever reaches it."""
-        address = self.block.address
-        if not address:
-            return None
-        scheme, _, rest = address.partition("://")
-        if scheme == "tcp":
-            host, _, port = rest.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise self.layers.error("address", f"{address!r} needs a host and a port: tcp://127.0.0.1:1234")
-            if not is_loopback(host):
-                raise self.layers.error(
-                    "address", f"{address!r} would give root to whoever reaches it; use tcp://127.0.0.1:{port}"
-                )
-        elif address != "docker-container://buildkit" and not (
-            scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock")
-        ):
-            allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
-            raise self.layers.error("address", f"{address!r} is none of {allowed}")
-        return address
-
-    def _builder(self, where: str, address: str | None) -> str | None:
-        if address and address.partition("://")[0] not in BUILDER_SCHEMES:
-            schemes = ", ".join(f"{scheme}://" for scheme in BUILDER_SCHEMES)
-            raise ConfigurationError(where, f"builder {address!r} does not start with one of {schemes}")
-        return address or None
-
-    def _check_arch_tag(self, matrix: tuple[Target, ...]) -> None:
-        template = self.block.arch_tag
-        try:
-            fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
-        except ValueError as error:
-            raise self.layers.error("arch_tag", f"{template!r}: {error}") from None
-        names = [f"{name}{'!' if how else ''}{how or ''}{':' if spec else ''}{spec}" for _, name, spec, how in fields]
-        if unknown := [name for name in names if name not in _PLACEHOLDERS]:
-            raise self.layers.error(
-                "arch_tag", f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(_PLACEHOLDERS)})"
-            )
-        if "build" in names and not self.block.build:
-            raise self.layers.error(
-                "arch_tag", f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
-            )
-        seen: dict[str, str] = dict.fromkeys(self.block.tags, "the published tag")
-        for target in matrix:
-            tag = _staging_tag(template, self.block.tags[0], target.platform, self.block.build)
-            if tag in seen:
-                raise self.layers.error(
-                    "arch_tag", f"{template!r} gives {target.platform} the tag of {seen[tag]}: {tag}"
-                )
-            self._check("arch_tag", None, check_tag, tag)
-            seen[tag] = str(target.platform)
-
-    def _unique(self, name: str, values: Iterable[str]) -> None:
-        values = list(values)
-        for value in values:
-            if values.count(value) > 1:
-                raise self.layers.error(name, f"{value!r} is given twice")
-
-    def _check(self, name: str, index: int | None, parse: Any, text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise self.layers.error(name, str(error), index) from None
-
-
-def _staging_tag(template: str, tag: str, platform: Platform, build: str | None) -> str:
+def staging_tag(template: str, tag: str, platform: Platform, build: str | None) -> str:
+    """Fill in an ``arch_tag``."""
     return template.format(tag=tag, platform=platform.slug, architecture=platform.architecture, build=build)

@@ -20,7 +20,7 @@ import multiarch
 from multiarch.configuration import PREFIX
 from multiarch.errors import ConfigurationError, MultiarchError
 from multiarch.progress import Progress
-from multiarch.settings import Settings, load
+from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from multiarch.release import Session
+    from multiarch.settings import Settings
 
 # Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
 # of its sight before it looks. What other tasks run with c.run still gets them.
@@ -48,6 +49,7 @@ def _tell_of_yaml(kind: type[BaseException], error: BaseException, trace: Traceb
 sys.excepthook = _tell_of_yaml
 
 _HELP = {
+    "allow-dropping": "let the tag lose platforms that it has today",
     "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
     "context": "directory with what the Dockerfile copies (default: .)",
     "dest": "directory to put buildctl into (default: the user's cache)",
@@ -134,21 +136,32 @@ def build_arch(
         if c.config.run.dry:
             _show(release.build_commands(settings, target))
         else:
-            built = release.build_one(session, target)
-            _results([built] if isinstance(built, Path) else built)
+            _results([release.build_one(session, target)])
 
 
-@task(iterable=["platform", "image", "tag"], help=_help("platform", "image", "tag"))
+@task(
+    iterable=["platform", "image", "tag"],
+    help=_help("platform", "image", "tag", "allow-dropping")
+    | {"inspect": "show what is published under the tag as a table, and write nothing"},
+)
 def manifest(
-    c: Context, platform: list[str] | None = None, image: list[str] | None = None, tag: list[str] | None = None
+    c: Context,
+    platform: list[str] | None = None,
+    image: list[str] | None = None,
+    tag: list[str] | None = None,
+    allow_dropping: bool = False,
+    inspect: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
+    from multiarch import inspection, release
     from multiarch import manifest as index
-    from multiarch import release
 
-    with _session(c, platforms=platform, image=image, tags=tag) as session:
+    flags = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping or None}
+    with _session(c, **flags) as session:
         if c.config.run.dry:
-            _show(index.commands(session.settings))
+            _show(inspection.commands(session.settings) if inspect else index.commands(session.settings))
+        elif inspect:
+            _results(release.inspect(session))
         else:
             _results(release.publish(session))
 
@@ -156,7 +169,7 @@ def manifest(
 @task(
     name="release",
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source"),
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping"),
 )
 def release_(
     c: Context,
@@ -167,12 +180,14 @@ def release_(
     dockerfile: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    allow_dropping: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
 
     flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    with _session(c, platforms=platform, image=image, tags=tag, **flags) as session:
+    dropping = allow_dropping or None
+    with _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
             return

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from multiarch.registry import OCI_MANIFEST
+from multiarch.oci import OCI_MANIFEST
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,16 @@ class RegistryServer:
 
     :ivar contents: path → media type and bytes; a PUT adds to it.
     :ivar requests: everything that was asked, in order.
+    :ivar knows_ranges: whether a range of a blob may be asked for; else all of it is sent.
+    :ivar deletes: what may be deleted: ``tag``, ``digest``.
     """
 
     def __init__(self) -> None:
         self.table: dict[str, list[Reaction]] = {}
         self.contents: dict[str, tuple[str, bytes]] = {}
         self.requests: list[Request] = []
+        self.knows_ranges = True
+        self.deletes: tuple[str, ...] = ("tag", "digest")
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
@@ -133,13 +137,48 @@ class RegistryServer:
 
     def from_contents(self, request: Request) -> Reply:
         """Answer as a registry does, from what is held."""
+        if "/blobs/uploads/" in request.path:
+            return self._upload(request)
         if request.verb == "PUT":
             self._hold(request.path, request.headers.get("content-type", ""), request.body)
             return Reply(201, headers={"Docker-Content-Digest": _digest(request.body)})
         if request.path not in self.contents:
             return refusal(404, "MANIFEST_UNKNOWN", "manifest unknown")
         media_type, body = self.contents[request.path]
-        return Reply(200, body, {"Content-Type": media_type, "Docker-Content-Digest": _digest(body)})
+        if request.verb == "DELETE":
+            return self._delete(request.path, body)
+        headers = {"Content-Type": media_type, "Docker-Content-Digest": _digest(body)}
+        if (wanted := request.headers.get("range")) and self.knows_ranges:
+            start, _, end = wanted.removeprefix("bytes=").partition("-")
+            return Reply(206, body[int(start) : int(end) + 1 if end else None], headers)
+        return Reply(200, body, headers)
+
+    def _upload(self, request: Request) -> Reply:
+        """Begin, mount, end or cancel an upload."""
+        repository = request.path.partition("/blobs/uploads/")[0]
+        if request.verb == "POST":
+            held = self.contents.get(f"/v2/{request.query.get('from')}/blobs/{request.query.get('mount')}")
+            if held is not None:
+                self.contents[f"{repository}/blobs/{request.query['mount']}"] = held
+                return Reply(201)
+            return Reply(202, headers={"Location": f"{request.path}one?_state=opaque"})
+        if request.verb == "PUT":
+            if request.query["digest"] != _digest(request.body):
+                return refusal(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+            self.contents[f"{repository}/blobs/{request.query['digest']}"] = "application/octet-stream", request.body
+            return Reply(201)
+        return Reply(204)
+
+    def _delete(self, path: str, body: bytes) -> Reply:
+        """Delete a tag; or by digest what it names, with the tags that point there, as Docker's registry does."""
+        folder, _, reference = path.rpartition("/")
+        kind = "digest" if reference.startswith("sha256:") else "tag"
+        if kind not in self.deletes:
+            return refusal(405, "UNSUPPORTED", "The operation is unsupported.")
+        for other in [path] if kind == "tag" else [p for p in self.contents if p.rpartition("/")[0] == folder]:
+            if self.contents[other][1] == body:
+                del self.contents[other]
+        return Reply(202)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -158,7 +197,7 @@ class RegistryServer:
                 with suppress(ConnectionError):
                     self.answer(server._react(request))
 
-            do_GET = do_PUT = do_POST = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
 
             def answer(self, reply: Reply) -> None:
                 if reply == EOF:
@@ -176,7 +215,8 @@ class RegistryServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
-                self.wfile.write(reply.body[: reply.sent])
+                if self.command != "HEAD":
+                    self.wfile.write(reply.body[: reply.sent])
                 self.close_connection = self.close_connection or reply.sent is not None
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START_DOCKER = "start Docker, point DOCKER_HOST at one, or, in this project's own repository, run ./invokew lab release"
 NOWHERE = f"no Docker host at unix:///nowhere/docker.sock (no such socket): {START_DOCKER}"
 EMPTY = "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
-KNOWN = "platform, dockerfile, target, build_args, builder"
+KNOWN = "platform, dockerfile, target, build_args, builder, annotations"
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')"
 PLATFORMS = "platforms: [linux/amd64, linux/arm64]"
@@ -255,7 +255,7 @@ def test_a_client_that_may_not_be_run(project: Project, buildctl: Path, monkeypa
         (403, "answered 403 UNAUTHORIZED: authentication required; log in with: docker login {host}"),
         (
             404,
-            "not published, the matrix is incomplete: no image for linux/amd64 ({host}/app:latest-amd64), linux/arm64",
+            "not published, gate 'the set is exact': no image for linux/amd64 ({host}/app:latest-amd64), linux/arm64",
         ),
         (503, "answered 503 UNAUTHORIZED: authentication required"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries
 from multiarch.platforms import Platform
-from multiarch.settings import load
+from multiarch.validation import load
 
 AARCH64 = "7f454c460201010000000000000000000200b700 ffffffffffffff00fffffffffffffffffeffffff"
 ARM = "7f454c4601010100000000000000000002002800 ffffffffffffff00fffffffffffffffffeffffff"

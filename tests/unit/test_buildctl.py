@@ -8,10 +8,12 @@ import pytest
 
 from multiarch.buildctl import check_executable, commands, default_path, find_buildctl
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError
-from multiarch.settings import Settings, load
+from multiarch.validation import load
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from multiarch.settings import Settings
 
 
 @pytest.fixture

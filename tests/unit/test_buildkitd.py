@@ -10,7 +10,7 @@ import pytest
 
 from multiarch.buildkitd import Server, mirrors_toml, wanted
 from multiarch.platforms import Platform
-from multiarch.settings import load
+from multiarch.validation import load
 
 # What the Engine API's /info says, as far as it is read.
 INFO = {"Architecture": "x86_64", "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}}}

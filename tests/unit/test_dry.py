@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MATRIX = """\
 multiarch:
   image: someone/app
+  attestations: []
   tags: [latest, "1"]
   platforms:
     - linux/s390x
@@ -114,7 +115,7 @@ def test_a_given_builder(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_without_an_image_the_registry_comes_first(project: Project) -> None:
     """The embedded registry is started, the server reaches it over the host's network, and it speaks plain http."""
-    project.write(invoke_yaml="multiarch:\n  platforms: [linux/s390x]\n")
+    project.write(invoke_yaml="multiarch:\n  attestations: []\n  platforms: [linux/s390x]\n")
     lines = project.run("--dry", "release").out
     assert REGISTRY == lines[0]
     assert [True] == [" --network host " in line for line in lines if "--name buildkit" in line]
@@ -125,7 +126,7 @@ def test_without_an_image_the_registry_comes_first(project: Project) -> None:
 def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
     """What is built on a native worker is neither emulated nor announced by the local server."""
     project.write(
-        invoke_yaml="multiarch:\n  image: someone/app\n  platforms:\n    - linux/s390x\n"
+        invoke_yaml="multiarch:\n  image: someone/app\n  attestations: []\n  platforms:\n    - linux/s390x\n"
         "    - {platform: linux/riscv64, builder: 'tcp://riscv-box:1234'}\n"
     )
     lines = project.run("--dry", "release").out

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import DigestMismatchError, RegistryError, RegistryUnreachableError
-from multiarch.registry import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest, Registry
+from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.registry import Registry
 from multiarch.retry import Policy
 from tests.unit.clock import Clock
 from tests.unit.registry_server import EOF, RESET, RegistryServer, Reply, refusal

@@ -9,10 +9,12 @@ import pytest
 
 from multiarch.errors import EmptyMatrixError
 from multiarch.platforms import Platform
-from multiarch.settings import Settings, load
+from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from multiarch.settings import Settings
 
 HERE = Path("/somewhere/Some_Server 2")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import ConfigurationError
-from multiarch.settings import load
+from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder"
+OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations"
 
 
 def complaint(
