@@ -37,12 +37,18 @@ def unit(c: Context) -> None:
 
 
 @task
+def exhaustive(c: Context) -> None:
+    """Run the tests that go through every fault and every point of failure."""
+    c.run(f"{PYTHON} -m pytest tests/exhaustive")
+
+
+@task
 def integration(c: Context) -> None:
     """Run the tests on the Docker host that answers (./invokew lab makes one)."""
     c.run(f"{PYTHON} -m pytest tests/integration")
 
 
-@task(lint, types, unit, integration)
+@task(lint, types, unit, exhaustive, integration)
 def test(c: Context) -> None:
     """Run all checks and tests."""
 
@@ -50,6 +56,7 @@ def test(c: Context) -> None:
 ns.add_task(lint)
 ns.add_task(types)
 ns.add_task(unit)
+ns.add_task(exhaustive)
 ns.add_task(integration)
 ns.add_task(test)
 ns.add_collection(lab, "lab")

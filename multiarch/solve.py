@@ -40,6 +40,10 @@ _PERMANENT = re.compile(
     re.IGNORECASE,
 )
 _HINTS = (
+    (
+        r"scanner.*: not found",
+        "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
+    ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
     (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
     (

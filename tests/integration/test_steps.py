@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import MACHINES, Project, docker, runs_as
+from tests.integration.conftest import MACHINES, PLAIN, Project, docker, runs_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def usual_server(project: Project) -> Iterator[None]:
 
 def test_the_index_equals_docker_manifest(project: Project) -> None:
     """`manifest` publishes what docker manifest create, annotate and push publish for the same images."""
-    project.ok("release")
+    project.ok("release", **PLAIN)
     name = f"{project.image}:by-docker"
     staged = {p: f"{project.image}:latest-{tag}" for p, tag in zip(MACHINES, ("amd64", "arm64", "arm-v7"), strict=True)}
     docker("manifest", "create", "--insecure", name, *staged.values())
@@ -295,7 +295,7 @@ def test_a_builder_of_its_own(project: Project) -> None:
         Dockerfile="FROM scratch\nCOPY tasks.py /\n",
     )
     assert ["linux/amd64 native"] == project.ok("setup-binfmt")
-    published = project.ok("release")
+    published = project.ok("release", **PLAIN)
 
     assert [("linux", "amd64"), ("linux", "riscv64")] == [
         (m["platform"]["os"], m["platform"]["architecture"])

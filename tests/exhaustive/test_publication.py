@@ -1,0 +1,276 @@
+"""All tags or none: two registries with three tags each, one of which begins to refuse at every possible point."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from multiarch.errors import MultiarchError, TagsNotMovedError
+from multiarch.manifest import manifest
+from multiarch.oci import OCI_INDEX, OCI_MANIFEST
+from multiarch.registry import Registry
+from multiarch.retry import Policy
+from multiarch.validation import load
+from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from multiarch.publication import PublishedTag
+    from tests.unit.registry_server import Reaction, Request
+
+TAGS = ("latest", "1.4", "1.4.2")
+ATTEMPTS = 3
+
+
+@dataclass
+class World:
+    """Two registries: the first holds what was staged, both hold some of the tags from a release before."""
+
+    first: RegistryServer
+    second: RegistryServer
+    platforms: tuple[str, ...] = ("amd64", "arm64")
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def servers(self) -> tuple[RegistryServer, RegistryServer]:
+        """Both."""
+        return self.first, self.second
+
+    @property
+    def tags(self) -> dict[str, bytes | None]:
+        """What is under the six tags."""
+        return {
+            f"{server.host}/app:{tag}": server.contents.get(f"/v2/app/manifests/{tag}", (None, None))[1]
+            for server in self.servers
+            for tag in TAGS
+        }
+
+    def stage(self, word: str) -> None:
+        """Have the first registry hold the images of the platforms, with attestations."""
+        for architecture in self.platforms:
+            config = json.dumps({"os": "linux", "architecture": architecture, "word": word}).encode()
+            layer = self.first.hold_blob("app", f"{architecture} {word}".encode())
+            described = {"digest": self.first.hold_blob("app", config), "size": len(config)}
+            layers = [{"digest": layer, "size": len(f"{architecture} {word}"), "mediaType": "tar"}]
+            body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": layers}
+            image = self.first.hold_manifest("app", f"{word}-{architecture}", body)
+            told = self.first.hold_manifest("app", f"{word}-{architecture}-told", {**body, "layers": []})
+            note = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image["digest"]}
+            entries = [image, {**told, "annotations": note}]
+            index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+            self.first.hold_manifest("app", f"latest-{architecture}", index, OCI_INDEX)
+
+    def forget(self) -> None:
+        """Hold nothing, and do as registries do."""
+        for server in self.servers:
+            server.contents.clear()
+            server.requests.clear()
+            server.table = {}
+
+    def publish(self) -> tuple[PublishedTag, ...]:
+        """Publish what is staged under all six tags."""
+        block = {"image": [f"{server.host}/app" for server in self.servers], "tags": list(TAGS)}
+        settings = load({**block, "platforms": list(self.platforms)}, {}, {})
+        policy = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
+        clients = {server.host: Registry(server.host, policy, self.said.append) for server in self.servers}
+        return manifest(settings, clients, say=self.said.append)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two registries, and a release staged."""
+    world = World(RegistryServer().start(), RegistryServer().start())
+    world.stage("new")
+    yield world
+    for server in world.servers:
+        server.stop()
+
+
+BEFORE = {"no tag yet": (), "every tag": TAGS, "some tags": ("latest", "1.4")}
+
+
+def released_before(world: World, tags: tuple[str, ...]) -> None:
+    """Have an older index under these tags, in both registries."""
+    for server in world.servers:
+        for tag in tags:
+            server.hold_manifest("app", tag, {"manifests": [], "of": "before"}, OCI_INDEX)
+
+
+def test_one_index_under_every_tag(world: World) -> None:
+    """The second registry has everything before its tags; each blob travels once; a second time writes nothing."""
+    published = world.publish()
+    assert [f"{server.host}/app:{tag}" for server in world.servers for tag in TAGS] == [
+        str(tag.reference) for tag in published
+    ]
+    assert 1 == len(set(world.tags.values()))
+    writes = [asked for asked in world.second.asked if asked.startswith("PUT")]
+    assert [f"PUT /v2/app/manifests/{tag}" for tag in sorted(TAGS)] == sorted(writes[-3:])
+    assert 4 == sum("/blobs/uploads/" in asked for asked in writes), "two configs and two layers"
+    for server in world.servers:
+        server.requests.clear()
+    assert published == world.publish()
+    assert [] == [asked for s in world.servers for asked in s.asked if asked.startswith(("PUT", "POST", "DELETE"))]
+
+
+def test_blobs_are_mounted_within_a_registry(world: World) -> None:
+    """Another repository of the same registry gets its blobs without their being sent."""
+    settings = load({"image": [f"{world.first.host}/{n}" for n in ("app", "b/two")], "platforms": ["amd64"]}, {}, {})
+    clients = {world.first.host: Registry(world.first.host, Policy(attempts=1), print)}
+    manifest(settings, clients, say=print)
+    mounts = [r.query for r in world.first.requests if r.verb == "POST"]
+    assert [("app", True)] * 2 == [(q["from"], q["mount"].startswith("sha256:")) for q in mounts]
+    assert [] == [asked for asked in world.first.asked if asked.startswith("PUT /v2/b/two/blobs")]
+
+
+@dataclass
+class Fault:
+    """Begins with the *point*-th write to *server*; *kind* says what happens then."""
+
+    server: RegistryServer
+    kind: str
+    point: int
+    seen: int = 0
+    refused: str = ""
+    left: int = ATTEMPTS
+
+    def react(self, request: Request) -> Reply:
+        """Answer a PUT."""
+        point, self.seen = self.seen, self.seen + 1
+        if point < self.point:
+            return self.server.from_contents(request)
+        self.refused = self.refused or request.path
+        if self.kind == "this one is forbidden":
+            return refusal(403) if request.path == self.refused else self.server.from_contents(request)
+        if self.kind == "busy for a while":
+            self.left -= 1
+            return refusal(503) if self.left >= 0 else self.server.from_contents(request)
+        if self.kind == "done, and never answered":
+            answer = self.server.from_contents(request)
+            self.left -= request.path == self.refused
+            return EOF if request.path == self.refused and self.left >= 0 else answer
+        return refusal(403)  # for good
+
+
+KINDS = ("this one is forbidden", "busy for a while", "done, and never answered", "all are forbidden for good")
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_point_of_failure(world: World, before: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All six tags are new, or all are as before.
+
+    Only a registry that forbids every write from between its own tags on can keep us from it: then the error names
+    just the tags that could not be put back.
+    """
+    world.platforms = ("amd64",)
+    points = ended_new = ended_before = left_behind = 0
+    for number in (0, 1):
+        point = 0
+        while True:
+            world.forget()
+            world.stage("new")
+            released_before(world, BEFORE[before])
+            fault = Fault(world.servers[number], kind, point)
+            _watch_writes(fault)
+            state = world.tags
+            error: MultiarchError | None = None
+            try:
+                world.publish()
+            except MultiarchError as caught:
+                error = caught
+            if not fault.refused:
+                break
+            points += 1
+            changed = {tag for tag, content in world.tags.items() if content != state[tag]}
+            context = f"{kind}, {before}, point {point} of registry {number}: {fault.refused}: {error}"
+            if error is None:
+                ended_new += 1
+                assert set(state) == changed, context
+                assert 1 == len(set(world.tags.values())), context
+            else:
+                assert 1 == len(str(error).splitlines()), context
+                assert _named_as_left(error) == changed, context
+                ended_before += not changed
+                left_behind += bool(changed)
+                assert not changed or kind == KINDS[-1], context
+            point += 1
+    with capsys.disabled():
+        print(f"\n{kind} ({before}): {points} points, {ended_new} all new, {ended_before} all as before,", end=" ")
+        print(f"{left_behind} named as left behind", end=" ")
+    assert points >= 2 * len(TAGS)
+    assert ended_before >= 2
+    assert 0 == left_behind or kind == KINDS[-1]
+
+
+def _watch_writes(fault: Fault) -> None:
+    """Let the fault answer every PUT of its server, whatever the path."""
+
+    class Table(dict[str, "list[Reaction]"]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return [fault.react] if key.startswith("PUT ") else default
+
+    fault.server.table = Table()
+
+
+def _named_as_left(error: MultiarchError) -> set[str]:
+    """Return the tags that an error says could not be put back."""
+    named = str(error).partition("could not be put back: ")[2]
+    return set(re.findall(r"(\S+) is sha256:\w+ and was ", named))
+
+
+@pytest.mark.parametrize(
+    ("deletes", "expected"), [(("tag", "digest"), set[str]()), (("digest",), set[str]()), ((), {"latest"})]
+)
+def test_a_new_tag_is_removed_again(world: World, deletes: tuple[str, ...], expected: set[str]) -> None:
+    """By its name, or in a registry that only deletes by digest with something of its own; else it is named as left."""
+    world.first.deletes = deletes
+    released_before(world, ("1.4", "1.4.2"))
+    before = world.tags
+    world.second.table["PUT /v2/app/manifests/latest"] = [refusal(403, "DENIED", "immutable")]
+    with pytest.raises(TagsNotMovedError, match="answered 403 DENIED: immutable") as caught:
+        world.publish()
+    expected = {f"{world.first.host}/app:{tag}" for tag in expected}
+    assert expected == {tag for tag, content in world.tags.items() if content != before[tag]}
+    assert expected == _named_as_left(caught.value)
+
+
+def test_what_somebody_else_moved_meanwhile_is_theirs(world: World) -> None:
+    """A tag that holds neither the old nor our index any more is not put back."""
+    released_before(world, TAGS)
+    theirs = (OCI_INDEX, b'{"of": "somebody else"}')
+
+    def moved(_: Request) -> Reply:
+        world.first.contents["/v2/app/manifests/latest"] = theirs
+        return refusal(403)
+
+    world.second.table["PUT /v2/app/manifests/latest"] = [_after(world.first, "PUT /v2/app/manifests/latest", moved)]
+    with pytest.raises(TagsNotMovedError):
+        world.publish()
+    assert theirs == world.first.contents["/v2/app/manifests/latest"]
+
+
+def _after(server: RegistryServer, asked: str, react: Callable[[Request], Reply]) -> Reaction:
+    """React once *server* has been asked for that."""
+
+    def wait(request: Request) -> Reply:
+        for _ in range(500):
+            if asked in server.asked:
+                break
+            time.sleep(0.01)
+        return react(request)
+
+    return wait
+
+
+def test_a_gate_that_fails_writes_nothing(world: World) -> None:
+    """Neither a blob nor a manifest goes anywhere before every gate is passed."""
+    world.first.contents.pop("/v2/app/manifests/latest-arm64")
+    with pytest.raises(MultiarchError, match="gate 'the set is exact'"):
+        world.publish()
+    assert [] == [asked for s in world.servers for asked in s.asked if asked.startswith(("PUT", "POST", "DELETE"))]
