@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from multiarch.errors import MultiarchError, RegistryError, TagsNotMovedError
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from multiarch.oci import Descriptor, Manifest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiarch.registry import Registry
     from multiarch.staged import StagedImage
 
+T = TypeVar("T")
 # Uploads at the same time.
 _UPLOADS = 8
 
@@ -59,13 +60,18 @@ def publish(
     :raises TagsNotMovedError: a tag could not be moved; those that were are as before, but for those it names.
     """
     due = [move for move in moves if move.before is None or move.before.digest != index.digest]
-    repositories = list(dict.fromkeys((move.tag.registry, move.tag.repository) for move in due))
-    for registry, repository in repositories:
-        if (registry, repository) != (source.registry, source.repository):
-            _copy(images, source, registries[source.registry], repository, registries[registry])
-    if len(due) > 1:
-        with ThreadPoolExecutor(max_workers=len(repositories)) as pool:
-            list(pool.map(lambda r: registries[r[0]].put_manifest(r[1], index.digest, index), repositories))
+    places = list(dict.fromkeys((move.tag.registry, move.tag.repository) for move in due))
+
+    def stage(place: tuple[str, str]) -> None:
+        registry, repository = registries[place[0]], place[1]
+        if place != (source.registry, source.repository):
+            _copy(images, source, registries[source.registry], repository, registry)
+        # One tag moves with its index in one request; several move when it is there already.
+        if len(due) > 1:
+            registry.put_manifest(repository, index.digest, index)
+
+    with ThreadPoolExecutor(max_workers=max(len(places), 1)) as pool:
+        list(pool.map(stage, places))
     _Transaction(index, due, registries).run()
     return tuple(PublishedTag(move.tag, index.digest) for move in moves)
 
@@ -107,28 +113,32 @@ class _Transaction:
 
     def run(self) -> None:
         """Move all, or put back what moved. Those that exist go first: a new tag is harder to take back than to set."""
-        begun: dict[Move, Future[str]] = {}
+        begun: dict[Move, Future[str] | None] = {}
+        read: dict[Move, Future[None] | None] = {}
         try:
             for wave in ([m for m in self.moves if m.before], [m for m in self.moves if not m.before]):
-                if wave:
-                    self._in_parallel(wave, begun)
-            with ThreadPoolExecutor(max_workers=max(len(self.moves), 1)) as pool:
-                list(pool.map(self._read_back, self.moves))
+                self._together(self._put, wave, begun)
+            self._together(self._read_back, self.moves, read)
         except BaseException as error:
             self._put_back(begun, error)
             raise
 
-    def _in_parallel(self, wave: Sequence[Move], begun: dict[Move, Future[str]]) -> None:
-        with ThreadPoolExecutor(max_workers=len(wave)) as pool:
-            futures = {move: pool.submit(self._put, move) for move in wave}
-            begun |= futures
+    def _together(
+        self, function: Callable[[Move], T], moves: Sequence[Move], begun: dict[Move, Future[T] | None]
+    ) -> None:
+        """Call a function for each move at the same time; note what was begun. :raises MultiarchError: one failed."""
+        with ThreadPoolExecutor(max_workers=max(len(moves), 1)) as pool:
             try:
-                wait(futures.values())
+                # Noted before they are begun: an interrupt may come at any time.
+                begun |= dict.fromkeys(moves)
+                futures = [pool.submit(function, move) for move in moves]
+                begun |= zip(moves, futures, strict=True)
+                wait(futures)
             except BaseException:
-                for move in wave:
-                    self.registries[move.tag.registry].stop()
+                for registry in self.registries.values():
+                    registry.stop()
                 raise
-        for future in futures.values():
+        for future in futures:
             future.result()
 
     def _put(self, move: Move) -> str:
@@ -137,11 +147,11 @@ class _Transaction:
     def _read_back(self, move: Move) -> None:
         self.registries[move.tag.registry].read_back(move.tag, self.index.digest)
 
-    def _put_back(self, begun: Mapping[Move, Future[str]], cause: BaseException) -> None:
+    def _put_back(self, begun: Mapping[Move, Future[str] | None], cause: BaseException) -> None:
         """Put back what moved, or may have. :raises TagsNotMovedError: unless it was an interrupt and all went well."""
         moved = [move for move, future in begun.items() if _may_have_moved(future)]
         with ThreadPoolExecutor(max_workers=max(len(moved), 1)) as pool:
-            problems = list(pool.map(lambda m: self._restore(m, certain=begun[m].exception() is None), moved))
+            problems = list(pool.map(lambda m: self._restore(m, certain=_has_moved(begun[m])), moved))
         left = [
             (move.tag, self.index.digest, move.before.digest if move.before else "nothing", problem)
             for move, problem in zip(moved, problems, strict=True)
@@ -170,7 +180,11 @@ class _Transaction:
         return ""
 
 
-def _may_have_moved(future: Future[str]) -> bool:
+def _has_moved(future: Future[str] | None) -> bool:
+    return future is not None and future.exception() is None
+
+
+def _may_have_moved(future: Future[str] | None) -> bool:
     """Tell whether a tag has moved, or may have although no answer came; a refusal is certain."""
-    error = future.exception()
+    error = future.exception() if future else None
     return error is None or not isinstance(error, RegistryError) or is_transient(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -266,6 +267,26 @@ def _after(server: RegistryServer, asked: str, react: Callable[[Request], Reply]
         return react(request)
 
     return wait
+
+
+@pytest.mark.parametrize("point", range(2 * len(TAGS)))
+def test_an_interrupt_while_tags_move(world: World, point: int) -> None:
+    """Ctrl-C at each of the moves: what moved is put back, and the interrupt goes on."""
+    released_before(world, ("latest", "1.4"))
+    before = world.tags
+    order = [(server, tag) for server in world.servers for tag in TAGS]
+    server, tag = order[point]
+
+    def interrupt(request: Request) -> Reply:
+        server.table.clear()  # what is put back is not interrupted again
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        return server.from_contents(request)
+
+    server.table[f"PUT /v2/app/manifests/{tag}"] = [interrupt]
+    with pytest.raises(KeyboardInterrupt):
+        world.publish()
+    assert before == world.tags
 
 
 def test_a_gate_that_fails_writes_nothing(world: World) -> None:
