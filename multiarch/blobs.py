@@ -6,7 +6,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import DigestMismatchError, RegistryUnreachableError
+from multiarch.errors import DigestMismatchError, MultiarchError, RegistryUnreachableError
 from multiarch.retry import describe
 
 if TYPE_CHECKING:
@@ -106,10 +106,12 @@ class Upload:
     """The body of a request that sends a blob on: its length is known, and it can be sent again.
 
     :param source: opens the blob.
+    :ivar failed: what kept it from being read to its end, once it is given up.
     """
 
     def __init__(self, source: Callable[[], BlobReader]) -> None:
         self._source = source
+        self.failed: MultiarchError | None = None
         self._reader: BlobReader | None = None
 
     def again(self) -> Upload:
@@ -125,4 +127,8 @@ class Upload:
     def read(self, count: int = -1) -> bytes:
         """Return the next bytes, as http.client asks for them."""
         assert self._reader is not None  # noqa: S101 (`again` makes it)
-        return self._reader.read(count) or b""
+        try:
+            return self._reader.read(count) or b""
+        except MultiarchError as error:
+            self.failed = error
+            raise

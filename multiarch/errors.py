@@ -1,7 +1,7 @@
 """Every error a user can meet.
 
 ``str(error)`` says what is wrong, where, and what to do, in one line; only `BuildFailedError` and `NotReadyError` add
-the last lines of somebody else's log below it. The task boundary prints it and exits non-zero, without a traceback.
+the last lines of somebody else's log below it. The task boundary prints it and exits non-zero.
 """
 
 from __future__ import annotations
@@ -270,12 +270,12 @@ class NotPublishedError(MultiarchError):
 
 
 class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, is not what was put there."""
+    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
 
-    def __init__(self, reference: object, expected: str, actual: str) -> None:
-        super().__init__(
-            f"{reference} was published as {expected} but reads back as {actual}; is somebody else pushing it?"
-        )
+    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
+        actual = actual or "nothing"
+        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
+        self.late = late
 
 
 class TagsNotMovedError(MultiarchError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.errors import NotPublishedError
 from multiarch.oci import REFERENCE_DIGEST, is_attestation
+from multiarch.settings import insecure_flag
 from multiarch.staged import read_platforms
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]
 def commands(settings: Settings) -> list[list[str]]:
     """Return the equivalent commands."""
     tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
-    return [["docker", "manifest", "inspect", "--verbose", str(tag)] for tag in tags]
+    return [["docker", "manifest", "inspect", *insecure_flag(settings, tag), "--verbose", str(tag)] for tag in tags]
 
 
 def _shown(tag: ImageReference, registry: Registry) -> list[str]:
@@ -55,9 +56,9 @@ def _shown(tag: ImageReference, registry: Registry) -> list[str]:
     rows = [_HEAD]
     for entry, manifest in zip(entries, held, strict=True):
         if not is_attestation(entry):
-            name = ", ".join(map(str, plain.result())) if plain else _name(entry)
+            name = ", ".join(map(str, plain.result())) or "-" if plain else _name(entry)
             rows.append((name, entry["digest"], *_content(manifest), ", ".join(told.get(entry["digest"], [])) or "-"))
-    return [f"{tag.with_digest(found.digest)}  {found.media_type}", *_table(rows), ""]
+    return [f"{tag.with_digest(found.digest)}  {found.media_type}", *_table(rows)]
 
 
 def _name(entry: Descriptor) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from multiarch.settings import insecure_flag
 from multiarch.staged import StagedImage, read_platforms, read_staged
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def commands(settings: Settings) -> list[list[str]]:
         for key, value in sorted(settings.annotations.items()):
             words += ["--annotation", f"index:{key}={value}"]
         return [["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
-    insecure = ["--insecure"] if source.is_loopback or source.registry in settings.insecure_registries else []
+    insecure = insecure_flag(settings, source)
     lines = []
     for name in names:
         lines.append(["docker", "manifest", "create", *insecure, name, *map(str, staged)])

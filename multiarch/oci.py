@@ -77,8 +77,17 @@ class Manifest:
 
     def _descriptors(self, key: str) -> list[Descriptor]:
         found = self.json.get(key)
-        whole = isinstance(found, list) and all(isinstance(d, dict) and isinstance(d.get("digest"), str) for d in found)
-        return found if isinstance(found, list) and whole else []
+        return found if isinstance(found, list) and all(map(_is_descriptor, found)) else []
+
+
+def _is_descriptor(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("digest"), str)
+        and isinstance(value.get("size"), int)
+        and value["size"] >= 0
+        and all(isinstance(value.get(key) or {}, dict) for key in ("platform", "annotations"))
+    )
 
 
 def is_attestation(entry: Descriptor) -> bool:

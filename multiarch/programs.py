@@ -7,7 +7,10 @@ whiteout above it hides. Layers are read from the top, and only as far as the pr
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import posixpath
+import re
 import shlex
 import tarfile
 import zlib
@@ -28,7 +31,7 @@ _HEAD = 256
 _MOST_LINKS = 40
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 # What a layer is that is no tar, or of a compression that this Python does not know.
-_UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
+_UNREADABLE = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError)
 # Bytes that are taken from a layer at a time.
 _PIECE = 1 << 18
 
@@ -84,19 +87,26 @@ class Layer:
         self._members.close()
 
     def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
-        with open_() as raw, tarfile.open(fileobj=raw, mode="r|*", bufsize=_PIECE) as tar:
+        with open_() as raw, _gunzipped(raw) as plain, tarfile.open(fileobj=plain, mode="r|*", bufsize=_PIECE) as tar:
             for member in tar:
                 name = posixpath.normpath(posixpath.join("/", member.name)).lstrip("/")
                 if member.issym():
                     self.files[name] = File(link=member.linkname)
                 elif member.islnk():
-                    # A hard link leads to a file of the same layer, by its path in the tar.
-                    self.files[name] = File(link=posixpath.join("/", member.linkname))
+                    # A hard link is another name of a file that came before it, also where that name is gone above.
+                    target = posixpath.normpath(posixpath.join("/", member.linkname)).lstrip("/")
+                    self.files[name] = self.files.get(target) or File(link=f"/{target}")
                 elif member.isfile() and (content := tar.extractfile(member)):
                     self.files[name] = File(head=content.read(_HEAD))
                 else:
                     self.files.setdefault(name, File())
                 yield name
+
+
+def _gunzipped(raw: IO[bytes]) -> IO[bytes]:
+    """Decompress gzip ourselves: tarfile's streams stop after its first member, and eStargz has one for each file."""
+    ahead = io.BufferedReader(raw, _PIECE)  # type: ignore[type-var]
+    return gzip.GzipFile(fileobj=ahead) if ahead.peek(2)[:2] == b"\x1f\x8b" else ahead  # type: ignore[return-value]
 
 
 def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[Program, ...]:
@@ -107,12 +117,12 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
     :param config: the image's config (OCI image-spec, config.md).
     :param layers: the lowest first; they are closed afterwards.
     """
-    words, path, directory = _words(config)
+    words, path, directory = _words(config.get("config"))
     searches = [_Search(word, path, directory) for word in words]
     try:
         _search(searches, [*reversed(layers)])
     except _UNREADABLE as error:
-        return (Program(words[0], note=f"a layer of it cannot be read ({error})"),)
+        searches[0].end(Program(words[0], note=f"a layer of it cannot be read ({error})"))
     finally:
         for layer in layers:
             layer.close()
@@ -120,20 +130,25 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
     return (first, *(program for program in others if program.elf))
 
 
-def _words(config: Mapping[str, Any]) -> tuple[list[str], list[str], str]:
+def _words(config: object) -> tuple[list[str], list[str], str]:
     """Return the words that may name programs, the first for certain; PATH; and the working directory."""
-    run = config.get("config") or {}
-    words = [str(word) for word in [*(run.get("Entrypoint") or []), *(run.get("Cmd") or [])]] or [_SHELL]
+    run = config if isinstance(config, dict) else {}
+
+    def listed(key: str) -> list[str]:
+        return [str(word) for word in run[key]] if isinstance(run.get(key), list) else []
+
+    entrypoint, command = listed("Entrypoint"), listed("Cmd")
+    words = [*entrypoint, *command] or [_SHELL]
     later = words[1:]
-    if words[1:2] == ["-c"] and len(words) > 2:
-        try:
-            later = shlex.split(words[2])
-        except ValueError:
-            later = []
-    command = [str(word) for word in (run.get("Cmd") or [])][:1] if run.get("Entrypoint") else []
-    named = dict.fromkeys([words[0], *command, *(word for word in later if word.startswith("/"))])
-    variables = dict(str(item).partition("=")[::2] for item in run.get("Env") or [])
-    return list(named), (variables.get("PATH") or _PATH).split(":"), run.get("WorkingDir") or "/"
+    # The script of `/bin/sh -c "exec /app/server"`, wherever the shell stands.
+    option = next((n for n, word in enumerate(words[1:-1], 1) if re.fullmatch(r"-\w*c", word)), None)
+    if option is not None:
+        with contextlib.suppress(ValueError):
+            later += shlex.split(words[option + 1])
+    named = dict.fromkeys([words[0], *(command[:1] if entrypoint else []), *(w for w in later if w.startswith("/"))])
+    variables = dict(item.partition("=")[::2] for item in listed("Env"))
+    directory = run.get("WorkingDir")
+    return list(named), (variables.get("PATH") or _PATH).split(":"), directory if isinstance(directory, str) else "/"
 
 
 def _search(searches: Sequence[_Search], layers: Sequence[Layer]) -> None:
@@ -179,17 +194,18 @@ class _Search:
                 interpreter = file.head[2:].split(b"\n")[0].decode(errors="replace").split()
                 self._scripts += 1
                 if not interpreter or self._scripts > _MOST_LINKS:
-                    self._end(Program(path, note=f"{path} is a script without an interpreter"))
+                    self.end(Program(path, note=f"{path} is a script without an interpreter"))
                 else:
                     self._program = Program(path, note=f"{interpreter[0]}, which runs {path}, is not in its layers")
                     self._places = [posixpath.join("/", interpreter[0])]
                     self.look(layers)
             else:
                 elf = Elf.parse(file.head)
-                self._end(Program(path, elf) if elf else Program(path, note=f"{path} is no ELF program"))
+                self.end(Program(path, elf) if elf else Program(path, note=f"{path} is no ELF program"))
             return
 
-    def _end(self, program: Program) -> None:
+    def end(self, program: Program) -> None:
+        """Stop looking."""
         self._program, self.over = program, True
 
     def _follow(self, path: str, layers: Sequence[Layer]) -> tuple[str, File | None]:

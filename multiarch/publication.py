@@ -145,7 +145,8 @@ class _Transaction:
         return self.registries[move.tag.registry].put_manifest(move.tag.repository, move.tag.tag, self.index)
 
     def _read_back(self, move: Move) -> None:
-        self.registries[move.tag.registry].read_back(move.tag, self.index.digest)
+        before = move.before.digest if move.before else ""
+        self.registries[move.tag.registry].read_back(move.tag, self.index.digest, before)
 
     def _put_back(self, begun: Mapping[Move, Future[str] | None], cause: BaseException) -> None:
         """Put back what moved, or may have. :raises TagsNotMovedError: unless it was an interrupt and all went well."""

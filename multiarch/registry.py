@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 from multiarch.blobs import BlobReader, Upload
 from multiarch.errors import DigestMismatchError, MultiarchError, ReadBackError, RegistryError
 from multiarch.oci import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
+from multiarch.retry import is_transient
 from multiarch.transport import Transport
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from multiarch.retry import Policy
 
 _ACCEPT = ", ".join(MANIFESTS)
-# How often a tag that was just written is read until it is there: some registries show it a little later.
-_READ_BACK_ATTEMPTS = 8
 
 
 class Registry:
@@ -81,20 +80,24 @@ class Registry:
             raise DigestMismatchError(f"PUT {self.host}/{path}", manifest.digest, stored)
         return stored
 
-    def read_back(self, reference: ImageReference, digest: str) -> None:
+    def read_back(self, reference: ImageReference, digest: str, before: str = "") -> None:
         """See that a tag which was just written is what was written.
 
-        :raises ReadBackError: it stays something else.
+        Some registries show it a little later; so what was there *before*, or nothing, is read again.
+
+        :raises ReadBackError: it is something else, or stays what it was.
         """
 
         def read() -> None:
             found = self.manifest(reference.repository, reference.tag)
-            if found is None or found.digest != digest:
-                raise ReadBackError(reference, digest, found.digest if found else "nothing")
+            actual = found.digest if found else ""
+            if actual != digest:
+                raise ReadBackError(reference, digest, actual, late=actual in ("", before))
 
-        policy = replace(self._transport.policy, attempts=_READ_BACK_ATTEMPTS)
-        name = f"read-back of {reference}"
-        policy.call(name, read, show=self._transport.say, transient=lambda error: isinstance(error, ReadBackError))
+        def late(error: BaseException) -> bool:
+            return isinstance(error, ReadBackError) and error.late
+
+        self._transport.call(f"read-back of {reference}", read, transient=late)
 
     def remove_tag(self, repository: str, tag: str) -> None:
         """Remove a tag, not what it points to ("Deleting tags").
@@ -164,10 +167,11 @@ class Registry:
             where = urljoin(answer.url, answer.headers["Location"])
             where += f"{'&' if '?' in where else '?'}digest={digest}"
             headers = {"Content-Type": "application/octet-stream"}
-            body = Upload(lambda: source.open_blob(origin, descriptor))
             self._transport.once(name, "PUT", where, scopes, headers=headers, data=body.again)
 
-        self._transport.call(name, attempt)
+        body = Upload(lambda: source.open_blob(origin, descriptor))
+        # The source was asked patiently already.
+        self._transport.call(name, attempt, transient=lambda error: error is not body.failed and is_transient(error))
 
     def check_push(self, repository: str) -> None:
         """See whether we may push, by an upload that is begun and cancelled.

@@ -100,3 +100,8 @@ class Settings:
 def staging_tag(template: str, tag: str, platform: Platform, build: str | None) -> str:
     """Fill in an ``arch_tag``."""
     return template.format(tag=tag, platform=platform.slug, architecture=platform.architecture, build=build)
+
+
+def insecure_flag(settings: Settings, image: ImageReference) -> list[str]:
+    """Return what docker's commands need for a registry without TLS."""
+    return ["--insecure"] if image.is_loopback or image.registry in settings.insecure_registries else []

@@ -12,11 +12,11 @@ from multiarch.errors import IncompleteMatrixError, NotAnImageError
 from multiarch.oci import REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
 from multiarch.platforms import Platform
 from multiarch.programs import Layer, Program, started_programs
+from multiarch.references import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from multiarch.references import ImageReference
     from multiarch.registry import Registry
 
 # Layers whose beginnings are read at the same time, from the top; in most images the program is among them.
@@ -71,7 +71,8 @@ def read_staged(platform: Platform, reference: ImageReference, registry: Registr
 
 def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
     """Return which platforms a published tag has; none where it does not say."""
-    named = [entry.get("platform") or {} for entry in manifest.entries if not is_attestation(entry)]
+    listed = _flattened(manifest, ImageReference(registry.host, repository), registry) if manifest.entries else ()
+    named = [entry.get("platform") or {} for entry in listed if not is_attestation(entry)]
     if not manifest.is_index and manifest.config:
         named = [_config(repository, manifest, registry)]
     platforms = []
@@ -113,19 +114,24 @@ def _image(
     registry: Registry,
 ) -> StagedImage:
     """Read the config of an image, and its layers as far as its program is not found."""
-    if manifest.config is None:
+    if manifest.config is None or manifest.layers != (manifest.json.get("layers") or []):
         raise NotAnImageError(reference, manifest.media_type)
     layers = [
         Layer(partial(registry.open_blob, reference.repository, layer, first=_FIRST))  # type: ignore[arg-type]
         for layer in manifest.layers
         if not layer.get("urls")  # a layer that may not be distributed lies elsewhere
     ]
-    with ThreadPoolExecutor(max_workers=_AHEAD + 1) as pool:
-        reading = pool.submit(_config, reference.repository, manifest, registry)
-        ahead = [pool.submit(layer.prefetch) for layer in layers[-_AHEAD:]]
-        config = reading.result()
-        for future in ahead:
-            future.result()
+    try:
+        with ThreadPoolExecutor(max_workers=_AHEAD + 1) as pool:
+            reading = pool.submit(_config, reference.repository, manifest, registry)
+            ahead = [pool.submit(layer.prefetch) for layer in layers[-_AHEAD:]]
+            config = reading.result()
+            for future in ahead:
+                future.result()
+    except BaseException:
+        for layer in layers:
+            layer.close()
+        raise
     programs = started_programs(config, layers)
     claimed = entry.get("platform")
     try:

@@ -55,9 +55,9 @@ class Transport:
         name = self.name(verb, path)
         return self.call(name, lambda: self.once(name, verb, path, scopes, **more))
 
-    def call(self, name: str, attempt: Callable[[], T]) -> T:
-        """Retry *attempt*, which is made of `once`, as one operation."""
-        return self.policy.call(name, attempt, show=self.say)
+    def call(self, name: str, attempt: Callable[[], T], transient: Callable[[BaseException], bool] | None = None) -> T:
+        """Retry *attempt*, which is made of `once`, as one operation; *transient* as in `Policy.call`."""
+        return self.policy.call(name, attempt, show=self.say, transient=transient)
 
     def name(self, verb: str, path: str) -> str:
         """Return how a request is called in errors and lines: without its query."""
