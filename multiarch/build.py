@@ -18,6 +18,8 @@ from multiarch.errors import ConfigurationError, MissingPathError
 from multiarch.solve import Solve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from multiarch.platforms import Platform
     from multiarch.progress import Progress
     from multiarch.references import ImageReference
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PushedImage:
-    """The image of one platform, in a registry: *reference* is its staging tag, *digest* what was pushed there."""
+    """The image of one platform, in a registry: *reference* is its staging tag, *digest* what was pushed for it.
+
+    Platforms that were built together have one digest: that of an index of all of them.
+    """
 
     platform: Platform
     reference: ImageReference
@@ -38,45 +43,95 @@ class PushedImage:
 
 
 def build_arch(
-    settings: Settings, target: Target, *, buildctl: Path, address: str, policy: Policy, progress: Progress
+    settings: Settings,
+    target: Target,
+    *,
+    buildctl: Path,
+    address: str,
+    policy: Policy,
+    progress: Progress,
+    solves: list[Solve],
 ) -> PushedImage | Path:
     """Build one platform; return what was pushed to the first repository, or the path written with another output.
 
     The other repositories get copies of it when the index is published.
 
     :param address: the builder, as BUILDKIT_HOST takes it.
+    :param solves: each attempt is noted there when it begins.
     :raises MissingPathError: no such context or Dockerfile.
     :raises BuildFailedError: the solve failed for good; with the failing step and its last lines.
     """
-    context, dockerfile = check_paths(settings, target)
     output = settings.output
     if output.dest:
         try:
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
+    staged = settings.staging(settings.images[0], target.platform)
+    command = _command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))
+    digest = _solve(settings, (target,), command, policy, progress, solves)
+    return Path(output.dest) if output.dest else PushedImage(target.platform, staged, digest)
+
+
+def build_together(
+    settings: Settings,
+    targets: Sequence[Target],
+    *,
+    buildctl: Path,
+    address: str,
+    policy: Policy,
+    progress: Progress,
+    solves: list[Solve],
+) -> tuple[PushedImage, ...]:
+    """Build platforms that differ in nothing else in one solve, so that the context travels once; push by digest.
+
+    :returns: for each platform the staging tag that it is to have, with the digest of what was pushed for all of them.
+    :raises BuildFailedError: the solve failed for good, on any of them.
+    """
+    image = settings.images[0]
+    output = _output(settings, image.name, "push-by-digest=true", "name-canonical=true")
+    command = _command(settings, targets, str(buildctl), address, output)
+    digest = _solve(settings, targets, command, policy, progress, solves)
+    return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in targets)
+
+
+def _solve(
+    settings: Settings,
+    targets: Sequence[Target],
+    command: list[str],
+    policy: Policy,
+    progress: Progress,
+    solves: list[Solve],
+) -> str:
+    """Run a solve until it succeeds; return the digest of what it exported, nothing when that is no image."""
+    for target in targets:
+        check_paths(settings, target)
+    platforms = tuple(target.platform for target in targets)
+
+    def attempt(metadata: Path) -> None:
+        solve = Solve(platforms, progress)
+        solves.append(solve)
+        words = ["--metadata-file", str(metadata), "--progress", "rawjson"]
+        solve.run([*command, *words], policy.stopped)
+
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         metadata = Path(directory) / "metadata.json"
-        command = _command(settings, target, context, dockerfile, str(buildctl), address)
-        command += ["--metadata-file", str(metadata), "--progress", "rawjson"]
-        subject = str(target.platform)
-        policy.call("build", lambda: Solve(subject, progress).run(command, policy.stopped), show=progress.say)
-        if output.dest:
-            return Path(output.dest)
-        digest = json.loads(metadata.read_text())["containerimage.digest"]
-    return PushedImage(target.platform, settings.staging(settings.images[0], target.platform), digest)
+        policy.call("build", lambda: attempt(metadata), show=lambda text: progress.say(text, platforms))
+        return str(json.loads(metadata.read_text()).get("containerimage.digest", "")) if metadata.exists() else ""
 
 
 def commands(settings: Settings, target: Target, *, buildctl: Path, address: str) -> list[list[str]]:
     """Return the document's command for this step."""
+    staged = settings.staging(settings.images[0], target.platform)
+    return [_command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))]
+
+
+def _command(settings: Settings, targets: Sequence[Target], buildctl: str, address: str, output: str) -> list[str]:
+    """Return the command that builds *targets*, which differ in their platforms alone."""
+    target = targets[0]
     context = Path(settings.context)
-    return [_command(settings, target, context, _dockerfile(context, target), str(buildctl), address)]
-
-
-def _command(
-    settings: Settings, target: Target, context: Path, dockerfile: Path, buildctl: str, address: str
-) -> list[str]:
-    options = {"platform": str(target.platform), "filename": dockerfile.name}
+    dockerfile = _dockerfile(context, target)
+    options = {"platform": ",".join(str(t.platform) for t in targets), "filename": dockerfile.name}
     if settings.source:
         options["source"] = settings.source
     if target.stage:
@@ -87,16 +142,16 @@ def _command(
     for name, value in options.items():
         command += ["--opt", f"{name}={value}"]
     command += ["--local", f"context={context}", "--local", f"dockerfile={dockerfile.parent}"]
-    return [*command, "--output", _output(settings, target)]
+    return [*command, "--output", output]
 
 
-def _output(settings: Settings, target: Target) -> str:
+def _output(settings: Settings, name: str, *more: str) -> str:
     """Return the exporter's attributes as buildctl reads them: a record of CSV."""
     fields = [f"type={settings.output.type}"]
     if settings.output.type == "image":
-        image = settings.staging(settings.images[0], target.platform)
-        fields += [f"name={image}", "push=true"]
-        fields += ["registry.insecure=true"] if image.registry in settings.insecure_registries else []
+        fields += [f"name={name}", *more, "push=true"]
+        insecure = settings.images[0].registry in settings.insecure_registries
+        fields += ["registry.insecure=true"] if insecure else []
     else:
         fields.append(f"dest={settings.output.dest}")
     record = io.StringIO()

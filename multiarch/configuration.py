@@ -62,6 +62,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
     buildkit_image: str = "moby/buildkit:v0.32.2"
     retry_seconds: float = 180.0
+    jobs: int = 0
+    keep_going: bool = False
 
 
 @dataclass(frozen=True)

@@ -150,12 +150,26 @@ class BuildFailedError(MultiarchError):
     """
 
     def __init__(
-        self, subject: str, cause: str, *, step: str = "", log: Sequence[str] = (), transient: bool = False
+        self,
+        subject: str,
+        cause: str,
+        *,
+        step: str = "",
+        where: str = "",
+        log: Sequence[str] = (),
+        transient: bool = False,
     ) -> None:
-        where = f" in {step}" if step else ""
-        super().__init__("\n".join([f"{subject}: build failed{where}: {_line(cause)}", *_indented(log)]))
+        place = f" in {step}{f' ({where})' if where else ''}" if step else ""
+        super().__init__("\n".join([f"{subject}: build failed{place}: {_line(cause)}", *_indented(log)]))
         self.cause = _line(cause)
         self.transient = transient
+
+
+class SeveralFailedError(MultiarchError):
+    """More than one platform failed; each with its words."""
+
+    def __init__(self, errors: Iterable[BaseException]) -> None:
+        super().__init__("\n".join(map(str, errors)))
 
 
 class RegistryError(MultiarchError):

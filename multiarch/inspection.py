@@ -9,9 +9,10 @@ from multiarch.errors import NotPublishedError
 from multiarch.oci import REFERENCE_DIGEST, is_attestation
 from multiarch.settings import insecure_flag
 from multiarch.staged import read_platforms
+from multiarch.text import columns, size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from multiarch.oci import Descriptor, Manifest
     from multiarch.references import ImageReference
@@ -58,7 +59,7 @@ def _shown(tag: ImageReference, registry: Registry) -> list[str]:
         if not is_attestation(entry):
             name = ", ".join(map(str, plain.result())) or "-" if plain else _name(entry)
             rows.append((name, entry["digest"], *_content(manifest), ", ".join(told.get(entry["digest"], [])) or "-"))
-    return [f"{tag.with_digest(found.digest)}  {found.media_type}", *_table(rows)]
+    return [f"{tag.with_digest(found.digest)}  {found.media_type}", *columns(rows)]
 
 
 def _name(entry: Descriptor) -> str:
@@ -71,22 +72,9 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
     if manifest is None:
         return "missing", "-"
     parts = [*manifest.layers, *([manifest.config] if manifest.config else [])]
-    return _bytes(sum(int(part.get("size") or 0) for part in parts)), str(len(manifest.layers))
+    return size(sum(int(part.get("size") or 0) for part in parts)), str(len(manifest.layers))
 
 
 def _predicates(manifest: Manifest) -> list[str]:
     types = [str((layer.get("annotations") or {}).get(_PREDICATE) or "unknown") for layer in manifest.layers]
     return [next((name for start, name in _CALLED.items() if kind.startswith(start)), kind) for kind in types]
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch import gates, publication
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
 from multiarch.settings import insecure_flag
-from multiarch.staged import StagedImage, read_platforms, read_staged
+from multiarch.staged import StagedImage, index_of_one, read_platforms, read_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,12 +48,21 @@ def manifest(
     """
     source = settings.images[0]
     tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
+    registry = registries[source.registry]
     places = _places(settings, digests)
+    together: dict[str, dict[Platform, ImageReference]] = {}
+    for platform, place in places.items():
+        together.setdefault(place.digest or place.tag, {})[platform] = place
     with ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool:
-        reading = [pool.submit(read_staged, p, place, registries[source.registry]) for p, place in places.items()]
+        reading = [pool.submit(read_staged, alike, registry) for alike in together.values()]
         looking = [pool.submit(_today, tag, registries[tag.registry]) for tag in tags]
-        found = [future.result() for future in reading]
+        read = {p: images for future in reading for p, images in future.result().items()}
+        found = [read[platform] for platform in places]
         today = [future.result() for future in looking]
+        if digests:
+            # What was built together was pushed by digest alone: `manifest` run by itself finds it under its tag.
+            staged = [(places[i.platform].tag, index_of_one(i)) for images in found for i in images]
+            list(pool.map(lambda s: registry.put_manifest(source.repository, *s), staged))
     named = [(tag, platforms) for tag, (_, platforms) in zip(tags, today, strict=True)]
     for note in check(settings, dict(zip(places.items(), found, strict=True)), named):
         say(note)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection
+from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule
 from multiarch import manifest as index
 from multiarch.docker_host import DockerHost
-from multiarch.errors import BuildctlMissingError
+from multiarch.errors import BuildctlMissingError, ConfigurationError, SeveralFailedError
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 
@@ -19,21 +19,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from multiarch.build import PushedImage
+    from multiarch.platforms import Platform
     from multiarch.progress import Progress
     from multiarch.publication import PublishedTag
     from multiarch.settings import Settings, Target
+    from multiarch.solve import Solve
 
 
 class Session:
     """What the steps of one run share: the settings, the connections, the patience.
 
     Nothing is connected before it is needed.
+
+    :ivar solves: every attempt at a solve, in the order in which they began.
     """
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings = settings
         self.progress = progress
         self.policy = Policy(seconds=settings.retry_seconds)
+        self.solves: list[Solve] = []
 
     @cached_property
     def host(self) -> DockerHost:
@@ -61,7 +66,15 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
     buildkit.check_address(address, session.host)
-    return _build(session, target, client, address, width=0)
+    return build.build_arch(
+        settings,
+        target,
+        buildctl=client,
+        address=address,
+        policy=session.policy,
+        progress=session.progress,
+        solves=session.solves,
+    )
 
 
 def publish(session: Session) -> tuple[PublishedTag, ...]:
@@ -87,17 +100,44 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
     :raises MultiarchError: what the failing step raised.
     """
     settings = session.settings
+    if settings.output.type != "image":
+        raise ConfigurationError("output", f"release publishes images; for {settings.output.type} run build-arch")
     for target in settings.matrix:
         build.check_paths(settings, target)
-    client, address = _prepare(session)
-    width = max(len(str(platform)) for platform in settings.platforms)
-    built = _in_parallel(
-        session,
-        [partial(_build, session, t, client, t.builder or address, width) for t in settings.matrix],
-    )
-    return index.manifest(
-        settings, session.registries, {image.platform: image.digest for image in built}, say=session.progress.say
-    )
+    with session.progress.section("prepare"):
+        client, address = _prepare(session)
+    with session.progress.section("build"):
+        digests = _build(session, client, address)
+    return index.manifest(settings, session.registries, digests, say=session.progress.say)
+
+
+def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
+    """Build the matrix; return the digest of what was pushed for each platform."""
+    settings = session.settings
+    ours = bool(settings.local_platforms) and not settings.buildkit_host
+    machine = str(session.host.info["Architecture"]) if ours else os.uname().machine
+    slots = settings.jobs or schedule.default_jobs(session.host.info if ours else {})
+    room = schedule.Slots(slots)
+    session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
+
+    def build_group(group: tuple[Target, ...]) -> tuple[PushedImage, ...]:
+        with room.take(schedule.weight(group, machine)):
+            return build.build_together(
+                settings,
+                group,
+                buildctl=client,
+                address=group[0].builder or address,
+                policy=session.policy,
+                progress=session.progress,
+                solves=session.solves,
+            )
+
+    groups = schedule.groups(settings.matrix, slots, machine, apart=settings.keep_going)
+    try:
+        built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
+    finally:
+        session.progress.end()
+    return {image.platform: image.digest for images in built for image in images}
 
 
 def commands(settings: Settings) -> list[list[str]]:
@@ -148,24 +188,22 @@ def _prepare(session: Session) -> tuple[Path, str]:
     return client, address
 
 
-def _build(session: Session, target: Target, client: Path, address: str, width: int) -> PushedImage | Path:
-    progress = session.progress.of(target.platform, width)
-    return build.build_arch(
-        session.settings, target, buildctl=client, address=address, policy=session.policy, progress=progress
-    )
+def _in_parallel(session: Session, jobs: list[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
+    """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.
 
-
-def _in_parallel(session: Session, jobs: list[Callable[[], Any]]) -> list[Any]:
-    """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised."""
+    :param keep_going: let the others end, and raise all failures.
+    """
     with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
         except BaseException:
             session.stop()
             raise
-        failed = next((error for future in done if (error := future.exception())), None)
-        if failed is not None:
+        failed = [error for future in futures if future in done and (error := future.exception())]
+        if failed:
             session.stop()
-            raise failed
+            if len(failed) > 1 and keep_going:
+                raise SeveralFailedError(failed)
+            raise failed[0]
     return [future.result() for future in futures]

@@ -55,6 +55,8 @@ class Settings:
     :ivar annotations: those of the index.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
+    :ivar jobs: how many slots the builder has (`multiarch.schedule`), 0 for as many as its host is large.
+    :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
     """
 
@@ -79,6 +81,8 @@ class Settings:
     installer: str
     buildkit_image: str
     retry_seconds: float
+    jobs: int
+    keep_going: bool
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import IncompleteMatrixError, NotAnImageError
-from multiarch.oci import REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
+from multiarch.oci import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
 from multiarch.platforms import Platform
 from multiarch.programs import Layer, Program, started_programs
 from multiarch.references import ImageReference
@@ -48,25 +48,46 @@ class StagedImage:
     attestations: tuple[Descriptor, ...] = ()
 
 
-def read_staged(platform: Platform, reference: ImageReference, registry: Registry) -> tuple[StagedImage, ...]:
-    """Return the images under a reference: one, if all is well.
+def read_staged(
+    places: Mapping[Platform, ImageReference], registry: Registry
+) -> dict[Platform, tuple[StagedImage, ...]]:
+    """Return the images under one tag or digest, by platform: one for each, if all is well.
 
+    :param places: for each platform that should be there, how it is called; all of them name the same content.
     :raises NotAnImageError: something else is there.
     :raises IncompleteMatrixError: an index that names an image which the registry does not have.
     """
+    (first, reference), *_ = places.items()
     found = registry.manifest(reference.repository, reference.digest or reference.tag)
+    images: dict[Platform, tuple[StagedImage, ...]] = dict.fromkeys(places, ())
     if found is None:
-        return ()
+        return images
     if not found.is_index:
-        return (_image(platform, reference, found, {}, (), registry),)
-    images = []
+        return images | {first: (_image(first, reference, found, {}, (), registry),)}
     entries = list(_flattened(found, reference, registry))
-    for entry in entries:
-        if not is_attestation(entry):
-            manifest = _child(platform, reference, entry, registry)
-            told = tuple(e for e in entries if (e.get("annotations") or {}).get(REFERENCE_DIGEST) == manifest.digest)
-            images.append(_image(platform, reference, manifest, entry, told, registry))
-    return tuple(images)
+
+    def read(entry: Descriptor) -> StagedImage:
+        claim = _claim(entry)
+        platform = next((p for p in places if len(places) > 1 and str(p) == claim), first)
+        place = places[platform].with_digest(entry["digest"]) if reference.digest else places[platform]
+        manifest = _child(platform, place, entry, registry)
+        told = tuple(e for e in entries if (e.get("annotations") or {}).get(REFERENCE_DIGEST) == manifest.digest)
+        return _image(platform, place, manifest, entry, told, registry)
+
+    with ThreadPoolExecutor(max_workers=len(entries) or 1) as pool:
+        for image in pool.map(read, [entry for entry in entries if not is_attestation(entry)]):
+            images[image.platform] += (image,)
+    return images
+
+
+def index_of_one(image: StagedImage) -> Manifest:
+    """Return what stands under the staging tag of an image: the image, or its index when attestations tell of it."""
+    if not image.attestations:
+        return image.manifest
+    platform = {key: value for key in ("os", "architecture", "variant") if (value := image.config.get(key))}
+    entries = [{**image.manifest.descriptor, "platform": platform}, *image.attestations]
+    body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return Manifest(OCI_INDEX, json.dumps(body, indent=2).encode())
 
 
 def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
@@ -133,13 +154,18 @@ def _image(
             layer.close()
         raise
     programs = started_programs(config, layers)
-    claimed = entry.get("platform")
-    try:
-        claim = str(_platform(claimed) if claimed else platform)
-    except ValueError:
-        claim = str(claimed)
+    claim = _claim(entry) or str(platform)
     annotations = entry.get("annotations") or {}
     return StagedImage(platform, reference, claim, manifest, config, programs, annotations, attestations)
+
+
+def _claim(entry: Descriptor) -> str:
+    """Return the platform that an entry of an index names."""
+    claimed = entry.get("platform")
+    try:
+        return str(_platform(claimed)) if claimed else ""
+    except ValueError:
+        return str(claimed)
 
 
 def _config(repository: str, manifest: Manifest, registry: Registry) -> dict[str, Any]:

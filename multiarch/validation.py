@@ -79,6 +79,8 @@ class _Reader:
             raise self.layers.error("source", "only goes with --frontend gateway.v0")
         if not 0 <= block.retry_seconds < math.inf:
             raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
+        if block.jobs < 0:
+            raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
         self._check_arch_tag(matrix)
         return Settings(
             images=images,
@@ -102,6 +104,8 @@ class _Reader:
             installer=block.installer,
             buildkit_image=block.buildkit_image,
             retry_seconds=block.retry_seconds,
+            jobs=block.jobs,
+            keep_going=block.keep_going,
         )
 
     def _matrix(self) -> tuple[Target, ...]:

@@ -1,0 +1,52 @@
+"""What a failed solve means: whether it may succeed when it is run again, and what to do about it.
+
+A step that ran an instruction failed by itself, whatever its output speaks of. What fails between the builder, the
+registries and us may pass; BuildKit tells it by a gRPC code or an HTTP status, and else by Go's words for it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# gRPC codes of a connection that was lost (grpc, doc/statuscodes.md).
+_LOST = re.compile(r"\bcode = (Unavailable|DeadlineExceeded)\b")
+_STATUS = re.compile(r"\b(408|425|429|5\d\d) [A-Z][a-z]")
+_REFUSED = re.compile(r"\b40[134] [A-Z]|unauthorized|authorization failed|insufficient_scope|denied", re.IGNORECASE)
+_NETWORK = re.compile(
+    r"connection refused|connection reset|broken pipe|unexpected EOF|: EOF\b|i/o timeout|TLS handshake timeout"
+    r"|temporary failure in name resolution|server misbehaving|no such host|error reading from server"
+    r"|transport is closing|keepalive ping failed|error reading preface|client connection is closing|Unavailable"
+    r"|context deadline exceeded|toomanyrequests|too many requests|dial unix \S+ connect: no such file or directory",
+    re.IGNORECASE,
+)
+# These stay as they are, whatever else the same message holds.
+_PERMANENT = re.compile(
+    r"did not complete successfully|dockerfile parse error|no match for platform|failed to calculate checksum"
+    r"|no space left on device|x509:|not found$",
+    re.IGNORECASE,
+)
+_HINTS = (
+    (
+        r"scanner.*: not found",
+        "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
+    ),
+    (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
+    (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
+    (
+        r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
+        "log in with docker login, as a user who may push",
+    ),
+    (r"connect: connection refused", "is the registry, or the builder, running and its name right?"),
+)
+
+
+def is_transient_fault(cause: str) -> bool:
+    """Tell whether a solve that failed with these words of BuildKit may succeed a little later."""
+    if _PERMANENT.search(cause) or _REFUSED.search(cause):
+        return False
+    return bool(_LOST.search(cause) or _STATUS.search(cause) or _NETWORK.search(cause))
+
+
+def hint_for(cause: str) -> str:
+    """Return what to do about it, if that is known."""
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), "")

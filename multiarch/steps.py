@@ -1,0 +1,127 @@
+"""The steps of a solve as BuildKit tells of them: one ``SolveStatus`` (BuildKit, client/graph.go) after the other."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# "[linux/arm64 build 2/3] RUN make", "[linux/amd64->arm64 2/3] …": the platform that it runs on, and is for.
+_NAME = re.compile(
+    r"\[(?:(?P<platform>linux/\w+(?:/\w+)?)(?:->(?P<target>[\w/]+))?\s*)?(?:(?P<stage>[^\]]*?)\s*)?"
+    r"(?:(?P<number>\d+)/(?P<total>\d+))?\] (?P<instruction>.*)",
+    re.DOTALL,
+)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass
+class Step:
+    """A vertex of the build graph.
+
+    :ivar name: as BuildKit writes it.
+    :ivar platform: what it runs on; empty where BuildKit does not say.
+    :ivar target: what it is for, where that is another platform (a cross-compiling stage).
+    :ivar number: which instruction of its stage it is, of *total*; 0 for what is no instruction.
+    :ivar started: seconds since the epoch, as *completed*; None before.
+    :ivar log: its output, line by line; *unfinished* is the beginning of the next.
+    """
+
+    name: str = ""
+    platform: str = ""
+    target: str = ""
+    number: int = 0
+    total: int = 0
+    instruction: str = ""
+    started: float | None = None
+    completed: float | None = None
+    cached: bool = False
+    error: str = ""
+    log: list[str] = field(default_factory=list)
+    unfinished: bytes = b""
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is BuildKit's own work: loading the Dockerfile, asking for credentials."""
+        return "internal]" in self.name or self.name.startswith("[auth]")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None while it is not over."""
+        return None if self.started is None or self.completed is None else self.completed - self.started
+
+    @property
+    def output(self) -> list[str]:
+        """All lines of its output, the unfinished one too."""
+        return [*self.log, *([last_state(self.unfinished)] if self.unfinished else [])]
+
+    def named(self, name: str) -> None:
+        """Take the name apart."""
+        self.name = name
+        found = _NAME.fullmatch(name)
+        self.instruction = name
+        if found:
+            self.platform = found["platform"] or ""
+            target = found["target"] or ""
+            self.target = f"linux/{target}" if target and not target.startswith("linux/") else target
+            self.number, self.total = int(found["number"] or 0), int(found["total"] or 0)
+            self.instruction = found["instruction"]
+
+
+class Steps:
+    """All steps of one solve, in the order in which they were first told of."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Step] = {}
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps.values())
+
+    def vertexes(self, state: Mapping[str, Any]) -> Iterator[Step]:
+        """Take over the vertexes of a state; yield the steps that began, ended or were named by it."""
+        for vertex in state.get("vertexes") or ():
+            step = self._steps.setdefault(vertex["digest"], Step())
+            before = (step.name, step.started, step.completed)
+            if vertex.get("name") and vertex["name"] != step.name:
+                step.named(vertex["name"])
+            step.error = vertex.get("error") or step.error
+            step.cached = bool(vertex.get("cached")) or step.cached
+            step.started = seconds(vertex.get("started")) or step.started
+            # A vertex may be begun again after it was ended, when several parts of the graph share it.
+            step.completed = seconds(vertex.get("completed")) or step.completed
+            if before != (step.name, step.started, step.completed):
+                yield step
+
+    def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Step, str]]:
+        """Take over the output in a state; yield its whole lines."""
+        for log in state.get("logs") or ():
+            step = self._steps.setdefault(log["vertex"], Step())
+            *lines, step.unfinished = (step.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
+            for line in lines:
+                step.log.append(last_state(line))
+                yield step, step.log[-1]
+
+
+def warnings(state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the warnings of the Dockerfile's checks in a state."""
+    for warning in state.get("warnings") or ():
+        yield base64.b64decode(warning.get("short") or "").decode(errors="replace")
+
+
+def last_state(line: bytes) -> str:
+    """Return a line of output as text; of one that was overwritten in place, as progress bars are, its last state."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+
+
+def seconds(time: str | None) -> float | None:
+    """Read a time as Go writes it (RFC 3339, up to nanoseconds), in seconds since the epoch."""
+    found = _TIME.fullmatch(time or "")
+    if not found:
+        return None
+    zone = "+00:00" if found[3] == "Z" else found[3]
+    return datetime.datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
