@@ -93,6 +93,7 @@ class Progress:
     def end(self) -> None:
         """The building is over."""
         self._over.set()
+        self._width = 0
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Show what became of the platforms."""

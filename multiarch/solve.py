@@ -6,7 +6,6 @@ between them the words of an error that ended it.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -92,16 +91,16 @@ class Solve:
     def _failure(self, status: int) -> BuildFailedError:
         # Steps that ran beside the failing one end as canceled.
         failed = next((step for step in self.steps if step.error and "context canceled" not in step.error), None)
-        said = " ".join(self._words[self._excerpt()[1] :]) or f"buildctl ended with status {status}"
-        cause = (
-            failed.error if failed else re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
-        )
+        where, words = self._excerpt()
+        said = " ".join(words) or f"buildctl ended with status {status}"
+        plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
+        cause = failed.error if failed else plain
         hint = hint_for(cause)
         return BuildFailedError(
             self._subject(failed),
             f"{cause}; {hint}" if hint else cause,
             step=failed.name if failed else "",
-            where=self._excerpt()[0],
+            where=where,
             log=failed.output[-_LOG_LINES:] if failed else (),
             transient=is_transient_fault(failed.error if failed else said),
         )
@@ -110,15 +109,13 @@ class Solve:
         """Name what failed: the platform of the step, where BuildKit tells it."""
         return (step.target or step.platform if step else "") or ", ".join(map(str, self.platforms))
 
-    def _excerpt(self) -> tuple[str, int]:
-        """Return the line of the Dockerfile that buildctl shows before its error, and how many of its words that takes."""
-        for number, (line, rule) in enumerate(itertools.pairwise(self._words)):
-            if rule.startswith("-----") and re.fullmatch(r".+:\d+", line):
-                end = next(
-                    (n for n, w in enumerate(self._words) if n > number + 1 and w.startswith("-----")), number + 1
-                )
-                return line, end + 1
-        return "", 0
+    def _excerpt(self) -> tuple[str, list[str]]:
+        """Return the line of the Dockerfile that buildctl shows between two rules, and what it says after them."""
+        words = self._words
+        rules = [number for number, word in enumerate(words) if word.startswith("-----")]
+        if len(rules) > 1 and rules[0] and re.fullmatch(r".+:\d+", words[rules[0] - 1]):
+            return words[rules[0] - 1], words[rules[1] + 1 :]
+        return "", words
 
 
 def _lines(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterator[bytes]:

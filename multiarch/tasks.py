@@ -214,13 +214,13 @@ program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=m
 
 
 @contextmanager
-def _session(c: Context, *, quiet: bool = False, **flags: Any) -> Iterator[Session]:
+def _session(c: Context, **flags: Any) -> Iterator[Session]:
     """Turn flags into a session, and errors into exits."""
     from multiarch.release import Session
 
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        yield Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
+        yield Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=bool(flags.pop("quiet", None))))
     except MultiarchError as error:
         raise Exit(str(error), code=1) from None
     except BrokenPipeError:

@@ -22,6 +22,7 @@ from tests.unit.rawjson import vertex
 
 if TYPE_CHECKING:
     from multiarch.settings import Settings
+    from multiarch.solve import Solve
 
 DIGEST = "sha256:" + "ab" * 32
 ADDRESS = "unix:///run/x.sock"
@@ -150,6 +151,7 @@ class Project:
         self.path = path
         (path / "Dockerfile").touch()
         self.shown = io.StringIO()
+        self.solves: list[Solve] = []
 
     def build(self, script: str, **block: Any) -> PushedImage | Path:
         """Build with a buildctl of this *script*, which finds the metadata file in $metadata."""
@@ -166,6 +168,7 @@ class Project:
             address=ADDRESS,
             policy=policy,
             progress=Progress(self.shown),
+            solves=self.solves,
         )
 
     @property

@@ -34,14 +34,15 @@ PATIENTLY = "n=0; while [ $n -lt 500 ]; do n=$((n + 1)); sleep 0.01; [ -e {} ] &
 
 
 class Release:
-    """A project whose two platforms are built by a script."""
+    """A project whose two platforms are built by a script, each by itself as they differ in more than that."""
 
     def __init__(self, project: Project, server: RegistryServer) -> None:
         self.project = project
         self.server = server
         project.write(
             invoke_yaml=f"multiarch:\n  image: {server.host}/app\n  tags: [latest, '1']\n  dest: bin\n"
-            "  retry_seconds: 5\n  platforms: [linux/amd64, linux/arm64]\n"
+            "  retry_seconds: 5\n  platforms:\n"
+            "    - {platform: linux/amd64, target: one}\n    - {platform: linux/arm64, target: two}\n"
         )
         self.digests = {name: self._image(name) for name in ("amd64", "arm64")}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
+from multiarch.platforms import Platform
 from multiarch.progress import Progress
 from multiarch.solve import Solve
 from tests.unit.rawjson import log, vertex, warning
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ARM64 = Platform.parse("arm64")
 RUN = 'process "/bin/sh -c make" did not complete successfully: exit code: 3'
 
 
@@ -31,8 +33,10 @@ def solve(tmp_path: Path, *lines: str, status: int = 0) -> str:
     said.write_text("".join(f"{line}\n" for line in lines))
     shown = io.StringIO()
     command = ["sh", "-c", 'cat "$0" >&2; echo noise; exit "$1"', str(said), str(status)]
-    Solve("linux/arm64", Progress(shown)).run(command, threading.Event())
-    return shown.getvalue()
+    Solve([ARM64], Progress(shown)).run(command, threading.Event())
+    written = shown.getvalue().splitlines(keepends=True)
+    assert [] == [line for line in written if not line.startswith("linux/arm64 │ ")]
+    return "".join(line.removeprefix("linux/arm64 │ ") for line in written)
 
 
 def failure(tmp_path: Path, *lines: str, status: int = 1) -> BuildFailedError:
@@ -154,7 +158,7 @@ def test_a_program_that_cannot_be_started_is_named(tmp_path: Path, kind: str) ->
         program.write_bytes(b"\x7fELF of no machine")
         program.chmod(0o644 if kind == "no permission" else 0o755)
     with pytest.raises(BuildctlNotExecutableError, match=rf"^buildctl at {program} cannot run here \(.+\): install"):
-        Solve("linux/arm64", Progress(io.StringIO())).run([str(program)], threading.Event())
+        Solve([ARM64], Progress(io.StringIO())).run([str(program)], threading.Event())
 
 
 def test_the_process_is_out_of_reach_of_the_keyboard(tmp_path: Path) -> None:
@@ -164,7 +168,7 @@ def test_the_process_is_out_of_reach_of_the_keyboard(tmp_path: Path) -> None:
         f"import os, sys; open({str(told)!r}, 'w').write(f'{{os.getsid(0) == os.getpid()}} {{sys.stdin.read()!r}}')"
     )
     with _typed("y\n"):
-        Solve("linux/arm64", Progress(io.StringIO())).run([sys.executable, "-S", "-c", program], threading.Event())
+        Solve([ARM64], Progress(io.StringIO())).run([sys.executable, "-S", "-c", program], threading.Event())
     assert "True ''" == told.read_text()
 
 
@@ -216,7 +220,7 @@ def test_a_stop_ends_the_process(tmp_path: Path, script: str) -> None:
     stopper = _when_written(pid_file, stopped.set)
     began = time.monotonic()
     with pytest.raises(BuildFailedError, match=r"^linux/arm64: build failed: stopped$") as caught:
-        Solve("linux/arm64", Progress(io.StringIO())).run(["sh", "-c", f"echo $$ > {pid_file}; {script}"], stopped)
+        Solve([ARM64], Progress(io.StringIO())).run(["sh", "-c", f"echo $$ > {pid_file}; {script}"], stopped)
     stopper.join()
     assert time.monotonic() - began < 2.0
     assert (True, False) == (_is_gone(pid_file), caught.value.transient)
@@ -228,7 +232,7 @@ def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
     interrupter = _when_written(pid_file, lambda: os.kill(os.getpid(), signal.SIGINT))
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        Solve("linux/arm64", Progress(io.StringIO())).run(
+        Solve([ARM64], Progress(io.StringIO())).run(
             ["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], threading.Event()
         )
     interrupter.join()
@@ -242,5 +246,5 @@ def test_what_is_stopped_before_it_starts_leaves_nothing(tmp_path: Path) -> None
     stopped.set()
     began = time.monotonic()
     with pytest.raises(BuildFailedError, match="stopped"):
-        Solve("linux/arm64", Progress(io.StringIO())).run(["sleep", "60"], stopped)
+        Solve([ARM64], Progress(io.StringIO())).run(["sleep", "60"], stopped)
     assert time.monotonic() - began < 1.0

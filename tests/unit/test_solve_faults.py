@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from multiarch.errors import BuildFailedError
+from multiarch.platforms import Platform
 from multiarch.progress import Progress
 from multiarch.solve import Solve
 from tests.unit.rawjson import vertex
@@ -63,7 +64,7 @@ def failure(*lines: str) -> BuildFailedError:
     """Return the error of a solve that writes *lines* to standard error and fails."""
     command = ["sh", "-c", "printf '%s\\n' \"$@\" >&2; exit 1", "sh", *lines]
     with pytest.raises(BuildFailedError) as caught:
-        Solve("linux/arm64", Progress(io.StringIO())).run(command, threading.Event())
+        Solve([Platform.parse("arm64")], Progress(io.StringIO())).run(command, threading.Event())
     assert 1 == len(str(caught.value).splitlines())
     return caught.value
 
