@@ -165,13 +165,6 @@ class BuildFailedError(MultiarchError):
         self.transient = transient
 
 
-class SeveralFailedError(MultiarchError):
-    """More than one platform failed; each with its words."""
-
-    def __init__(self, errors: Iterable[BaseException]) -> None:
-        super().__init__("\n".join(map(str, errors)))
-
-
 class RegistryError(MultiarchError):
     """A registry refused a request.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule
 from multiarch import manifest as index
 from multiarch.docker_host import DockerHost
-from multiarch.errors import BuildctlMissingError, ConfigurationError, SeveralFailedError
+from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 
@@ -204,6 +204,6 @@ def _in_parallel(session: Session, jobs: list[Callable[[], Any]], *, keep_going:
         if failed:
             session.stop()
             if len(failed) > 1 and keep_going:
-                raise SeveralFailedError(failed)
+                raise MultiarchError("\n".join(map(str, failed)))
             raise failed[0]
     return [future.result() for future in futures]

@@ -63,7 +63,7 @@ def read_staged(
     if found is None:
         return images
     if not found.is_index:
-        return images | {first: (_image(first, reference, found, {}, (), registry),)}
+        return {p: (_image(p, place, found, {}, (), registry),) for p, place in places.items()}
     entries = list(_flattened(found, reference, registry))
 
     def read(entry: Descriptor) -> StagedImage:

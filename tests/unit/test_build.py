@@ -200,7 +200,8 @@ def test_a_fault_that_passes_is_outlasted(project: Project) -> None:
     project.build(f"if [ $(wc -l < calls) -lt 3 ]; then echo '{refused}' >&2; exit 1; fi\n{PUSHED}")
     assert (3, 1) == (len(project.calls), len({call.partition("--metadata-file")[0] for call in project.calls}))
     assert [
-        f"build: attempt {number} failed, next in 0.0 s: failed to push x: dial tcp 127.0.0.1:1: connect: connection"
+        "linux/arm64 │ build: "
+        f"attempt {number} failed, next in 0.0 s: failed to push x: dial tcp 127.0.0.1:1: connect: connection"
         " refused; is the registry, or the builder, running and its name right?"
         for number in (1, 2)
     ] == project.shown.getvalue().splitlines()
