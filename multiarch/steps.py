@@ -86,15 +86,15 @@ class Steps:
         """Take over the vertexes of a state; yield the steps that began, ended or were named by it."""
         for vertex in state.get("vertexes") or ():
             step = self._steps.setdefault(vertex["digest"], Step())
-            before = (step.name, step.started, step.completed)
+            # A vertex may begin and end more than once, as exporting does: it is told of once, and its times are kept.
+            before = (step.name, step.started is None, step.completed is None)
             if vertex.get("name") and vertex["name"] != step.name:
                 step.named(vertex["name"])
             step.error = vertex.get("error") or step.error
             step.cached = bool(vertex.get("cached")) or step.cached
-            step.started = seconds(vertex.get("started")) or step.started
-            # A vertex may be begun again after it was ended, when several parts of the graph share it.
+            step.started = step.started or seconds(vertex.get("started"))
             step.completed = seconds(vertex.get("completed")) or step.completed
-            if before != (step.name, step.started, step.completed):
+            if before != (step.name, step.started is None, step.completed is None):
                 yield step
 
     def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Step, str]]:
