@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from multiarch.remembered import CONFIG_PLATFORM
 from multiarch.settings import insecure_flag
 from multiarch.staged import StagedImage, index_of_one, read_platforms, read_staged
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from multiarch.references import ImageReference
     from multiarch.registry import Registry
     from multiarch.settings import Settings
-
-_CONFIG_PLATFORM = ("architecture", "os", "variant", "os.version", "os.features")
 
 
 def manifest(
@@ -96,7 +95,7 @@ def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
     """Return the index of the images. The same images and annotations give the same bytes."""
     entries: list[dict[str, Any]] = []
     for target, image in zip(settings.matrix, images, strict=True):
-        described = {key: image.config[key] for key in _CONFIG_PLATFORM if image.config.get(key)}
+        described = {key: image.config[key] for key in CONFIG_PLATFORM if image.config.get(key)}
         if target.platform.variant:
             described.setdefault("variant", target.platform.variant)
         entry = {**image.manifest.descriptor, "platform": described}

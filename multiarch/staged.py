@@ -13,6 +13,7 @@ from multiarch.oci import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Manifest, is_
 from multiarch.platforms import Platform
 from multiarch.programs import Layer, Program, started_programs
 from multiarch.references import ImageReference
+from multiarch.remembered import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,9 +135,19 @@ def _image(
     attestations: tuple[Descriptor, ...],
     registry: Registry,
 ) -> StagedImage:
-    """Read the config of an image, and its layers as far as its program is not found."""
+    """Return an image with what there is to know of it."""
     if manifest.config is None or manifest.layers != (manifest.json.get("layers") or []):
         raise NotAnImageError(reference, manifest.media_type)
+    config, programs = recall(manifest.digest) or _look(reference, manifest, registry)
+    claim = _claim(entry) or str(platform)
+    annotations = entry.get("annotations") or {}
+    return StagedImage(platform, reference, claim, manifest, config, programs, annotations, attestations)
+
+
+def _look(
+    reference: ImageReference, manifest: Manifest, registry: Registry
+) -> tuple[dict[str, Any], tuple[Program, ...]]:
+    """Read the config of an image, and its layers as far as its program is not found."""
     layers = [
         Layer(partial(registry.open_blob, reference.repository, layer, first=_FIRST))  # type: ignore[arg-type]
         for layer in manifest.layers
@@ -154,9 +165,8 @@ def _image(
             layer.close()
         raise
     programs = started_programs(config, layers)
-    claim = _claim(entry) or str(platform)
-    annotations = entry.get("annotations") or {}
-    return StagedImage(platform, reference, claim, manifest, config, programs, annotations, attestations)
+    remember(manifest.digest, config, programs)
+    return config, programs
 
 
 def _claim(entry: Descriptor) -> str:

@@ -33,6 +33,8 @@ from multiarch.validation import load
 from tests.unit.registry_server import RegistryServer, Reply, refusal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from multiarch.settings import Settings
 
 ATTESTS = "vnd.docker.reference.type"
@@ -713,3 +715,17 @@ def test_a_tag_that_is_malformed(server: RegistryServer) -> None:
     listed(server, "latest", {**image(server, ARM64, "old"), "platform": "linux/arm64"})
     publish(server, settings_for(f"{server.host}/app"))
     assert 3 == len(index_of(server)["manifests"])
+
+
+def test_an_image_is_looked_into_once(server: RegistryServer, cache: Path) -> None:
+    """Content never changes under a digest: with its program known, neither config nor layers are read again."""
+    layered(server, "latest-arm64", ARM64, {"bin/sh": PROGRAM["arm64"]})
+    settings = settings_for(f"{server.host}/app", platforms=["arm64"])
+    once = publish(server, settings)
+    server.requests.clear()
+    assert once == publish(server, settings)
+    assert [] == [asked for asked in server.asked if "/blobs/" in asked]
+    assert 1 == len(list((cache / "multiarch" / "images").iterdir()))
+    for path in (cache / "multiarch" / "images").iterdir():
+        path.write_text("half a")
+    assert once == publish(server, settings)

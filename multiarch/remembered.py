@@ -1,0 +1,54 @@
+"""What was found out about images before, kept in the user's cache: under a digest, content never changes.
+
+It spares a release whose images are the same as yesterday's from reading their layers again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.paths import cache_directory
+from multiarch.platforms import Elf
+from multiarch.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Of an image's config, what its entry in an index says (image-spec, image-index.md).
+CONFIG_PLATFORM = ("architecture", "os", "variant", "os.version", "os.features")
+
+
+def recall(digest: str) -> tuple[dict[str, Any], tuple[Program, ...]] | None:
+    """Return the platform of an image's config, and the programs that it starts; None when nobody has looked yet."""
+    try:
+        kept = json.loads(_path(digest).read_text())
+        programs = tuple(Program(path, Elf(*elf)) for path, elf in kept["programs"])
+        return dict(kept["config"]), programs
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(digest: str, config: Mapping[str, Any], programs: Sequence[Program]) -> None:
+    """Keep them; but not what could not be looked at, as it may be another time."""
+    if not all(program.elf for program in programs):
+        return
+    kept = {
+        "config": {key: config[key] for key in CONFIG_PLATFORM if config.get(key)},
+        "programs": [(program.path, program.elf) for program in programs],
+    }
+    path = _path(digest)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(kept, file)
+        Path(name).replace(path)
+
+
+def _path(digest: str) -> Path:
+    return cache_directory() / "images" / f"{digest.replace(':', '-')}.json"
