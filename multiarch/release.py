@@ -81,7 +81,7 @@ def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
     if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
-    return index.manifest(session.settings, session.registries, say=session.progress.say)
+    return index.manifest(session.settings, session.registries, say=session.progress.say).tags
 
 
 def inspect(session: Session) -> list[str]:
@@ -108,7 +108,7 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    return index.manifest(settings, session.registries, digests, say=session.progress.say)
+    return index.manifest(settings, session.registries, digests, say=session.progress.say).tags
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
