@@ -71,8 +71,7 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
     """Return size and number of layers, as they travel: compressed."""
     if manifest is None:
         return "missing", "-"
-    parts = [*manifest.layers, *([manifest.config] if manifest.config else [])]
-    return size(sum(int(part.get("size") or 0) for part in parts)), str(len(manifest.layers))
+    return size(manifest.size), str(len(manifest.layers))
 
 
 def _predicates(manifest: Manifest) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication
@@ -27,14 +28,22 @@ if TYPE_CHECKING:
     from multiarch.settings import Settings
 
 
+@dataclass(frozen=True)
+class Published:
+    """The tags, and the images that are in their index, in the order of the matrix."""
+
+    tags: tuple[PublishedTag, ...]
+    images: tuple[StagedImage, ...]
+
+
 def manifest(
     settings: Settings,
     registries: Mapping[str, Registry],
     digests: Mapping[Platform, str] | None = None,
     *,
     say: Callable[[str], None],
-) -> tuple[PublishedTag, ...]:
-    """Publish the matrix under every tag of every image; return the tags.
+) -> Published:
+    """Publish the matrix under every tag of every image; return what is published.
 
     The images are read from the first repository. Nothing is written before every gate is passed, and the tags move at
     the end, all of them or none.
@@ -68,7 +77,7 @@ def manifest(
     images = [image for (image,) in found]
     index = compose(settings, images)
     moves = [publication.Move(tag, before) for tag, (before, _) in zip(tags, today, strict=True)]
-    return publication.publish(index, images, source, moves, registries)
+    return Published(publication.publish(index, images, source, moves, registries), tuple(images))
 
 
 def check(

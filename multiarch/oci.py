@@ -75,6 +75,12 @@ class Manifest:
         """The descriptors of an image's layers, the lowest first."""
         return self._descriptors("layers")
 
+    @property
+    def size(self) -> int:
+        """The bytes of an image as it travels: its config and its layers, compressed."""
+        parts = [*self.layers, *([self.config] if self.config else [])]
+        return sum(int(part.get("size") or 0) for part in parts)
+
     def _descriptors(self, key: str) -> list[Descriptor]:
         found = self.json.get(key)
         return found if isinstance(found, list) and all(map(_is_descriptor, found)) else []

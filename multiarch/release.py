@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule
+from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, report, schedule
 from multiarch import manifest as index
 from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.registry import Registry
 from multiarch.retry import Policy
+from multiarch.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from multiarch.build import PushedImage
@@ -32,6 +35,7 @@ class Session:
     Nothing is connected before it is needed.
 
     :ivar solves: every attempt at a solve, in the order in which they began.
+    :ivar images: digest and size in bytes of what came out for each platform, as far as anything did.
     """
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
@@ -39,6 +43,7 @@ class Session:
         self.progress = progress
         self.policy = Policy(seconds=settings.retry_seconds)
         self.solves: list[Solve] = []
+        self.images: dict[Platform, tuple[str, int]] = {}
 
     @cached_property
     def host(self) -> DockerHost:
@@ -51,6 +56,16 @@ class Session:
         names = {image.registry for image in self.settings.images}
         insecure = self.settings.insecure_registries
         return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
+
+    @property
+    def uses_our_builder(self) -> bool:
+        """Whether something is built on the BuildKit that is started on the Docker host."""
+        return bool(self.settings.local_platforms) and not self.settings.buildkit_host
+
+    @cached_property
+    def machine(self) -> str:
+        """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
+        return str(self.host.info["Architecture"]) if self.uses_our_builder else os.uname().machine
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
@@ -66,7 +81,7 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
     buildkit.check_address(address, session.host)
-    return build.build_arch(
+    built = build.build_arch(
         settings,
         target,
         buildctl=client,
@@ -75,13 +90,16 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
         progress=session.progress,
         solves=session.solves,
     )
+    if isinstance(built, build.PushedImage):
+        session.images[target.platform] = built.digest, 0
+    return built
 
 
 def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
     if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
-    return index.manifest(session.settings, session.registries, say=session.progress.say)
+    return index.manifest(session.settings, session.registries, say=session.progress.say).tags
 
 
 def inspect(session: Session) -> list[str]:
@@ -108,15 +126,61 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    return index.manifest(settings, session.registries, digests, say=session.progress.say)
+    published = index.manifest(settings, session.registries, digests, say=session.progress.say)
+    session.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
+    session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
+    return published.tags
+
+
+@contextmanager
+def reporting(session: Session, task: str, file: str | None, *, dry: bool) -> Iterator[None]:
+    """Have what is done meanwhile reported in *file*, if there is one, also when it fails.
+
+    :param dry: write nothing.
+    :raises ConfigurationError: no report can be written there; at the start, before anything is done.
+    """
+    path = report.check_name(file) if file else None
+    if path is None or dry:
+        yield
+        return
+    report.check_writable(path)
+    started, problem = time.time(), ""
+    try:
+        yield
+    except BrokenPipeError:  # who read the results has left, when they were there
+        raise
+    except BaseException as error:
+        problem = _words(error)
+        raise
+    finally:
+        settings, solves = session.settings, session.solves
+        try:
+            machine = session.machine if solves else os.uname().machine
+        except MultiarchError:  # the Docker host is gone, and so is what it would have said
+            machine = os.uname().machine
+        rows = summarise(settings.matrix, solves, session.images, machine)
+        made = report.report_of(
+            settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
+        )
+        try:
+            report.write(made, path)
+            session.progress.say(f"report: {path}")
+        except OSError as error:
+            session.progress.say(f"--report: cannot write to {path}: {error.strerror}")
+
+
+def _words(error: BaseException) -> str:
+    """Return what the report says of the end of a run."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "interrupted"
+    return str(error) or type(error).__name__
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
     settings = session.settings
-    ours = bool(settings.local_platforms) and not settings.buildkit_host
-    machine = str(session.host.info["Architecture"]) if ours else os.uname().machine
-    slots = settings.jobs or schedule.default_jobs(session.host.info if ours else {})
+    machine = session.machine
+    slots = settings.jobs or schedule.default_jobs(session.host.info if session.uses_our_builder else {})
     room = schedule.Slots(slots)
     session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
 

@@ -60,6 +60,7 @@ _HELP = {
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "recreate": "replace a running server",
+    "report": "write what happened when to FILE.html, a page, or FILE.json",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
 }
@@ -109,7 +110,7 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 
 @task(
     iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "report")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -122,18 +123,23 @@ def build_arch(
     output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    report: str | None = None,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
 
     flags = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    with _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session:
+    dry = bool(c.config.run.dry)
+    with (
+        _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session,
+        release.reporting(session, "build-arch", report, dry=dry),
+    ):
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
             raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
         target = settings.matrix[0]
-        if c.config.run.dry:
+        if dry:
             _show(release.build_commands(settings, target))
         else:
             _results([release.build_one(session, target)])
@@ -169,7 +175,7 @@ def manifest(
 @task(
     name="release",
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping"),
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping", "report"),
 )
 def release_(
     c: Context,
@@ -181,14 +187,18 @@ def release_(
     frontend: str | None = None,
     source: str | None = None,
     allow_dropping: bool = False,
+    report: str | None = None,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
 
     flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    dropping = allow_dropping or None
-    with _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session:
-        if c.config.run.dry:
+    dropping, dry = allow_dropping or None, bool(c.config.run.dry)
+    with (
+        _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session,
+        release.reporting(session, "release", report, dry=dry),
+    ):
+        if dry:
             _show(release.commands(session.settings))
             return
         published = release.release(session)

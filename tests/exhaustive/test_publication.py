@@ -80,7 +80,7 @@ class World:
         settings = load({**block, "platforms": list(self.platforms)}, {}, {})
         policy = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
         clients = {server.host: Registry(server.host, policy, self.said.append) for server in self.servers}
-        return manifest(settings, clients, say=self.said.append)
+        return manifest(settings, clients, say=self.said.append).tags
 
 
 @pytest.fixture

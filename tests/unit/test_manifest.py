@@ -52,7 +52,7 @@ def registry_of(server: RegistryServer) -> Registry:
 
 def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[PublishedTag, ...]:
     """Run the step."""
-    return manifest(settings, {server.host: registry_of(server)}, say=print, **more)
+    return manifest(settings, {server.host: registry_of(server)}, say=print, **more).tags
 
 
 def image(server: RegistryServer, config: dict[str, Any], tag: str, kind: str = OCI_MANIFEST) -> dict[str, Any]:

@@ -53,13 +53,13 @@ class Release:
         (self.project.path / f"digest-{name}").write_text(digest)
         return digest
 
-    def run(self, script: str) -> Result:
+    def run(self, script: str, *flags: str) -> Result:
         """Run the release with a buildctl of this *script*: ``$platform``, ``push``, ``say FILE``."""
         program = self.project.path / "bin" / "buildctl"
         program.parent.mkdir(exist_ok=True)
         program.write_text(PREAMBLE + script)
         program.chmod(0o755)
-        return self.project.run("release")
+        return self.project.run("release", *flags)
 
     @property
     def published(self) -> dict[str, list[str]]:
