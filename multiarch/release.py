@@ -7,7 +7,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoo
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule
+from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule, smoke
 from multiarch import manifest as index
 from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
@@ -15,7 +15,7 @@ from multiarch.registry import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from multiarch.build import PushedImage
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.publication import PublishedTag
     from multiarch.settings import Settings, Target
     from multiarch.solve import Solve
+    from multiarch.staged import StagedImage
 
 
 class Session:
@@ -81,7 +82,7 @@ def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
     if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
-    return index.manifest(session.settings, session.registries, say=session.progress.say)
+    return _publish(session)
 
 
 def inspect(session: Session) -> list[str]:
@@ -108,7 +109,22 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    return index.manifest(settings, session.registries, digests, say=session.progress.say)
+    return _publish(session, digests)
+
+
+def _publish(session: Session, digests: dict[Platform, str] | None = None) -> tuple[PublishedTag, ...]:
+    try_images = partial(_smoke, session)
+    return index.manifest(
+        session.settings, session.registries, digests, say=session.progress.say, try_images=try_images
+    )
+
+
+def _smoke(session: Session, images: Sequence[StagedImage]) -> None:
+    """Run what there is to run in the images, all at once; the first failure ends the others."""
+    tried = [(t, image) for t, image in zip(session.settings.matrix, images, strict=True) if t.smoke]
+    seconds = session.settings.smoke_seconds
+    if tried:
+        _in_parallel(session, [partial(smoke.check_runs, t, image, seconds, session.host) for t, image in tried])
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
@@ -132,7 +148,8 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
                 solves=session.solves,
             )
 
-    groups = schedule.groups(settings.matrix, slots, machine, apart=settings.keep_going)
+    apart = settings.keep_going or settings.cache != "none"
+    groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     try:
         built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
     finally:
@@ -144,13 +161,20 @@ def commands(settings: Settings) -> list[list[str]]:
     """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
     machine = os.uname().machine
     lines = embedded.commands() if settings.embedded else []
-    if settings.local_platforms and not settings.buildkit_host:
+    ours = bool(settings.local_platforms) and not settings.buildkit_host
+    if ours or _is_tried(settings):
         lines += binfmt.commands(settings, machine)
+    if ours:
         lines += buildkit.commands(settings, machine)
     lines += buildctl.commands(settings)
     for target in settings.matrix:
         lines += build_commands(settings, target)
     return lines + index.commands(settings)
+
+
+def _is_tried(settings: Settings) -> bool:
+    """Tell whether any of the images is run on the Docker host."""
+    return any(target.smoke for target in settings.matrix)
 
 
 def build_commands(settings: Settings, target: Target) -> list[list[str]]:
@@ -169,7 +193,7 @@ def _prepare(session: Session) -> tuple[Path, str]:
         # Who may not push learns it before the first minute of building.
         jobs += [partial(session.registries[image.registry].check_push, image.repository) for image in settings.images]
     local = bool(settings.local_platforms)
-    if local and not settings.buildkit_host:
+    if (local and not settings.buildkit_host) or _is_tried(settings):
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
     for address in {target.builder for target in settings.matrix if target.builder}:
         buildkit.check_address(address, session.host)

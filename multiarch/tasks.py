@@ -57,8 +57,10 @@ _HELP = {
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "installer": "image that registers the emulators",
+    "no-cache": "run every step again",
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
+    "pull": "look for the base images at their registry, also where the builder has them",
     "recreate": "replace a running server",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
@@ -109,7 +111,7 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 
 @task(
     iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "no-cache", "pull")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -122,12 +124,15 @@ def build_arch(
     output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
 
     flags = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    with _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session:
+    again = {"no_cache": no_cache or None, "pull": pull or None}
+    with _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags, **again) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
@@ -169,7 +174,8 @@ def manifest(
 @task(
     name="release",
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping"),
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
+    | _help("no-cache", "pull", "allow-dropping"),
 )
 def release_(
     c: Context,
@@ -180,14 +186,16 @@ def release_(
     dockerfile: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
     allow_dropping: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
 
     flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    dropping = allow_dropping or None
-    with _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session:
+    switches = {"no_cache": no_cache or None, "pull": pull or None, "allow_dropping": allow_dropping or None}
+    with _session(c, platforms=platform, image=image, tags=tag, **flags, **switches) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
             return
