@@ -82,12 +82,12 @@ class Runnable:
 
 
 def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
-    """Make the Docker host run every platform of the matrix that it builds itself.
+    """Make the Docker host run every platform of the matrix that it builds itself, or tries the image of.
 
     :raises EmulatorError: the installer ran and a platform still has no emulator.
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
-    platforms = settings.local_platforms
+    platforms = settings.run_platforms
     if all(runs_natively(platform, str(host.info["Architecture"])) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
     state = read_state(host)
@@ -133,7 +133,7 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
 
 def commands(settings: Settings, machine: str) -> list[list[str]]:
     """Return the document's command for this step, for a Docker host of *machine*; none when all is native."""
-    missing = [p for p in settings.local_platforms if not runs_natively(p, machine)]
+    missing = [p for p in settings.run_platforms if not runs_natively(p, machine)]
     if not missing:
         return []
     arguments = installer_arguments(settings.installer, missing)

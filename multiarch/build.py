@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.errors import ConfigurationError, MissingPathError
+from multiarch.paths import cache_directory
 from multiarch.solve import Solve
 
 if TYPE_CHECKING:
@@ -137,23 +139,60 @@ def _command(settings: Settings, targets: Sequence[Target], buildctl: str, addre
     if target.stage:
         options["target"] = target.stage
     options |= {f"build-arg:{name}": value for name, value in target.build_args.items()}
+    options |= {f"label:{name}": value for name, value in settings.labels.items()}
+    if settings.pull:
+        options["image-resolve-mode"] = "pull"
     options |= {f"attest:{kind}": attributes for kind, attributes in settings.attestations.items()}
     command = [buildctl, "--addr", address, "build", "--frontend", settings.frontend]
     for name, value in options.items():
         command += ["--opt", f"{name}={value}"]
     command += ["--local", f"context={context}", "--local", f"dockerfile={dockerfile.parent}"]
-    return [*command, "--output", output]
+    command += ["--no-cache"] if settings.no_cache else []
+    # Where the secrets are, never what they are: buildctl reads them, and hands them to those RUNs that mount them.
+    for name, (kind, place) in settings.secrets.items():
+        command += ["--secret", _record(f"id={name}", f"{kind}={place}")]
+    for name, path in settings.ssh.items():
+        command += ["--ssh", f"{name}={path}" if path else name]
+    return [*command, *_cache(settings, target), "--output", output]
+
+
+def _cache(settings: Settings, target: Target) -> list[str]:
+    """Return the flags of the build cache of one platform; each has its own, lest one overwrites the other's."""
+    image, slug = settings.images[0], target.platform.slug
+    staged = str(settings.staging(image, target.platform))
+    directory = cache_directory() / "buildkit" / image.name / slug
+    ref = f"ref={image.with_tag(f'buildcache-{slug}')}"
+    insecure = _insecure(settings)
+    # What an earlier build left in the directory, and this one does not use, goes.
+    exported, imported = {
+        "none": ((), ()),
+        "registry": (("type=registry", ref, "mode=max", *insecure), ("type=registry", ref, *insecure)),
+        "local": (("type=local", f"dest={directory}", "mode=max", "reset=true"), ("type=local", f"src={directory}")),
+        "inline": (("type=inline",), ("type=registry", f"ref={staged}", *insecure)),
+    }[settings.cache]
+    if not exported:
+        return []
+    return ["--export-cache", _record(*exported), "--import-cache", _record(*imported)]
 
 
 def _output(settings: Settings, name: str, *more: str) -> str:
-    """Return the exporter's attributes as buildctl reads them: a record of CSV."""
+    """Return the exporter's attributes."""
     fields = [f"type={settings.output.type}"]
     if settings.output.type == "image":
         fields += [f"name={name}", *more, "push=true"]
-        insecure = settings.images[0].registry in settings.insecure_registries
-        fields += ["registry.insecure=true"] if insecure else []
+        fields += _insecure(settings)
     else:
         fields.append(f"dest={settings.output.dest}")
+    return _record(*fields)
+
+
+def _insecure(settings: Settings) -> list[str]:
+    """Return the attribute for a first repository whose TLS may go unverified, or be missing."""
+    return ["registry.insecure=true"] if settings.images[0].registry in settings.insecure_registries else []
+
+
+def _record(*fields: str) -> str:
+    """Return attributes as buildctl reads them: a record of CSV."""
     record = io.StringIO()
     csv.writer(record, lineterminator="").writerow(fields)
     return record.getvalue()
@@ -164,11 +203,33 @@ def _dockerfile(context: Path, target: Target) -> Path:
 
 
 def check_paths(settings: Settings, target: Target) -> tuple[Path, Path]:
-    """Return the context and the Dockerfile. :raises MissingPathError: one of them is not there."""
+    """Return the context and the Dockerfile.
+
+    :raises MissingPathError: one of them is not there.
+    :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
+    """
     context = Path(settings.context)
     if not context.is_dir():
         raise MissingPathError("build context", context, "context")
     dockerfile = _dockerfile(context, target)
     if not dockerfile.is_file():
         raise MissingPathError(f"Dockerfile for {target.platform}", dockerfile, "dockerfile")
+    _check_secrets(settings)
     return context, dockerfile
+
+
+def _check_secrets(settings: Settings) -> None:
+    """See that what buildctl is going to read is there."""
+    for name, (kind, place) in settings.secrets.items():
+        if kind == "env" and place not in os.environ:
+            raise ConfigurationError(f"multiarch.secrets.{name}", f"the variable {place} is not set")
+        if kind == "src" and not Path(place).is_file():
+            raise ConfigurationError(f"multiarch.secrets.{name}", f"there is no file {place}")
+    for name, path in settings.ssh.items():
+        if not path and not os.environ.get("SSH_AUTH_SOCK"):
+            problem = f"SSH_AUTH_SOCK is not set: start an agent (eval $(ssh-agent)), or name a key: {name}=PATH"
+            raise ConfigurationError("multiarch.ssh", problem)
+        if not Path(path or os.environ["SSH_AUTH_SOCK"]).exists():
+            raise ConfigurationError(
+                "multiarch.ssh", f"there is no socket or key {path or os.environ['SSH_AUTH_SOCK']}"
+            )

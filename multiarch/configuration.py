@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "INVOKE_MULTIARCH_"
 # Flags that say one item of a list-valued setting, and may be repeated.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries")
+_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh")
 # Whoever publishes to several repositories calls them so.
 _SYNONYMS = {"images": "image"}
 
@@ -35,6 +35,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_args: dict[str, str] = {}
     builder: str | None = None
     annotations: dict[str, str] = {}
+    smoke: tuple[str, ...] | None = None
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,12 +48,20 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    ssh: tuple[str, ...] = ()
+    cache: str = "none"
+    no_cache: bool = False
+    pull: bool = False
     frontend: str = "dockerfile.v0"
     source: str | None = None
     output: str = "image"
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
     allow_dropping: bool = False
+    smoke: tuple[str, ...] = ()
+    smoke_seconds: float = 60.0
     insecure_registries: tuple[str, ...] = ()
     arch_tag: str = "{tag}-{platform}"
     build: str | None = None
@@ -88,7 +97,7 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
 
     :param configured: the ``multiarch`` block of Invoke's configuration, plain data.
     :param environ: variables; those of other programs are ignored.
-    :param flags: by setting name; None and empty lists were not given.
+    :param flags: by setting name; None, False and empty lists were not given.
     :raises ConfigurationError: a name or type that no setting has.
     """
     block = {} if configured is None else configured
@@ -108,7 +117,7 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
             origin[name] = variable
             merged[name] = _from_environment(variable, name, environ[variable])
     for name, value in flags.items():
-        if value not in (None, [], ()):
+        if value not in (None, False, [], ()):
             merged[name], origin[name] = value, f"--{_FLAG_OF.get(name, name).replace('_', '-')}"
     for name in _LISTS:
         if isinstance(merged.get(name), str):
@@ -128,7 +137,7 @@ def _from_environment(variable: str, name: str, text: str) -> Any:
     try:
         return msgspec.convert(text, types[name], strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(variable, f"{_expected(str(error))}, got {text!r}") from None
+        raise ConfigurationError(variable, _expected(str(error)) + _got(name, text)) from None
 
 
 def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
@@ -152,10 +161,14 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
         key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))
         where, value = f"{where.removesuffix('[...]')}.{key}", value[key]
     expected = _expected(problem)
-    hint = (
-        f" (quote it: {str(value)!r})" if expected.endswith(("text", "list", "mapping")) and _is_number(value) else ""
-    )
-    raise ConfigurationError(where, f"{expected}, got {value!r}{hint}")
+    quotable = keys[0] != "secrets" and expected.endswith(("text", "list", "mapping")) and _is_number(value)
+    hint = f" (quote it: {str(value)!r})" if quotable else ""
+    raise ConfigurationError(where, f"{expected}{_got(keys[0], value)}{hint}")
+
+
+def _got(name: str, value: object) -> str:
+    """Show a wrong value, unless somebody may have written a secret where its name should be."""
+    return f", got {value!r}" if name != "secrets" else ""
 
 
 def _expected(problem: str) -> str:

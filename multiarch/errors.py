@@ -1,7 +1,7 @@
 """Every error a user can meet.
 
-``str(error)`` says what is wrong, where, and what to do, in one line; only `BuildFailedError` and `NotReadyError` add
-the last lines of somebody else's log below it. The task boundary prints it and exits non-zero.
+``str(error)`` says what is wrong, where, and what to do, in one line; `BuildFailedError`, `NotReadyError` and
+`SmokeError` add the last lines of somebody else's log below it. The task boundary prints it and exits non-zero.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ class EmptyMatrixError(MultiarchError):
     """A step that works on platforms was given none."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
-        )
+        remedy = "list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
+        super().__init__(f"no platform to build for: {remedy}")
 
 
 class MissingPathError(MultiarchError):
@@ -48,20 +47,16 @@ class NoDockerError(MultiarchError):
     """Nothing answers where the Docker host should be."""
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(
-            f"no Docker host at {host} ({reason}): start Docker, point DOCKER_HOST at one, "
-            "or, in this project's own repository, run ./invokew lab release"
-        )
+        problem = f"no Docker host at {host} ({reason}): start Docker, point DOCKER_HOST at one"
+        super().__init__(f"{problem}, or, in this project's own repository, run ./invokew lab release")
 
 
 class DockerPermissionError(MultiarchError):
     """The socket of the Docker host is there, and this user may not use it."""
 
     def __init__(self, host: str) -> None:
-        super().__init__(
-            f"permission denied on the Docker socket {host}: "
-            "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
-        )
+        remedy = "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
+        super().__init__(f"permission denied on the Docker socket {host}: {remedy}")
 
 
 class DockerError(MultiarchError):
@@ -89,20 +84,18 @@ class ForeignContainerError(MultiarchError):
     """A container has the name that a step needs, and was not made by it."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"a container named {name!r} exists that was not started by this tool, so it is left alone: "
-            f"remove it (docker rm -f {name}), or use it as it is by setting BUILDKIT_HOST=docker-container://{name}"
-        )
+        problem = f"a container named {name!r} exists that was not started by this tool, so it is left alone"
+        remedy = f"(docker rm -f {name}), or use it as it is by setting BUILDKIT_HOST=docker-container://{name}"
+        super().__init__(f"{problem}: remove it {remedy}")
 
 
 class EmulatorError(MultiarchError):
     """The installer ran, and the kernel of the Docker host still cannot run these platforms."""
 
     def __init__(self, missing: Iterable[object], installer: str, said: str) -> None:
-        super().__init__(
-            f"no emulator registered for {_list(missing)} after {installer} ran (it said: {_line(said) or 'nothing'}); "
-            "try another with --installer, or drop the platform"
-        )
+        problem = f"no emulator registered for {_list(missing)} after {installer} ran"
+        said = _line(said) or "nothing"
+        super().__init__(f"{problem} (it said: {said}); try another with --installer, or drop the platform")
 
 
 class NotReadyError(MultiarchError):
@@ -137,17 +130,12 @@ class BuildctlNotExecutableError(MultiarchError):
     """The client is there and this machine cannot run it."""
 
     def __init__(self, path: object, reason: str) -> None:
-        super().__init__(
-            f"buildctl at {path} cannot run here ({reason}): install one for this machine on PATH "
-            "(on a Mac: brew install buildkit)"
-        )
+        remedy = "install one for this machine on PATH (on a Mac: brew install buildkit)"
+        super().__init__(f"buildctl at {path} cannot run here ({reason}): {remedy}")
 
 
 class BuildFailedError(MultiarchError):
-    """A solve ended in an error.
-
-    :ivar transient: whether running the same solve again may succeed.
-    """
+    """A solve ended in an error. :ivar transient: whether running the same solve again may succeed."""
 
     def __init__(
         self,
@@ -241,10 +229,8 @@ class PlatformMismatchError(GateError):
     gate = "the config matches"
 
     def __init__(self, reference: object, expected: object, actual: object) -> None:
-        super().__init__(
-            f"{reference} should be for {expected}, but its config says {actual}; "
-            "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
-        )
+        remedy = "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
+        super().__init__(f"{reference} should be for {expected}, but its config says {actual}; {remedy}")
 
 
 class ForeignProgramError(GateError):
@@ -253,20 +239,26 @@ class ForeignProgramError(GateError):
     gate = "the program matches"
 
     def __init__(self, reference: object, platform: object, program: str, actual: str) -> None:
-        super().__init__(
-            f"{reference} is for {platform}, but its {program} is a program for {actual}; build or copy the one for "
-            "$TARGETARCH in the Dockerfile (is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?)"
-        )
+        problem = f"{reference} is for {platform}, but its {program} is a program for {actual}"
+        hint = "is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?"
+        super().__init__(f"{problem}; build or copy the one for $TARGETARCH in the Dockerfile ({hint})")
+
+
+class SmokeError(GateError):
+    """An image that does not do what it is tried with."""
+
+    gate = "it runs"
+
+    def __init__(self, platform: object, command: str, problem: str, log: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([f"{platform}: {command}: {_line(problem)}", *_indented(log)]))
 
 
 class NotAnImageError(MultiarchError):
     """What is under a staging tag is no image that can be listed in an index."""
 
     def __init__(self, reference: object, media_type: str) -> None:
-        super().__init__(
-            f"not published: {reference} holds no image but {media_type or 'something without a media type'}; "
-            "push it again with build-arch"
-        )
+        actual = media_type or "something without a media type"
+        super().__init__(f"not published: {reference} holds no image but {actual}; push it again with build-arch")
 
 
 class NotPublishedError(MultiarchError):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiarch import gates, publication
+from multiarch import gates, publication, smoke
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
 from multiarch.remembered import CONFIG_PLATFORM
 from multiarch.settings import insecure_flag
@@ -42,6 +42,7 @@ def manifest(
     digests: Mapping[Platform, str] | None = None,
     *,
     say: Callable[[str], None],
+    try_images: Callable[[Sequence[StagedImage]], object] | None = None,
 ) -> Published:
     """Publish the matrix under every tag of every image; return what is published.
 
@@ -51,6 +52,7 @@ def manifest(
     :param registries: a client for the registry of each image.
     :param digests: what was just pushed for each platform; by default what is under the staging tags.
     :param say: takes one line for each thing worth knowing.
+    :param try_images: runs the images, in the order of the matrix; the last gate.
     :raises GateError: the images are not what may be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
@@ -75,6 +77,8 @@ def manifest(
     for note in check(settings, dict(zip(places.items(), found, strict=True)), named):
         say(note)
     images = [image for (image,) in found]
+    if try_images:
+        try_images(images)
     index = compose(settings, images)
     moves = [publication.Move(tag, before) for tag, (before, _) in zip(tags, today, strict=True)]
     return Published(publication.publish(index, images, source, moves, registries), tuple(images))
@@ -128,13 +132,13 @@ def commands(settings: Settings) -> list[list[str]]:
     source = settings.images[0]
     staged = [settings.staging(source, platform) for platform in settings.platforms]
     names = [str(image.with_tag(tag)) for image in settings.images for tag in settings.tags]
+    lines = smoke.commands(settings)
     if settings.attestations or settings.annotations or len(settings.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
         for key, value in sorted(settings.annotations.items()):
             words += ["--annotation", f"index:{key}={value}"]
-        return [["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
+        return [*lines, ["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
     insecure = insecure_flag(settings, source)
-    lines = []
     for name in names:
         lines.append(["docker", "manifest", "create", *insecure, name, *map(str, staged)])
         for platform, reference in zip(settings.platforms, staged, strict=True):

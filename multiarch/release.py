@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 import os
-import time
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, report, schedule
+from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule, smoke
 from multiarch import manifest as index
-from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
-from multiarch.registry import Registry
-from multiarch.retry import Policy
 from multiarch.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from multiarch.build import PushedImage
     from multiarch.platforms import Platform
-    from multiarch.progress import Progress
     from multiarch.publication import PublishedTag
+    from multiarch.session import Session
     from multiarch.settings import Settings, Target
-    from multiarch.solve import Solve
-
-
-class Session:
-    """What the steps of one run share: the settings, the connections, the patience.
-
-    Nothing is connected before it is needed.
-
-    :ivar solves: every attempt at a solve, in the order in which they began.
-    :ivar images: digest and size in bytes of what came out for each platform, as far as anything did.
-    """
-
-    def __init__(self, settings: Settings, progress: Progress) -> None:
-        self.settings = settings
-        self.progress = progress
-        self.policy = Policy(seconds=settings.retry_seconds)
-        self.solves: list[Solve] = []
-        self.images: dict[Platform, tuple[str, int]] = {}
-
-    @cached_property
-    def host(self) -> DockerHost:
-        """The Docker host."""
-        return DockerHost(self.policy, self.progress.say)
-
-    @cached_property
-    def registries(self) -> dict[str, Registry]:
-        """A client for the registry of each image."""
-        names = {image.registry for image in self.settings.images}
-        insecure = self.settings.insecure_registries
-        return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
-
-    @property
-    def uses_our_builder(self) -> bool:
-        """Whether something is built on the BuildKit that is started on the Docker host."""
-        return bool(self.settings.local_platforms) and not self.settings.buildkit_host
-
-    @cached_property
-    def machine(self) -> str:
-        """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
-        return str(self.host.info["Architecture"]) if self.uses_our_builder else os.uname().machine
-
-    def stop(self) -> None:
-        """End all waiting, and every solve."""
-        self.policy.stopped.set()
+    from multiarch.staged import StagedImage
 
 
 def build_one(session: Session, target: Target) -> PushedImage | Path:
@@ -99,7 +51,7 @@ def publish(session: Session) -> tuple[PublishedTag, ...]:
     """Compose what is under the staging tags."""
     if session.settings.platforms and session.settings.embedded:
         embedded.start_registry(session.host)
-    return index.manifest(session.settings, session.registries, say=session.progress.say).tags
+    return _publish(session).tags
 
 
 def inspect(session: Session) -> list[str]:
@@ -126,54 +78,25 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    published = index.manifest(settings, session.registries, digests, say=session.progress.say)
+    published = _publish(session, digests)
     session.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
     session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
     return published.tags
 
 
-@contextmanager
-def reporting(session: Session, task: str, file: str | None, *, dry: bool) -> Iterator[None]:
-    """Have what is done meanwhile reported in *file*, if there is one, also when it fails.
-
-    :param dry: write nothing.
-    :raises ConfigurationError: no report can be written there; at the start, before anything is done.
-    """
-    path = report.check_name(file) if file else None
-    if path is None or dry:
-        yield
-        return
-    report.check_writable(path)
-    started, problem = time.time(), ""
-    try:
-        yield
-    except BrokenPipeError:  # who read the results has left, when they were there
-        raise
-    except BaseException as error:
-        problem = _words(error)
-        raise
-    finally:
-        settings, solves = session.settings, session.solves
-        try:
-            machine = session.machine if solves else os.uname().machine
-        except MultiarchError:  # the Docker host is gone, and so is what it would have said
-            machine = os.uname().machine
-        rows = summarise(settings.matrix, solves, session.images, machine)
-        made = report.report_of(
-            settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
-        )
-        try:
-            report.write(made, path)
-            session.progress.say(f"report: {path}")
-        except OSError as error:
-            session.progress.say(f"--report: cannot write to {path}: {error.strerror}")
+def _publish(session: Session, digests: dict[Platform, str] | None = None) -> index.Published:
+    try_images = partial(_smoke, session)
+    return index.manifest(
+        session.settings, session.registries, digests, say=session.progress.say, try_images=try_images
+    )
 
 
-def _words(error: BaseException) -> str:
-    """Return what the report says of the end of a run."""
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return "interrupted"
-    return str(error) or type(error).__name__
+def _smoke(session: Session, images: Sequence[StagedImage]) -> None:
+    """Run what there is to run in the images, all at once; the first failure ends the others."""
+    tried = [(t, image) for t, image in zip(session.settings.matrix, images, strict=True) if t.smoke]
+    seconds = session.settings.smoke_seconds
+    if tried:
+        _in_parallel(session, [partial(smoke.check_runs, t, image, seconds, session.host) for t, image in tried])
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
@@ -196,7 +119,8 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
                 solves=session.solves,
             )
 
-    groups = schedule.groups(settings.matrix, slots, machine, apart=settings.keep_going)
+    apart = settings.keep_going or settings.cache != "none"
+    groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     try:
         built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
     finally:
@@ -208,13 +132,20 @@ def commands(settings: Settings) -> list[list[str]]:
     """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
     machine = os.uname().machine
     lines = embedded.commands() if settings.embedded else []
-    if settings.local_platforms and not settings.buildkit_host:
+    ours = bool(settings.local_platforms) and not settings.buildkit_host
+    if ours or _is_tried(settings):
         lines += binfmt.commands(settings, machine)
+    if ours:
         lines += buildkit.commands(settings, machine)
     lines += buildctl.commands(settings)
     for target in settings.matrix:
         lines += build_commands(settings, target)
     return lines + index.commands(settings)
+
+
+def _is_tried(settings: Settings) -> bool:
+    """Tell whether any of the images is run on the Docker host."""
+    return any(target.smoke for target in settings.matrix)
 
 
 def build_commands(settings: Settings, target: Target) -> list[list[str]]:
@@ -233,7 +164,7 @@ def _prepare(session: Session) -> tuple[Path, str]:
         # Who may not push learns it before the first minute of building.
         jobs += [partial(session.registries[image.registry].check_push, image.repository) for image in settings.images]
     local = bool(settings.local_platforms)
-    if local and not settings.buildkit_host:
+    if (local and not settings.buildkit_host) or _is_tried(settings):
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
     for address in {target.builder for target in settings.matrix if target.builder}:
         buildkit.check_address(address, session.host)

@@ -46,7 +46,8 @@ def groups(matrix: Sequence[Target], slots: int, machine: str, *, apart: bool = 
     One solve of several platforms sends the context once. Measured, it is as fast as their solves side by side with a
     small context, and faster with a large one (benchmarks/README.md).
 
-    :param apart: whether each platform has a solve of its own, so that one may fail without the others.
+    :param apart: whether each platform has a solve of its own, so that one may fail without the others, or has a cache
+        of its own.
     """
     alike: list[list[Target]] = []
     for target in matrix:

@@ -26,6 +26,7 @@ class Target:
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its entry in the index.
+    :ivar smoke: what its image is tried with before a tag moves: the words after ``docker run IMAGE``; may be none.
     """
 
     platform: Platform
@@ -34,6 +35,7 @@ class Target:
     build_args: Mapping[str, str] = field(default_factory=dict)
     builder: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    smoke: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,16 @@ class Settings:
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
     :ivar embedded: whether *images* is the registry we start ourselves, because none was configured.
     :ivar matrix: the platforms of this run.
+    :ivar labels: those of the images' configs.
+    :ivar secrets: by id, where BuildKit's client reads it: (``env``, a variable) or (``src``, a file).
+    :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
+    :ivar cache: where the build cache is kept between builders: ``none``, ``registry``, ``local`` or ``inline``.
+    :ivar no_cache: whether every step runs again.
+    :ivar pull: whether base images are looked for at their registry also where the builder has them.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar annotations: those of the index.
     :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     :ivar jobs: how many slots the builder has (`multiarch.schedule`), 0 for as many as its host is large.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
@@ -65,12 +74,19 @@ class Settings:
     tags: tuple[str, ...]
     matrix: tuple[Target, ...]
     context: str
+    labels: Mapping[str, str]
+    secrets: Mapping[str, tuple[str, str]]
+    ssh: Mapping[str, str]
+    cache: str
+    no_cache: bool
+    pull: bool
     frontend: str
     source: str | None
     output: Output
     attestations: Mapping[str, str]
     annotations: Mapping[str, str]
     allow_dropping: bool
+    smoke_seconds: float
     insecure_registries: tuple[str, ...]
     arch_tag: str
     build: str | None
@@ -95,6 +111,12 @@ class Settings:
     def local_platforms(self) -> tuple[Platform, ...]:
         """Those of the platforms that the local BuildKit builds: they have no builder of their own."""
         return tuple(p for p, target in zip(self.platforms, self.matrix, strict=True) if target.builder is None)
+
+    @property
+    def run_platforms(self) -> tuple[Platform, ...]:
+        """Those whose programs the Docker host runs, because it builds them or tries their images."""
+        matrix = zip(self.platforms, self.matrix, strict=True)
+        return tuple(p for p, target in matrix if target.builder is None or target.smoke)
 
     def staging(self, image: ImageReference, platform: Platform) -> ImageReference:
         """Return where *platform*'s image waits until the index is composed (the document's ``latest-arm``)."""

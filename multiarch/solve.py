@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from multiarch.steps import Step
 
 _LOG_LINES = 20
+# What buildctl logs, such as that a local cache is empty yet.
+_LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 
 
 class Solve:
@@ -78,7 +80,7 @@ class Solve:
         except ValueError:
             state = None
         if not isinstance(state, dict):
-            if text := line.decode(errors="replace").strip():
+            if (text := line.decode(errors="replace").strip()) and not _LOGGED.match(text):
                 self._words.append(text)
             return
         for step in self.steps.vertexes(state):

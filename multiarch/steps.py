@@ -17,6 +17,7 @@ _NAME = re.compile(
     r"(?:(?P<number>\d+)/(?P<total>\d+))?\] (?P<instruction>.*)",
     re.DOTALL,
 )
+_IMPORT = "importing cache manifest from "
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -91,6 +92,9 @@ class Steps:
             if vertex.get("name") and vertex["name"] != step.name:
                 step.named(vertex["name"])
             step.error = vertex.get("error") or step.error
+            if step.error and step.name.startswith(_IMPORT):
+                # BuildKit goes on without a cache that is not there, as it is not at first: no failure.
+                step.name, step.error = f"{step.name}: {step.error}", ""
             step.cached = bool(vertex.get("cached")) or step.cached
             step.started = step.started or seconds(vertex.get("started"))
             step.completed = seconds(vertex.get("completed")) or step.completed

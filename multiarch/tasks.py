@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
-    from multiarch.release import Session
+    from multiarch.session import Session
     from multiarch.settings import Settings
 
 # Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
@@ -57,8 +57,10 @@ _HELP = {
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "installer": "image that registers the emulators",
+    "no-cache": "run every step again",
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
+    "pull": "look for the base images at their registry, also where the builder has them",
     "recreate": "replace a running server",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "source": "image of the frontend, for gateway.v0",
@@ -89,7 +91,7 @@ def start_buildkit(
     """Start the BuildKit server in a container, and print its address (step 2)."""
     from multiarch import buildkit
 
-    with _session(c, platforms=platform, address=address, recreate=recreate or None) as session:
+    with _session(c, platforms=platform, address=address, recreate=recreate) as session:
         if c.config.run.dry:
             _show(buildkit.commands(session.settings, os.uname().machine))
         else:
@@ -110,7 +112,7 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 
 @task(
     iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "report")
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "no-cache", "pull", "report")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -123,23 +125,23 @@ def build_arch(
     output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
     report: str | None = None,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
 
-    flags = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    dry = bool(c.config.run.dry)
-    with (
-        _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session,
-        release.reporting(session, "build-arch", report, dry=dry),
-    ):
+    where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
+    what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
+    flags = where | what | {"no_cache": no_cache, "pull": pull}
+    with _session(c, task="build-arch", report=report, **flags) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
             raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
         target = settings.matrix[0]
-        if dry:
+        if c.config.run.dry:
             _show(release.build_commands(settings, target))
         else:
             _results([release.build_one(session, target)])
@@ -162,8 +164,8 @@ def manifest(
     from multiarch import inspection, release
     from multiarch import manifest as index
 
-    flags = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping or None}
-    with _session(c, **flags) as session:
+    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
+    with _session(c, **where) as session:
         if c.config.run.dry:
             _show(inspection.commands(session.settings) if inspect else index.commands(session.settings))
         elif inspect:
@@ -175,7 +177,8 @@ def manifest(
 @task(
     name="release",
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping", "report"),
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
+    | _help("no-cache", "pull", "allow-dropping", "report"),
 )
 def release_(
     c: Context,
@@ -186,19 +189,19 @@ def release_(
     dockerfile: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
 
-    flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    dropping, dry = allow_dropping or None, bool(c.config.run.dry)
-    with (
-        _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session,
-        release.reporting(session, "release", report, dry=dry),
-    ):
-        if dry:
+    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
+    what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
+    flags = where | what | {"no_cache": no_cache, "pull": pull, "allow_dropping": allow_dropping}
+    with _session(c, task="release", report=report, **flags) as session:
+        if c.config.run.dry:
             _show(release.commands(session.settings))
             return
         published = release.release(session)
@@ -224,13 +227,22 @@ program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=m
 
 
 @contextmanager
-def _session(c: Context, **flags: Any) -> Iterator[Session]:
-    """Turn flags into a session, and errors into exits."""
-    from multiarch.release import Session
+def _session(
+    c: Context, *, task: str = "", report: str | None = None, quiet: bool = False, **flags: Any
+) -> Iterator[Session]:
+    """Turn flags into a session, and errors into exits; with a *report* of the *task* if there is to be one."""
+    from multiarch.session import Session
 
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        yield Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=bool(flags.pop("quiet", None))))
+        session = Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
+        if report:
+            from multiarch.reporting import reporting
+
+            with reporting(session, task, report, dry=bool(c.config.run.dry)):
+                yield session
+        else:
+            yield session
     except MultiarchError as error:
         raise Exit(str(error), code=1) from None
     except BrokenPipeError:

@@ -6,6 +6,7 @@ Every error names the flag, variable or key, its value, and what is allowed.
 from __future__ import annotations
 
 import math
+import os
 import re
 import string
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FRONTENDS = ("dockerfile.v0", "gateway.v0")
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
+_CACHES = ("none", "registry", "local", "inline")
 _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
 # What BuildKit attests, and with which attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
@@ -79,6 +81,10 @@ class _Reader:
             raise self.layers.error("source", "only goes with --frontend gateway.v0")
         if not 0 <= block.retry_seconds < math.inf:
             raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
+        if not 0 < block.smoke_seconds < math.inf:
+            raise self.layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
+        if block.cache not in _CACHES:
+            raise self.layers.error("cache", f"{block.cache!r} is none of {', '.join(_CACHES)}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
         self._check_arch_tag(matrix)
@@ -88,12 +94,19 @@ class _Reader:
             tags=block.tags,
             matrix=matrix,
             context=block.context,
+            labels=block.labels,
+            secrets=self._secrets(),
+            ssh=self._ssh(),
+            cache=block.cache,
+            no_cache=block.no_cache,
+            pull=block.pull,
             frontend=block.frontend,
             source=block.source,
             output=self._output(),
             attestations=self._attestations(),
             annotations=block.annotations,
             allow_dropping=block.allow_dropping,
+            smoke_seconds=block.smoke_seconds,
             insecure_registries=block.insecure_registries,
             arch_tag=block.arch_tag,
             build=block.build,
@@ -128,6 +141,7 @@ class _Reader:
                 build_args={**block.build_args, **entry.build_args},
                 builder=self._builder(self.layers.where("platforms", index), entry.builder),
                 annotations=entry.annotations,
+                smoke=block.smoke if entry.smoke is None else entry.smoke,
             )
         return tuple(matrix.values())
 
@@ -149,7 +163,11 @@ class _Reader:
                 raise ConfigurationError("--platform", f"{platform} is not in the matrix ({known})")
             block = self.block
             plain = Target(
-                platform=platform, dockerfile=block.dockerfile, stage=block.target, build_args=block.build_args
+                platform=platform,
+                dockerfile=block.dockerfile,
+                stage=block.target,
+                build_args=block.build_args,
+                smoke=block.smoke,
             )
             chosen.extend(found or [plain])
         return tuple(chosen)
@@ -187,6 +205,28 @@ class _Reader:
                     problem = f"{wrong[0]!r} of {kind} is no name=value, such as mode=max"
                     raise self.layers.error("attestations", problem, index)
                 read[kind] = attributes
+        return read
+
+    def _secrets(self) -> dict[str, tuple[str, str]]:
+        """Read ``env:NAME`` and ``file:PATH``; what else stands there may be the secret itself, and is not shown."""
+        read: dict[str, tuple[str, str]] = {}
+        for name, text in self.block.secrets.items():
+            kind, _, place = text.partition(":")
+            if kind not in ("env", "file") or not place or not name:
+                raise ConfigurationError(f"{self.layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
+            read[name] = ("env", place) if kind == "env" else ("src", os.path.expanduser(place))  # noqa: PTH111 (it leaves ~nobody as it is)
+        return read
+
+    def _ssh(self) -> dict[str, str]:
+        """Read ``default`` and ``ID=PATH``."""
+        read: dict[str, str] = {}
+        for index, text in enumerate(self.block.ssh):
+            name, equals, path = text.partition("=")
+            if (text != "default" and not (name and path)) or "," in path:
+                raise self.layers.error("ssh", f"{text!r} is neither default nor ID=PATH, of a socket or a key", index)
+            if name in read:
+                raise self.layers.error("ssh", f"{name!r} is given twice", index)
+            read[name] = os.path.expanduser(path) if equals else ""  # noqa: PTH111 (as above)
         return read
 
     def _address(self) -> str | None:

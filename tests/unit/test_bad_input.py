@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START_DOCKER = "start Docker, point DOCKER_HOST at one, or, in this project's own repository, run ./invokew lab release"
 NOWHERE = f"no Docker host at unix:///nowhere/docker.sock (no such socket): {START_DOCKER}"
 EMPTY = "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
-KNOWN = "platform, dockerfile, target, build_args, builder, annotations"
+KNOWN = "platform, dockerfile, target, build_args, builder, annotations, smoke"
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')"
 PLATFORMS = "platforms: [linux/amd64, linux/arm64]"
@@ -56,8 +56,8 @@ def line(result: Result) -> str:
         ),
         ("platfroms: [linux/arm64]", "multiarch.platfroms: unknown setting; did you mean platforms?"),
         (
-            "platforms: [{platform: linux/arm64, smoke: uname}]",
-            f"multiarch.platforms[0].smoke: unknown setting; known: {KNOWN}",
+            "platforms: [{platform: linux/arm64, jobs: 1}]",
+            f"multiarch.platforms[0].jobs: unknown setting; known: {KNOWN}",
         ),
         ("tags: 1.0", "multiarch.tags: expected a list, got 1.0 (quote it: '1.0')"),
         ("image: Some/App", f"multiarch.image[0]: invalid repository in image reference 'Some/App' {NAME_RULE}"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.build import PushedImage, build_arch, check_paths, commands
-from multiarch.errors import BuildFailedError, MissingPathError, MultiarchError
+from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
 from multiarch.platforms import Platform
 from multiarch.progress import Progress
 from multiarch.references import ImageReference
@@ -41,17 +41,24 @@ def line(settings: Settings) -> str:
 
 # The command line.
 
+KEPT = "/c/multiarch/buildkit/docker.io/someone/app"
+REF = "ref=docker.io/someone/app:buildcache-arm64"
 IMAGE = "type=image,name=docker.io/someone/app:latest-arm64,push=true"
 
 
 def expected(
-    *opts: str, frontend: str = "dockerfile.v0", context: str = ".", directory: str = ".", output: str = IMAGE
+    *opts: str,
+    frontend: str = "dockerfile.v0",
+    context: str = ".",
+    directory: str = ".",
+    more: str = "",
+    output: str = IMAGE,
 ) -> str:
     """Return the usual command line, with what is given in its place."""
     options = " ".join(f"--opt {opt}" for opt in opts or ("platform=linux/arm64", "filename=Dockerfile"))
     return (
         f"/bin/buildctl --addr {ADDRESS} build --frontend {frontend} {options}"
-        f" --local context={context} --local dockerfile={directory} --output {output}"
+        f" --local context={context} --local dockerfile={directory} {more}--output {output}"
     )
 
 
@@ -84,10 +91,48 @@ def expected(
             {"attestations": ["provenance", "sbom"]},
             expected("platform=linux/arm64", "filename=Dockerfile", "attest:provenance=mode=max", "attest:sbom="),
         ),
+        (
+            {"pull": True, "labels": {"org.x": "y"}},
+            expected("platform=linux/arm64", "filename=Dockerfile", "label:org.x=y", "image-resolve-mode=pull"),
+        ),
+        ({"no_cache": True}, expected(more="--no-cache ")),
+        (
+            {"secrets": {"token": "env:TOKEN", "a,b": "file:x/y"}, "ssh": ["default", "git=key"]},
+            expected(more="--secret id=token,env=TOKEN --secret '\"id=a,b\",src=x/y' --ssh default --ssh git=key "),
+        ),
+        (
+            {"cache": "registry"},
+            expected(more=f"--export-cache type=registry,{REF},mode=max --import-cache type=registry,{REF} "),
+        ),
+        (
+            {"cache": "registry", "insecure_registries": ["docker.io"]},
+            expected(
+                more=f"--export-cache type=registry,{REF},mode=max,registry.insecure=true"
+                f" --import-cache type=registry,{REF},registry.insecure=true ",
+                output=f"{IMAGE},registry.insecure=true",
+            ),
+        ),
+        (
+            {"cache": "local", "platforms": ["arm/v7"]},
+            expected(
+                "platform=linux/arm/v7",
+                "filename=Dockerfile",
+                more=f"--export-cache type=local,dest={KEPT}/arm-v7,mode=max,reset=true"
+                f" --import-cache type=local,src={KEPT}/arm-v7 ",
+                output=IMAGE.replace("-arm64", "-arm-v7"),
+            ),
+        ),
+        (
+            {"cache": "inline"},
+            expected(
+                more="--export-cache type=inline --import-cache type=registry,ref=docker.io/someone/app:latest-arm64 "
+            ),
+        ),
     ],
 )
-def test_the_command_line(block: dict[str, Any], command: str) -> None:
+def test_the_command_line(block: dict[str, Any], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The document's command in today's words; what buildctl reads as a record of CSV is quoted as one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
     assert command == line(read(**block))
 
 
@@ -139,6 +184,43 @@ def test_a_missing_path_is_named(
     with pytest.raises(MissingPathError) as caught:
         check_paths(settings, settings.matrix[0])
     assert expected == str(caught.value)[: len(expected)]
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"secrets": {"token": "env:NO_SUCH"}}, "multiarch.secrets.token: the variable NO_SUCH is not set"),
+        ({"secrets": {"token": "file:nowhere"}}, "multiarch.secrets.token: there is no file nowhere"),
+        ({"secrets": {"token": "file:."}}, "multiarch.secrets.token: there is no file ."),
+        (
+            {"ssh": ["default"]},
+            "multiarch.ssh: SSH_AUTH_SOCK is not set: start an agent (eval $(ssh-agent)), or name a key: default=PATH",
+        ),
+        ({"ssh": ["git=nowhere"]}, "multiarch.ssh: there is no socket or key nowhere"),
+    ],
+)
+def test_a_secret_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: dict[str, Any], expected: str
+) -> None:
+    """One line before anything is built: BuildKit would give an empty one to the build."""
+    (tmp_path / "Dockerfile").touch()
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    settings = read(context=str(tmp_path), **block)
+    with pytest.raises(ConfigurationError) as caught:
+        check_paths(settings, settings.matrix[0])
+    assert expected == str(caught.value)
+
+
+def test_an_agent_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SSH_AUTH_SOCK names must be there; what is there passes, as do secrets."""
+    (tmp_path / "Dockerfile").touch()
+    block = {"ssh": ["default"], "secrets": {"a": "env:SSH_AUTH_SOCK", "b": f"file:{tmp_path}/Dockerfile"}}
+    settings = read(context=str(tmp_path), **block)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "Dockerfile"))
+    check_paths(settings, settings.matrix[0])
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
+    with pytest.raises(ConfigurationError, match=r"^multiarch\.ssh: there is no socket or key /.*/gone$"):
+        check_paths(settings, settings.matrix[0])
 
 
 # Building.

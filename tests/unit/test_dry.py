@@ -135,6 +135,34 @@ def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
     assert building("riscv64", "Dockerfile", address="tcp://riscv-box:1234") in lines
 
 
+def test_smoke_comes_before_the_index(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image that is tried is run confined, between its build and the index; what runs it needs the emulators."""
+    smoke = '  smoke: [sh, -c, "uname -m | grep ."]\n'
+    matrix = MATRIX.replace("    - linux/s390x\n", "    - {platform: linux/s390x, smoke: []}\n")
+    project.write(invoke_yaml=matrix + smoke)
+    confined = "--network none --cap-drop ALL --security-opt no-new-privileges --pids-limit 512"
+    run = (
+        f"docker run --rm --pull always --platform linux/riscv64 {confined} {NAME}:latest-riscv64"
+        " sh -c 'uname -m | grep .'"
+    )
+    assert [run, *INDEX] == project.run("--dry", "manifest").out
+    assert [*BINFMT, *SERVER, *CLIENT, *BUILDS, run, *INDEX] == project.run("--dry", "release").out
+    project.write(invoke_yaml=matrix + smoke + "  annotations: {a: b}\n")
+    assert run == project.run("--dry", "manifest").out[0]
+    monkeypatch.setenv("BUILDKIT_HOST", "tcp://127.0.0.1:1234")
+    assert BINFMT[0] == project.run("--dry", "release").out[0]
+
+
+def test_flags_of_the_build(project: Project) -> None:
+    """--no-cache and --pull are words of buildctl's own; without them nothing is said of it."""
+    project.write(invoke_yaml=MATRIX)
+    (line,) = project.run("--dry", "build-arch", "--platform", "s390x", "--no-cache", "--pull").out
+    resolved = BUILDS[0].replace(" --local context", " --opt image-resolve-mode=pull --local context")
+    assert resolved.replace(" --output", " --no-cache --output") == line
+    lines = project.run("--dry", "release", "--no-cache", "--pull").out
+    assert 2 == len([x for x in lines if " --opt image-resolve-mode=pull " in x and " --no-cache " in x])
+
+
 def test_what_is_printed_can_be_pasted(project: Project) -> None:
     """A shell runs each line as one command of just these words, whatever characters the settings hold."""
     project.write(

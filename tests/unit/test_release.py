@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -105,6 +106,22 @@ def test_platforms_are_built_at_the_same_time(release: Release) -> None:
     wait = PATIENTLY.format("met-$other", "met-$other")
     result = release.run(f": > met-$platform; [ $platform = amd64 ] && other=arm64 || other=amd64\n{wait}\npush")
     assert (0, 2) == (result.status, len(release.published)), result.err
+
+
+@pytest.mark.parametrize(
+    ("cache", "solves"), [("none", ["linux/amd64,linux/arm64"]), ("registry", ["linux/amd64", "linux/arm64"])]
+)
+def test_platforms_with_a_cache_are_built_apart(release: Release, cache: str, solves: list[str]) -> None:
+    """What could be one solve is one for each platform, lest one's cache overwrites the other's."""
+    release.project.write(
+        invoke_yaml=f"multiarch:\n  image: {release.server.host}/app\n  dest: bin\n  jobs: 9\n  retry_seconds: 5\n"
+        f"  cache: {cache}\n  platforms: [linux/amd64, linux/arm64]\n"
+    )
+    release.run('echo "$@" >> calls; sleep 0.3; exit 1')
+    calls = sorted((release.project.path / "calls").read_text().splitlines())
+    assert solves == sorted(re.findall("platform=(\\S+)", "\n".join(calls)))
+    refs = [re.findall(r"buildcache-(\w+)", call) for call in calls]
+    assert ([[]] if cache == "none" else [["amd64"] * 2, ["arm64"] * 2]) == refs
 
 
 def test_a_failure_stops_the_others_and_moves_no_tag(release: Release) -> None:

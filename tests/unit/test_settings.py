@@ -38,6 +38,8 @@ def test_defaults() -> None:
     assert ("image", None) == (settings.output.type, settings.output.dest)
     assert (None, None, False) == (settings.buildkit_host, settings.address, settings.recreate)
     assert 180.0 == settings.retry_seconds
+    assert ("none", {}, {}, {}) == (settings.cache, settings.secrets, settings.ssh, settings.labels)
+    assert (False, False, 60.0) == (settings.no_cache, settings.pull, settings.smoke_seconds)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,10 @@ SETTING = [
     ("dest", "y", "e", "f", None, ("dest", "y", "e", "f")),
     ("retry_seconds", 1, "2", 3.0, 180.0, ("retry_seconds", 1.0, 2.0, 3.0)),
     ("recreate", False, "true", True, False, ("recreate", False, True, True)),
+    ("no_cache", False, "true", True, False, ("no_cache", False, True, True)),
+    ("pull", False, "true", True, False, ("pull", False, True, True)),
+    ("cache", "local", "inline", "registry", "none", ("cache", "local", "inline", "registry")),
+    ("smoke_seconds", 1, "2.5", 3.0, 60.0, ("smoke_seconds", 1.0, 2.5, 3.0)),
 ]
 
 
@@ -175,6 +181,37 @@ def test_a_platform_overrides_what_holds_for_all() -> None:
         own.builder,
     )
     assert ["linux/amd64"] == [str(platform) for platform in settings.local_platforms]
+
+
+def test_a_platform_is_tried_with_its_own_words() -> None:
+    """Its own command replaces the one for all, an empty one switches it off; a flag's platform has the one for all."""
+    platforms = ["amd64", {"platform": "arm64", "smoke": ["true"]}, {"platform": "armhf", "smoke": []}]
+    settings = read({"smoke": ["uname", "-m"], "platforms": platforms})
+    assert [("uname", "-m"), ("true",), ()] == [target.smoke for target in settings.matrix]
+    assert ("uname", "-m") == read({"smoke": ["uname", "-m"]}, {}, {"platforms": ["s390x"]}).matrix[0].smoke
+
+
+def test_what_the_docker_host_runs() -> None:
+    """What it builds, and what it tries, although another builder has built it."""
+    away = {"builder": "tcp://box:1"}
+    settings = read(
+        {"platforms": ["amd64", {"platform": "arm64", **away}, {"platform": "armhf", **away, "smoke": ["true"]}]}
+    )
+    assert ["linux/amd64", "linux/arm/v7"] == [str(platform) for platform in settings.run_platforms]
+
+
+def test_where_secrets_and_keys_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As BuildKit's client is told; a home directory is found as a shell would."""
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = read(
+        {
+            "secrets": {"token": "env:TOKEN", "npmrc": "file:~/.npmrc", "odd": "file:a:b"},
+            "ssh": ["default", "git=~/.ssh/id"],
+        }
+    )
+    assert {"token": ("env", "TOKEN"), "npmrc": ("src", "/home/me/.npmrc"), "odd": ("src", "a:b")} == settings.secrets
+    assert {"default": "", "git": "/home/me/.ssh/id"} == settings.ssh
+    assert {"default": "", "a": "b"} == read({"ssh": "default, a=b"}).ssh
 
 
 def test_platform_narrows_the_matrix() -> None:

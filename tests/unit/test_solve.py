@@ -127,6 +127,21 @@ def test_a_failed_step_is_shown_with_its_last_lines(tmp_path: Path) -> None:
     assert not error.transient
 
 
+def test_a_cache_that_is_not_there_is_no_failure(tmp_path: Path) -> None:
+    """BuildKit goes on without it: it is told with the reason, and what fails afterwards is what failed."""
+    name, reason = "importing cache manifest from x:buildcache-arm64", "x:buildcache-arm64: not found"
+    lines = [
+        'time="2026-11-24T07:40:49Z" level=warning msg="local cache import at /c skipped"',
+        vertex("a", name),
+        vertex("a", name, seconds=0.1, error=reason),
+        vertex("a", name, seconds=0.1, error=reason),
+    ]
+    assert f"{name}: {reason}  0.1s\n" == solve(tmp_path, *lines)
+    failed = failure(tmp_path, *lines, vertex("b", "[2/2] RUN make", seconds=1, error=RUN))
+    assert f"linux/arm64: build failed in [2/2] RUN make: {RUN}" == str(failed)
+    assert "linux/arm64: build failed: no such thing" == str(failure(tmp_path, *lines, "error: no such thing"))
+
+
 def test_a_failure_without_a_step(tmp_path: Path) -> None:
     """Words outside of any step are the cause, without the layers that they passed through."""
     error = failure(

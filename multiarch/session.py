@@ -1,0 +1,60 @@
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from multiarch.docker_host import DockerHost
+from multiarch.registry import Registry
+from multiarch.retry import Policy
+
+if TYPE_CHECKING:
+    from multiarch.platforms import Platform
+    from multiarch.progress import Progress
+    from multiarch.settings import Settings
+    from multiarch.solve import Solve
+
+
+class Session:
+    """What the steps of one run share: the settings, the connections, the patience.
+
+    Nothing is connected before it is needed.
+
+    :ivar solves: every attempt at a solve, in the order in which they began.
+    :ivar images: digest and size in bytes of what came out for each platform, as far as anything did.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.policy = Policy(seconds=settings.retry_seconds)
+        self.solves: list[Solve] = []
+        self.images: dict[Platform, tuple[str, int]] = {}
+
+    @cached_property
+    def host(self) -> DockerHost:
+        """The Docker host."""
+        return DockerHost(self.policy, self.progress.say)
+
+    @cached_property
+    def registries(self) -> dict[str, Registry]:
+        """A client for the registry of each image."""
+        names = {image.registry for image in self.settings.images}
+        insecure = self.settings.insecure_registries
+        return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
+
+    @property
+    def uses_our_builder(self) -> bool:
+        """Whether something is built on the BuildKit that is started on the Docker host."""
+        return bool(self.settings.local_platforms) and not self.settings.buildkit_host
+
+    @cached_property
+    def machine(self) -> str:
+        """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
+        return str(self.host.info["Architecture"]) if self.uses_our_builder else os.uname().machine
+
+    def stop(self) -> None:
+        """End all waiting, and every solve."""
+        self.policy.stopped.set()
