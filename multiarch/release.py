@@ -66,15 +66,19 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
     buildkit.check_address(address, session.host)
-    return build.build_arch(
-        settings,
-        target,
-        buildctl=client,
-        address=address,
-        policy=session.policy,
-        progress=session.progress,
-        solves=session.solves,
-    )
+    try:
+        session.progress.begin({target.platform: schedule.is_emulated(target, _machine(session))})
+        return build.build_arch(
+            settings,
+            target,
+            buildctl=client,
+            address=address,
+            policy=session.policy,
+            progress=session.progress,
+            solves=session.solves,
+        )
+    finally:
+        session.progress.end()
 
 
 def publish(session: Session) -> tuple[PublishedTag, ...]:
@@ -108,17 +112,16 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    return index.manifest(settings, session.registries, digests, say=session.progress.say)
+    with session.progress.section("publish"):
+        return index.manifest(settings, session.registries, digests, say=session.progress.say)
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
     settings = session.settings
-    ours = bool(settings.local_platforms) and not settings.buildkit_host
-    machine = str(session.host.info["Architecture"]) if ours else os.uname().machine
-    slots = settings.jobs or schedule.default_jobs(session.host.info if ours else {})
+    machine = _machine(session)
+    slots = settings.jobs or schedule.default_jobs(session.host.info if _is_ours(settings) else {})
     room = schedule.Slots(slots)
-    session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
 
     def build_group(group: tuple[Target, ...]) -> tuple[PushedImage, ...]:
         with room.take(schedule.weight(group, machine)):
@@ -134,10 +137,21 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
 
     groups = schedule.groups(settings.matrix, slots, machine, apart=settings.keep_going)
     try:
+        session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
         built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
     finally:
         session.progress.end()
     return {image.platform: image.digest for images in built for image in images}
+
+
+def _is_ours(settings: Settings) -> bool:
+    """Tell whether something is built on the Docker host."""
+    return bool(settings.local_platforms) and not settings.buildkit_host
+
+
+def _machine(session: Session) -> str:
+    """Return what the kernel under the local builder calls its architecture."""
+    return str(session.host.info["Architecture"]) if _is_ours(session.settings) else os.uname().machine
 
 
 def commands(settings: Settings) -> list[list[str]]:
