@@ -59,6 +59,7 @@ _HELP = {
     "installer": "image that registers the emulators",
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
+    "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
@@ -109,7 +110,7 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 
 @task(
     iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "quiet")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -122,12 +123,20 @@ def build_arch(
     output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
+    quiet: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
 
-    flags = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    with _session(c, platforms=[platform] if platform else None, image=image, tags=tag, **flags) as session:
+    flags: dict[str, Any] = {
+        "context": context,
+        "dockerfile": dockerfile,
+        "output": output,
+        "frontend": frontend,
+        "source": source,
+    }
+    flags |= {"platforms": [platform] if platform else None, "image": image, "tags": tag}
+    with _session(c, quiet=quiet, **flags) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
@@ -141,7 +150,7 @@ def build_arch(
 
 @task(
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "allow-dropping")
+    help=_help("platform", "image", "tag", "allow-dropping", "quiet")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -151,13 +160,14 @@ def manifest(
     tag: list[str] | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     from multiarch import inspection, release
     from multiarch import manifest as index
 
     flags = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping or None}
-    with _session(c, **flags) as session:
+    with _session(c, quiet=quiet, **flags) as session:
         if c.config.run.dry:
             _show(inspection.commands(session.settings) if inspect else index.commands(session.settings))
         elif inspect:
@@ -169,7 +179,7 @@ def manifest(
 @task(
     name="release",
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping"),
+    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source", "allow-dropping", "quiet"),
 )
 def release_(
     c: Context,
@@ -181,13 +191,14 @@ def release_(
     frontend: str | None = None,
     source: str | None = None,
     allow_dropping: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
 
-    flags = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    dropping = allow_dropping or None
-    with _session(c, platforms=platform, image=image, tags=tag, allow_dropping=dropping, **flags) as session:
+    flags: dict[str, Any] = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
+    flags |= {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping or None}
+    with _session(c, quiet=quiet, **flags) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
             return
@@ -214,13 +225,13 @@ program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=m
 
 
 @contextmanager
-def _session(c: Context, **flags: Any) -> Iterator[Session]:
+def _session(c: Context, *, quiet: bool = False, **flags: Any) -> Iterator[Session]:
     """Turn flags into a session, and errors into exits."""
     from multiarch.release import Session
 
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        yield Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=bool(flags.pop("quiet", None))))
+        yield Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
     except MultiarchError as error:
         raise Exit(str(error), code=1) from None
     except BrokenPipeError:

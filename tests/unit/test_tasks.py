@@ -17,9 +17,9 @@ FLAGS = {
     "setup-binfmt": "installer platform",
     "start-buildkit": "address platform recreate",
     "copy-buildctl": "dest",
-    "build-arch": "context dockerfile frontend image output platform source tag",
-    "manifest": "allow-dropping image inspect platform tag",
-    "release": "allow-dropping context dockerfile frontend image platform source tag",
+    "build-arch": "context dockerfile frontend image output platform quiet source tag",
+    "manifest": "allow-dropping image inspect platform quiet tag",
+    "release": "allow-dropping context dockerfile frontend image platform quiet source tag",
 }
 
 
