@@ -56,7 +56,7 @@ def test_what_is_told_twice_is_over_still() -> None:
     [
         ("RUN <<EOF\n\tmake\nEOF", "RUN <<EOF make EOF"),
         ("\x1b[1;31mred\x1b[0m\x1b[2K\x1b[3A", "red"),
-        ("\x1b]0;title\x07text\x1b]8;;http://a\x1b\\link\x1b(B", "text link B"),
+        ("\x1b]0;title\x07text\x1b]8;;http://a\x1b\\link\x1b(B", "text link"),
         ("a\x00b\x7f\x9bc", "a b c"),
         ("grün │ 漢字", "grün │ 漢字"),
     ],
