@@ -118,7 +118,12 @@ def _solve(
 
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         metadata = Path(directory) / "metadata.json"
-        policy.call("build", lambda: attempt(metadata), show=lambda text: progress.say(text, platforms))
+        try:
+            policy.call("build", lambda: attempt(metadata), show=lambda text: progress.retrying(text, platforms))
+        except BaseException as error:
+            progress.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
+            raise
+        progress.done(platforms)
         return str(json.loads(metadata.read_text()).get("containerimage.digest", "")) if metadata.exists() else ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # CIs end a job that is silent for ten minutes; a person wonders after one.
 _HEARTBEAT = 60.0
+# Of the steps that take so long, name no more.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -46,97 +48,138 @@ class Progress:
     """Writes whole lines, also when several platforms write at once.
 
     :param stream: where to; by default standard error.
-    :param quiet: say nothing but what is worth knowing afterwards.
+    :param quiet: say nothing; what fails is told by the error itself, which is not written here.
     :param folds: how this CI folds sections of its log.
+    :param heartbeat: for how many seconds to be silent at most while something is built; 0 for ever.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False, folds: Folds | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        quiet: bool = False,
+        folds: Folds | None = None,
+        heartbeat: float = _HEARTBEAT,
+    ) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.folds = folds or Folds()
+        self.heartbeat = heartbeat
         self._lock = threading.RLock()
         self._width = 0
         self._said = time.monotonic()
         self._running: dict[int, tuple[Step, tuple[Platform, ...]]] = {}
-        self._over = threading.Event()
+        self._building: ExitStack = ExitStack()
+        self._watches = 0
 
     # What the steps tell.
 
     def say(self, text: str, platforms: Sequence[Platform] = ()) -> None:
         """Write *text*, each of its lines behind the platform that it is about."""
-        if not self.quiet:
-            self._lines(text, str(platforms[0]) if len(platforms) == 1 else "")
+        self._lines(text, _prefix(platforms))
+
+    def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
+        """An attempt at a solve failed, as *text* tells, and the next will be made."""
+        self._forget(platforms)
+        self.say(text, platforms)
 
     def changed(self, step: Step, platforms: Sequence[Platform]) -> None:
         """A step of a solve of *platforms* began or ended."""
         with self._lock:
-            if step.completed is None:
+            if step.is_running:
                 self._running[id(step)] = step, tuple(platforms)
             else:
                 self._running.pop(id(step), None)
-        if step.completed is not None and not step.is_internal and not self.quiet:
+        if step.completed is not None and not step.is_internal:
             result = "CACHED" if step.cached else "ERROR" if step.error else duration(step.seconds)
-            self._lines(f"{_short(step, platforms)}  {result}", self._prefix(step, platforms))
+            self._lines(f"{_short(step, platforms)}  {result}", _prefix(owners(step, platforms)))
 
     def said(self, step: Step, line: str, platforms: Sequence[Platform]) -> None:
         """A step wrote a line."""
-        if not self.quiet:
-            self._lines(f"  {line}", self._prefix(step, platforms))
+        self._lines(f"  {line}", _prefix(owners(step, platforms)))
+
+    def done(self, platforms: Sequence[Platform]) -> None:
+        """These platforms are built."""
+        self._forget(platforms)
+
+    def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:  # noqa: ARG002 (for rows)
+        """These platforms are not built: it failed for good, or was *stopped* because something else did."""
+        self._forget(platforms)
 
     # What the release tells.
 
     def begin(self, platforms: Mapping[Platform, bool]) -> None:
         """These platforms are going to be built; the values tell which are emulated."""
         self._width = max((len(str(platform)) for platform in platforms), default=0)
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._building.enter_context(self._watch())
 
     def end(self) -> None:
-        """The building is over."""
-        self._over.set()
+        """The building is over, however it ended."""
+        self._building.close()
         self._width = 0
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Show what became of the platforms."""
-        if not self.quiet:
-            self._lines("\n".join(summary_lines(rows)), None)
+        self._lines("\n".join(summary_lines(rows)), None)
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:
-        """Fold what is written meanwhile, where the CI can."""
-        with self._lock:
-            self.stream.write(self.folds.begin(title))
+        """Fold what is written meanwhile, where the CI can; and be heard meanwhile."""
+        self._write(self.folds.begin(title))
         try:
-            yield
+            with self._watch():
+                yield
         finally:
-            with self._lock:
-                self.stream.write(self.folds.end(title))
-                self.stream.flush()
+            self._write(self.folds.end(title))
 
-    def _prefix(self, step: Step, platforms: Sequence[Platform]) -> str:
-        return step.target or step.platform or (str(platforms[0]) if len(platforms) == 1 else "")
+    def _forget(self, platforms: Sequence[Platform]) -> None:
+        """Drop the steps of a solve that is over: a buildctl that was ended tells of no more."""
+        with self._lock:
+            self._running = {key: (s, p) for key, (s, p) in self._running.items() if p != tuple(platforms)}
 
     def _lines(self, text: str, prefix: str | None) -> None:
         """Write lines behind a prefix, which is none of ours outside of a release."""
+        behind = f"{prefix:<{self._width}} │ " if prefix or (self._width and prefix is not None) else ""
+        self._write("".join(f"{behind}{line}\n" for line in text.splitlines() or [""]))
+
+    def _write(self, text: str) -> None:
+        if self.quiet or not text:
+            return
         with self._lock:
-            behind = f"{prefix:<{self._width}} │ " if prefix or (self._width and prefix is not None) else ""
-            for line in text.splitlines() or [""]:
-                self.stream.write(f"{behind}{line}\n")
+            self.stream.write(text)
             self.stream.flush()
             self._said = time.monotonic()
 
-    def _beat(self) -> None:
-        """Say what takes so long, lest somebody thinks that nothing happens."""
-        while not self._over.wait(_HEARTBEAT / 4):
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Have a thread that says what takes so long, lest somebody thinks that nothing happens; one is enough."""
+        with self._lock:
+            self._watches += 1
+            needed = self._watches == 1 and self.heartbeat > 0 and not self.quiet
+        over = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(over,), daemon=True)
+        try:
+            if needed:
+                thread.start()
+            yield
+        finally:
+            over.set()
+            with self._lock:
+                self._watches -= 1
+            if thread.ident:
+                thread.join()
+
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(self.heartbeat / 4):
             with self._lock:
                 silent = time.monotonic() - self._said
-                running = [(s, p) for s, p in self._running.values() if not s.is_internal]
-            if silent >= _HEARTBEAT * 3 / 4:
-                now = time.time()
-                for step, platforms in running[:8]:
-                    since = duration(now - step.started) if step.started else ""
-                    self._lines(f"still at {_short(step, platforms)} ({since})", self._prefix(step, platforms))
-                if not running:
-                    self._lines("still at work", None)
+                running = [(step, platforms) for step, platforms in self._running.values() if not step.is_internal]
+            if silent < self.heartbeat * 3 / 4:
+                continue
+            for step, platforms in running[:_AT_ONCE]:
+                self._lines(_still(step, platforms), _prefix(owners(step, platforms)))
+            if not running:
+                self._lines("still at work", None)
 
 
 @dataclass(frozen=True)
@@ -171,13 +214,22 @@ class Folds:
 
 
 def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool) -> Progress:
-    """Return live rows for a terminal, and lines for everything else."""
-    in_ci = bool(environ.get("CI")) or environ.get("TERM") == "dumb"
-    if stream.isatty() and not in_ci and not quiet:
+    """Return live rows for a terminal that a person sits at, and lines for everything else."""
+    folds = Folds.of_ci(environ)
+    # Travis gives its jobs a terminal.
+    in_ci = folds != Folds() or environ.get("CI", "").lower() not in ("", "0", "false")
+    can_redraw = stream.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
+    if can_redraw and not in_ci and not quiet:
         from multiarch.live import LiveProgress
 
         return LiveProgress(stream)
-    return Progress(stream, quiet=quiet, folds=Folds.of_ci(environ))
+    return Progress(stream, quiet=quiet, folds=folds)
+
+
+def owners(step: Step, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
+    """Return which of the platforms of a solve a step is for: one, or all of them."""
+    named = step.target or step.platform
+    return tuple(platform for platform in platforms if str(platform) == named) or tuple(platforms)
 
 
 def summary_lines(rows: Sequence[Summary]) -> list[str]:
@@ -197,11 +249,30 @@ def summary_lines(rows: Sequence[Summary]) -> list[str]:
     return columns(cells)
 
 
+def _prefix(platforms: Sequence[Platform]) -> str:
+    return str(platforms[0]) if len(platforms) == 1 else ""
+
+
 def _short(step: Step, platforms: Sequence[Platform]) -> str:
-    """Return a step's name without the platform, which stands before it."""
-    if not step.platform or (step.target and len(platforms) > 1):
+    """Return a step's name without the platform that stands before it as the prefix."""
+    if step.is_pushing:
+        return "pushing"
+    if step.target or step.platform != _prefix(owners(step, platforms)):
         return step.name
-    return step.name.replace(f"[{step.platform} ", "[", 1).replace(f"[{step.platform}] ", "", 1)
+    return step.name.replace(f"[{step.platform}] ", "", 1).replace(f"[{step.platform} ", "[", 1)
+
+
+def _still(step: Step, platforms: Sequence[Platform]) -> str:
+    """Return what a step that takes long is at."""
+    since = duration(time.time() - step.started) if step.started else ""
+    bytes_ = transferred(step)
+    return f"still at {_short(step, platforms)} ({since}{', ' if bytes_ else ''}{bytes_})"
+
+
+def transferred(step: Step) -> str:
+    """Return the bytes that came in a step, for people; nothing when there are none."""
+    current, total = step.transferred
+    return f"{size(current)} of {size(total)}" if total else size(current) if current else ""
 
 
 def _slug(title: str) -> str:

@@ -33,15 +33,19 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
     buildkit.check_address(address, session.host)
-    built = build.build_arch(
-        settings,
-        target,
-        buildctl=client,
-        address=address,
-        policy=session.policy,
-        progress=session.progress,
-        solves=session.solves,
-    )
+    try:
+        session.progress.begin({target.platform: schedule.is_emulated(target, session.machine)})
+        built = build.build_arch(
+            settings,
+            target,
+            buildctl=client,
+            address=address,
+            policy=session.policy,
+            progress=session.progress,
+            solves=session.solves,
+        )
+    finally:
+        session.progress.end()
     if isinstance(built, build.PushedImage):
         session.images[target.platform] = built.digest, 0
     return built
@@ -78,7 +82,8 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
-    published = _publish(session, digests)
+    with session.progress.section("publish"):
+        published = _publish(session, digests)
     session.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
     session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
     return published.tags
@@ -103,9 +108,8 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
     settings = session.settings
     machine = session.machine
-    slots = settings.jobs or schedule.default_jobs(session.host.info if session.uses_our_builder else {})
+    slots = settings.jobs or schedule.default_jobs(session.host.info if settings.starts_buildkit else {})
     room = schedule.Slots(slots)
-    session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
 
     def build_group(group: tuple[Target, ...]) -> tuple[PushedImage, ...]:
         with room.take(schedule.weight(group, machine)):
@@ -122,6 +126,7 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     apart = settings.keep_going or settings.cache != "none"
     groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     try:
+        session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
         built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
     finally:
         session.progress.end()
@@ -132,7 +137,7 @@ def commands(settings: Settings) -> list[list[str]]:
     """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
     machine = os.uname().machine
     lines = embedded.commands() if settings.embedded else []
-    ours = bool(settings.local_platforms) and not settings.buildkit_host
+    ours = settings.starts_buildkit
     if ours or _is_tried(settings):
         lines += binfmt.commands(settings, machine)
     if ours:

@@ -45,15 +45,10 @@ class Session:
         insecure = self.settings.insecure_registries
         return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
 
-    @property
-    def uses_our_builder(self) -> bool:
-        """Whether something is built on the BuildKit that is started on the Docker host."""
-        return bool(self.settings.local_platforms) and not self.settings.buildkit_host
-
     @cached_property
     def machine(self) -> str:
         """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
-        return str(self.host.info["Architecture"]) if self.uses_our_builder else os.uname().machine
+        return str(self.host.info["Architecture"]) if self.settings.starts_buildkit else os.uname().machine
 
     def stop(self) -> None:
         """End all waiting, and every solve."""

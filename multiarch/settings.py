@@ -118,6 +118,11 @@ class Settings:
         matrix = zip(self.platforms, self.matrix, strict=True)
         return tuple(p for p, target in matrix if target.builder is None or target.smoke)
 
+    @property
+    def starts_buildkit(self) -> bool:
+        """Whether something is built on the BuildKit that we start on the Docker host."""
+        return bool(self.local_platforms) and not self.buildkit_host
+
     def staging(self, image: ImageReference, platform: Platform) -> ImageReference:
         """Return where *platform*'s image waits until the index is composed (the document's ``latest-arm``)."""
         return image.with_tag(staging_tag(self.arch_tag, self.tags[0], platform, self.build))

@@ -85,6 +85,7 @@ class Solve:
             return
         for step in self.steps.vertexes(state):
             self.progress.changed(step, self.platforms)
+        self.steps.statuses(state)
         for step, text in self.steps.logs(state):
             self.progress.said(step, text, self.platforms)
         for text in warnings(state):

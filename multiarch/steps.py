@@ -31,6 +31,8 @@ class Step:
     :ivar number: which instruction of its stage it is, of *total*; 0 for what is no instruction.
     :ivar started: seconds since the epoch, as *completed*; None before.
     :ivar log: its output, line by line; *unfinished* is the beginning of the next.
+    :ivar doing: what BuildKit says that it is at, such as "pushing layers".
+    :ivar transfers: bytes that came, of how many (0 where BuildKit does not say), by what is transferred.
     """
 
     name: str = ""
@@ -45,11 +47,30 @@ class Step:
     error: str = ""
     log: list[str] = field(default_factory=list)
     unfinished: bytes = b""
+    doing: str = ""
+    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def is_internal(self) -> bool:
         """Whether it is BuildKit's own work: loading the Dockerfile, asking for credentials."""
         return "internal]" in self.name or self.name.startswith("[auth]")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self.started is not None and self.completed is None
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether it is the export, at its second part; BuildKit does not tell how many bytes that pushed."""
+        return self.doing.startswith("pushing")
+
+    @property
+    def transferred(self) -> tuple[int, int]:
+        """How many bytes came, of how many; 0 for what is not known."""
+        counts = [count for name, count in list(self.transfers.items()) if not name.startswith("extracting")]
+        known = all(total for _, total in counts)
+        return sum(current for current, _ in counts), sum(total for _, total in counts) if known else 0
 
     @property
     def seconds(self) -> float | None:
@@ -87,8 +108,7 @@ class Steps:
         """Take over the vertexes of a state; yield the steps that began, ended or were named by it."""
         for vertex in state.get("vertexes") or ():
             step = self._steps.setdefault(vertex["digest"], Step())
-            # A vertex may begin and end more than once, as exporting does: it is told of once, and its times are kept.
-            before = (step.name, step.started is None, step.completed is None)
+            before = (step.name, step.started, step.completed)
             if vertex.get("name") and vertex["name"] != step.name:
                 step.named(vertex["name"])
             step.error = vertex.get("error") or step.error
@@ -96,10 +116,23 @@ class Steps:
                 # BuildKit goes on without a cache that is not there, as it is not at first: no failure.
                 step.name, step.error = f"{step.name}: {step.error}", ""
             step.cached = bool(vertex.get("cached")) or step.cached
-            step.started = step.started or seconds(vertex.get("started"))
-            step.completed = seconds(vertex.get("completed")) or step.completed
-            if before != (step.name, step.started is None, step.completed is None):
+            started, completed = seconds(vertex.get("started")), seconds(vertex.get("completed"))
+            if step.completed is not None and completed is None and started not in (None, step.started):
+                # Begun again: a base image that was resolved is pulled, an image that was exported is pushed.
+                step.completed, step.doing, step.transfers = None, "", {}
+            step.started = started or step.started
+            step.completed = completed or step.completed
+            if before != (step.name, step.started, step.completed):
                 yield step
+
+    def statuses(self, state: Mapping[str, Any]) -> None:
+        """Take over what the steps are at, and the bytes that came."""
+        for status in state.get("statuses") or ():
+            step = self._steps.setdefault(status["vertex"], Step())
+            step.doing = str(status.get("id") or "").rstrip(":")
+            current, total = int(status.get("current") or 0), int(status.get("total") or 0)
+            if current or total:
+                step.transfers[step.doing] = current, total
 
     def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Step, str]]:
         """Take over the output in a state; yield its whole lines."""

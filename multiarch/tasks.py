@@ -61,6 +61,7 @@ _HELP = {
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "pull": "look for the base images at their registry, also where the builder has them",
+    "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "source": "image of the frontend, for gateway.v0",
@@ -112,7 +113,8 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 
 @task(
     iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source", "no-cache", "pull", "report")
+    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    | _help("no-cache", "pull", "report", "quiet")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -128,6 +130,7 @@ def build_arch(
     no_cache: bool = False,
     pull: bool = False,
     report: str | None = None,
+    quiet: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
@@ -135,7 +138,7 @@ def build_arch(
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    with _session(c, task="build-arch", report=report, **flags) as session:
+    with _session(c, task="build-arch", report=report, quiet=quiet, **flags) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
@@ -149,7 +152,7 @@ def build_arch(
 
 @task(
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "allow-dropping")
+    help=_help("platform", "image", "tag", "allow-dropping", "quiet")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -159,13 +162,14 @@ def manifest(
     tag: list[str] | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     from multiarch import inspection, release
     from multiarch import manifest as index
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    with _session(c, **where) as session:
+    with _session(c, quiet=quiet, **where) as session:
         if c.config.run.dry:
             _show(inspection.commands(session.settings) if inspect else index.commands(session.settings))
         elif inspect:
@@ -178,7 +182,7 @@ def manifest(
     name="release",
     iterable=["platform", "image", "tag"],
     help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
-    | _help("no-cache", "pull", "allow-dropping", "report"),
+    | _help("no-cache", "pull", "allow-dropping", "report", "quiet"),
 )
 def release_(
     c: Context,
@@ -193,6 +197,7 @@ def release_(
     pull: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
+    quiet: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
@@ -200,7 +205,7 @@ def release_(
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull, "allow_dropping": allow_dropping}
-    with _session(c, task="release", report=report, **flags) as session:
+    with _session(c, task="release", report=report, quiet=quiet, **flags) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
             return

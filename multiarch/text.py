@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# Escape sequences of terminals (ECMA-48: CSI, OSC, others of two bytes), and control characters.
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()*+#%].|.)|[\x00-\x1f\x7f-\x9f]", re.DOTALL
+)
+
+
+def one_line(text: str) -> str:
+    """Return text as words that move no cursor and change no colour."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

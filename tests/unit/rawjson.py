@@ -24,3 +24,8 @@ def log(digest: str, text: str | bytes) -> str:
 def warning(text: str) -> str:
     """Return a line with a warning of the Dockerfile's checks."""
     return json.dumps({"warnings": [{"short": base64.b64encode(text.encode()).decode()}]})
+
+
+def status(digest: str, what: str, current: int = 0, total: int = 0) -> str:
+    """Return a line with what a step is at."""
+    return json.dumps({"statuses": [{"vertex": digest, "id": what, "current": current, "total": total}]})

@@ -54,12 +54,16 @@ class Release:
         (self.project.path / f"digest-{name}").write_text(digest)
         return digest
 
-    def run(self, script: str, *flags: str) -> Result:
-        """Run the release with a buildctl of this *script*: ``$platform``, ``push``, ``say FILE``."""
+    def install(self, script: str) -> None:
+        """Have a buildctl of this *script*: ``$platform``, ``push``, ``say FILE``."""
         program = self.project.path / "bin" / "buildctl"
         program.parent.mkdir(exist_ok=True)
         program.write_text(PREAMBLE + script)
         program.chmod(0o755)
+
+    def run(self, script: str, *flags: str) -> Result:
+        """Run the release with a buildctl of this *script*."""
+        self.install(script)
         return self.project.run("release", *flags)
 
     @property

@@ -17,9 +17,9 @@ FLAGS = {
     "setup-binfmt": "installer platform",
     "start-buildkit": "address platform recreate",
     "copy-buildctl": "dest",
-    "build-arch": "context dockerfile frontend image no-cache output platform pull report source tag",
-    "manifest": "allow-dropping image inspect platform tag",
-    "release": "allow-dropping context dockerfile frontend image no-cache platform pull report source tag",
+    "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report source tag",
+    "manifest": "allow-dropping image inspect platform quiet tag",
+    "release": "allow-dropping context dockerfile frontend image no-cache platform pull quiet report source tag",
 }
 
 

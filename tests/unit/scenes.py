@@ -1,0 +1,103 @@
+"""Solves that happen on a terminal: ``python -m tests.unit.scenes NAME`` (see test_live.py)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+from multiarch.platforms import Platform
+from multiarch.progress import Progress, Summary, progress_for
+from multiarch.solve import Solve
+from tests.unit.rawjson import log, status, vertex
+
+AMD64, ARM64, ARM, S390X = map(Platform.parse, ("amd64", "arm64", "armhf", "s390x"))
+MATRIX = {AMD64: False, ARM64: True, ARM: True, S390X: True}
+SAY = 'for line; do case $line in pause) sleep 0.15 ;; *) printf "%s\\n" "$line" >&2 ;; esac; done'
+PAUSE = "pause"
+MANY = [Platform.parse(f"linux/{name}") for name in ("386", "amd64", "arm64", "armhf", "armel", "ppc64le", "s390x")]
+LONG = "RUN apt-get update && apt-get install --yes build-essential cmake ninja-build python3-dev libssl-dev"
+
+
+def solve(progress: Progress, platforms: list[Platform], *lines: str) -> None:
+    """Have a buildctl say these lines."""
+    Solve(platforms, progress).run(["sh", "-c", SAY, "sh", *lines], threading.Event())
+
+
+def success(progress: Progress) -> None:
+    """All is built, with a retry, and with lines that others write meanwhile."""
+    progress.say("buildkit is ready")
+    progress.begin(MATRIX)
+    solve(
+        progress,
+        [AMD64, ARM64, S390X],
+        vertex("a", f"[linux/amd64 2/3] {LONG}"),
+        vertex("b", f"[linux/arm64 build 2/3] {LONG}"),
+        PAUSE,
+        vertex("a", f"[linux/amd64 2/3] {LONG}", seconds=1),
+        vertex("e", "exporting to image"),
+        PAUSE,
+    )
+    progress.done([AMD64, ARM64, S390X])
+    progress.retrying("build: attempt 1 failed, next in 0.1 s: no route to host", [ARM])
+    sys.stderr.write("from another library\n")
+    print("a result")
+    solve(progress, [ARM], vertex("a", "[2/2] RUN make"), PAUSE)
+    progress.done([ARM])
+    progress.end()
+    size, digest = 12_345_678, f"sha256:{'0123456789abcdef' * 4}"
+    progress.table([Summary(platform, digest, size, 12.3, 3, 1, emulated) for platform, emulated in MATRIX.items()])
+
+
+def working(progress: Progress) -> None:
+    """Every row is at something else; it goes on until it is interrupted."""
+    progress.begin(MATRIX)
+    try:
+        solve(
+            progress,
+            [AMD64],
+            vertex("a", "[2/3] RUN make"),
+            log("a", "\x1b[31mcompiling\x1b[0m\r\t\x1b[2Kmain.c of a program with many others\n"),
+        )
+        solve(
+            progress, [ARM64], vertex("b", f"[1/2] FROM {'busybox' * 20}"), status("b", "sha256:1", 5_000, 12_000_000)
+        )
+        progress.retrying("build: attempt 1 failed, next in 9.0 s: 503", [ARM])
+        solve(progress, [ARM], vertex("e", "exporting to image"), status("e", "pushing layers"))
+        time.sleep(60)
+    finally:
+        progress.end()
+
+
+def many(progress: Progress) -> None:
+    """There are more rows than the terminal has lines."""
+    progress.begin(dict.fromkeys(MANY, False))
+    for platform in MANY:
+        solve(progress, [platform], vertex("a", "[2/2] RUN make"), PAUSE)
+        progress.done([platform])
+    progress.end()
+
+
+def failure(progress: Progress) -> None:
+    """One platform of two fails, the others are stopped; two others were never begun."""
+    progress.begin(MATRIX)
+    try:
+        solve(
+            progress,
+            [AMD64, ARM64],
+            vertex("a", "[linux/amd64 2/3] RUN make"),
+            vertex("b", "[linux/arm64 2/3] RUN make"),
+            PAUSE,
+            vertex("a", "[linux/amd64 2/3] RUN make", seconds=1, error="context canceled"),
+            vertex("b", "[linux/arm64 2/3] RUN make", seconds=1, error="exit code: 2"),
+        )
+        progress.failed([AMD64, ARM64], stopped=False)
+        raise SystemExit("what is wrong")
+    finally:
+        progress.end()
+
+
+if __name__ == "__main__":
+    scenes = {"success": success, "working": working, "failure": failure, "many": many}
+    scenes[sys.argv[1]](progress_for(sys.stderr, os.environ, quiet=False))
