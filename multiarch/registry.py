@@ -164,7 +164,9 @@ class Registry:
             answer = self._transport.once(name, "POST", begin, scopes, headers={"Content-Length": "0"})
             if answer.status_code == 201:
                 return
-            where = urljoin(answer.url, answer.headers["Location"])
+            if not (location := answer.headers.get("Location")):
+                raise RegistryError(name, answer.status_code, "without a Location to send it to")
+            where = urljoin(answer.url, location)
             where += f"{'&' if '?' in where else '?'}digest={digest}"
             headers = {"Content-Type": "application/octet-stream"}
             self._transport.once(name, "PUT", where, scopes, headers=headers, data=body.again)

@@ -46,9 +46,10 @@ class Reply:
     sent: int | None = None
 
 
-# The connection is reset, or closed in order, without an answer.
+# The connection is reset, or closed in order, without an answer; or closed within the first line of one.
 RESET = Reply(status=0)
 EOF = Reply(status=-1)
+CUT = Reply(status=-2)
 Reaction = Reply | Callable[[Request], Reply]
 
 
@@ -103,11 +104,18 @@ class RegistryServer:
             self._thread.start()
         return self
 
+    def pause(self) -> None:
+        """Refuse connections until it is started again; those that are there stay."""
+        self.stop()
+        self._http.socket = socket.socket(self._http.address_family, self._http.socket_type)
+        self._http.server_bind()
+
     def stop(self) -> None:
         """Close the port."""
         if self._thread is not None:
             self._http.shutdown()
             self._thread.join()
+            self._thread = None
         self._http.server_close()
 
     def hold_blob(self, repository: str, content: bytes) -> str:
@@ -200,7 +208,8 @@ class RegistryServer:
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
 
             def answer(self, reply: Reply) -> None:
-                if reply == EOF:
+                if reply in (EOF, CUT):
+                    self.wfile.write(b"HTTP/1.1 2" if reply == CUT else b"")
                     self.close_connection = True
                     return
                 if reply == RESET:
