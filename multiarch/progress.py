@@ -213,19 +213,6 @@ class Folds:
         return self.ends.format(title=title, name=_slug(title), now=int(time.time()))
 
 
-def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool) -> Progress:
-    """Return live rows for a terminal that a person sits at, and lines for everything else."""
-    folds = Folds.of_ci(environ)
-    # Travis gives its jobs a terminal.
-    in_ci = folds != Folds() or environ.get("CI", "").lower() not in ("", "0", "false")
-    can_redraw = stream.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
-    if can_redraw and not in_ci and not quiet:
-        from multiarch.live import LiveProgress
-
-        return LiveProgress(stream)
-    return Progress(stream, quiet=quiet, folds=folds)
-
-
 def owners(step: Step, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
     """Return which of the platforms of a solve a step is for: one, or all of them."""
     named = step.target or step.platform

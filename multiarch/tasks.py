@@ -18,8 +18,8 @@ from invoke.tasks import task
 
 import multiarch
 from multiarch.configuration import PREFIX
+from multiarch.console import progress_for
 from multiarch.errors import ConfigurationError, MultiarchError
-from multiarch.progress import progress_for
 from multiarch.validation import load
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from multiarch.console import progress_for
 from multiarch.platforms import Platform
-from multiarch.progress import Progress, Summary, progress_for
+from multiarch.progress import Progress, Summary
 from tests.unit.rawjson import log, status, vertex
 from tests.unit.scenes import PAUSE, solve
 
