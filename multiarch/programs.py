@@ -7,12 +7,14 @@ whiteout above it hides. Layers are read from the top, and only as far as the pr
 from __future__ import annotations
 
 import contextlib
+import copy
 import gzip
 import io
 import posixpath
 import re
 import shlex
 import tarfile
+import threading
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,31 +62,80 @@ class Layer:
     """
 
     def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
-        self.files: dict[str, File] = {}
-        self._members = self._read(open_)
-        self._error: Exception | None = None
+        self._tar = _Tar(open_)
+        self._at: int | None = 0
+
+    @property
+    def files(self) -> Mapping[str, File]:
+        """What was read so far, by this reader or another."""
+        return self._tar.files
+
+    def again(self) -> Layer:
+        """Return the same layer for another reader, which has all of it before it; it is read once for both."""
+        other = copy.copy(self)
+        other._at = 0
+        self._tar.join()
+        return other
 
     def advance(self) -> str | None:
         """Read one file more; return its name, None at the end.
 
         :raises tarfile.TarError: it is no tar, or of a compression that this Python does not know.
         """
-        if self._error is not None:
-            raise self._error
-        try:
-            return next(self._members, None)
-        except _UNREADABLE as error:
-            self._error = error
-            raise
+        if self._at is None:
+            return None
+        name = self._tar.name(self._at)
+        self._at += name is not None
+        return name
 
     def prefetch(self) -> None:
         """Read its beginning, so that it is there when it is needed; what is wrong with it is raised then."""
         with contextlib.suppress(*_UNREADABLE):
-            self.advance()
+            self._tar.name(0)
 
     def close(self) -> None:
         """Stop reading."""
-        self._members.close()
+        if self._at is not None:
+            self._at = None
+            self._tar.leave()
+
+
+class _Tar:
+    """What the readers of a layer share: its files in their order, as far as any of them has read."""
+
+    def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
+        self.files: dict[str, File] = {}
+        self._names: list[str] = []
+        self._members = self._read(open_)
+        self._error: BaseException | None = None
+        self._readers = 1
+        self._lock = threading.Lock()
+
+    def name(self, number: int) -> str | None:
+        """Return the name of one of its files, None when there are fewer; at most one more than is known is read."""
+        with self._lock:
+            if number < len(self._names):
+                return self._names[number]
+            if self._error is not None:
+                raise self._error
+            try:
+                name = next(self._members, None)
+            except BaseException as error:
+                self._error = error
+                raise
+            self._names += [name] if name is not None else []
+            return name
+
+    def join(self) -> None:
+        with self._lock:
+            self._readers += 1
+
+    def leave(self) -> None:
+        """The last to leave closes it."""
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._members.close()
 
     def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
         with open_() as raw, _gunzipped(raw) as plain, tarfile.open(fileobj=plain, mode="r|*", bufsize=_PIECE) as tar:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,29 @@ class StagedImage:
     attestations: tuple[Descriptor, ...] = ()
 
 
+class _Layers:
+    """The layers of images: one that several of them have is read once for all."""
+
+    def __init__(self, repository: str, registry: Registry) -> None:
+        self._repository = repository
+        self._registry = registry
+        self._layers: dict[str, Layer] = {}
+        self._lock = threading.Lock()
+
+    def reader(self, descriptor: Descriptor) -> Layer:
+        """Return a layer for one image to read."""
+        with self._lock:
+            if descriptor["digest"] not in self._layers:
+                open_ = partial(self._registry.open_blob, self._repository, descriptor, first=_FIRST)
+                self._layers[descriptor["digest"]] = Layer(open_)  # type: ignore[arg-type]
+            return self._layers[descriptor["digest"]].again()
+
+    def close(self) -> None:
+        """Stop reading."""
+        for layer in self._layers.values():
+            layer.close()
+
+
 def read_staged(
     places: Mapping[Platform, ImageReference], registry: Registry
 ) -> dict[Platform, tuple[StagedImage, ...]]:
@@ -58,14 +83,23 @@ def read_staged(
     :raises NotAnImageError: something else is there.
     :raises IncompleteMatrixError: an index that names an image which the registry does not have.
     """
-    (first, reference), *_ = places.items()
+    reference = next(iter(places.values()))
     found = registry.manifest(reference.repository, reference.digest or reference.tag)
-    images: dict[Platform, tuple[StagedImage, ...]] = dict.fromkeys(places, ())
     if found is None:
-        return images
-    if not found.is_index:
-        return {p: (_image(p, place, found, {}, (), registry),) for p, place in places.items()}
-    entries = list(_flattened(found, reference, registry))
+        return dict.fromkeys(places, ())
+    with closing(_Layers(reference.repository, registry)) as layers:
+        if found.is_index:
+            return _read_index(found, places, registry, layers)
+        return {p: (_image(p, place, found, {}, (), registry, layers),) for p, place in places.items()}
+
+
+def _read_index(
+    index: Manifest, places: Mapping[Platform, ImageReference], registry: Registry, layers: _Layers
+) -> dict[Platform, tuple[StagedImage, ...]]:
+    """Return the images that an index lists, by platform."""
+    (first, reference), *_ = places.items()
+    images: dict[Platform, tuple[StagedImage, ...]] = dict.fromkeys(places, ())
+    entries = list(_flattened(index, reference, registry))
 
     def read(entry: Descriptor) -> StagedImage:
         claim = _claim(entry)
@@ -73,7 +107,7 @@ def read_staged(
         place = places[platform].with_digest(entry["digest"]) if reference.digest else places[platform]
         manifest = _child(platform, place, entry, registry)
         told = tuple(e for e in entries if (e.get("annotations") or {}).get(REFERENCE_DIGEST) == manifest.digest)
-        return _image(platform, place, manifest, entry, told, registry)
+        return _image(platform, place, manifest, entry, told, registry, layers)
 
     with ThreadPoolExecutor(max_workers=len(entries) or 1) as pool:
         for image in pool.map(read, [entry for entry in entries if not is_attestation(entry)]):
@@ -134,25 +168,23 @@ def _image(
     entry: Descriptor,
     attestations: tuple[Descriptor, ...],
     registry: Registry,
+    shared: _Layers,
 ) -> StagedImage:
     """Return an image with what there is to know of it."""
     if manifest.config is None or manifest.layers != (manifest.json.get("layers") or []):
         raise NotAnImageError(reference, manifest.media_type)
-    config, programs = recall(manifest.digest) or _look(reference, manifest, registry)
+    config, programs = recall(manifest.digest) or _look(reference, manifest, registry, shared)
     claim = _claim(entry) or str(platform)
     annotations = entry.get("annotations") or {}
     return StagedImage(platform, reference, claim, manifest, config, programs, annotations, attestations)
 
 
 def _look(
-    reference: ImageReference, manifest: Manifest, registry: Registry
+    reference: ImageReference, manifest: Manifest, registry: Registry, shared: _Layers
 ) -> tuple[dict[str, Any], tuple[Program, ...]]:
     """Read the config of an image, and its layers as far as its program is not found."""
-    layers = [
-        Layer(partial(registry.open_blob, reference.repository, layer, first=_FIRST))  # type: ignore[arg-type]
-        for layer in manifest.layers
-        if not layer.get("urls")  # a layer that may not be distributed lies elsewhere
-    ]
+    # A layer that may not be distributed lies elsewhere.
+    layers = [shared.reader(layer) for layer in manifest.layers if not layer.get("urls")]
     try:
         with ThreadPoolExecutor(max_workers=_AHEAD + 1) as pool:
             reading = pool.submit(_config, reference.repository, manifest, registry)

@@ -607,3 +607,19 @@ def test_layers_are_closed(word: str, ahead: bool) -> None:
     assert [True] * 3 == [all(file.closed for file in blob.files) for blob in blobs]
     assert [None] * 3 == [layer.advance() for layer in layers]
     assert max(len(blob.files) for blob in blobs) == 1
+
+
+def test_a_layer_is_read_once_for_all_its_readers() -> None:
+    """Each finds its own program in it, one behind the other; it is open until the last of them is done."""
+    shared, lower = Blob({"data": MUCH, "app": ARM64, "server": AMD64}), Blob(LOWER)
+    layer = Layer(shared.open)
+    readers = [layer.again(), layer.again()]
+    assert at("/app") == started_programs({"config": entrypoint("/app")}, [Layer(lower.open), readers[0]])
+    assert ["data", "app"] == list(layer.files)
+    (program,) = started_programs({"config": entrypoint("/server")}, [Layer(lower.open), readers[1]])
+    assert "/server" == program.path
+    assert program.elf is not None
+    assert [False] == [file.closed for file in shared.files]
+    layer.close()
+    assert [True] == [file.closed for file in shared.files]
+    assert [] == lower.files
