@@ -7,12 +7,14 @@ the interpreter. Only an entry with the F flag, whose interpreter is opened when
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiarch.errors import DockerError, EmulatorError
+from multiarch.errors import DockerError, EmulatorError, ForeignContainerError
 from multiarch.platforms import Platform, runs_natively
+from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,8 +27,9 @@ PROBE_IMAGE = "busybox:stable"
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
 # arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
 _PROBE = """
+command -v linux32 >/dev/null || exit 1
 linux32 true 2>/dev/null && echo '# aarch32'
-mkdir /binfmt && mount -t binfmt_misc binfmt_misc /binfmt && cd /binfmt || exit 1
+mkdir -p /mnt && mount -t binfmt_misc binfmt_misc /mnt && cd /mnt || exit 1
 for entry in *; do [ "$entry" = register ] || { echo "# entry $entry"; cat "$entry"; }; done
 """
 
@@ -105,9 +108,30 @@ def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
 
 def read_state(host: DockerHost) -> HostState:
     """Read the state of the Docker host's kernel through a container: the host may be another machine."""
-    probe = host.need_image(PROBE_IMAGE, "installer")
-    text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
+    text = _ask_server(host)
+    if not text:
+        probe = host.need_image(PROBE_IMAGE, "installer")
+        text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
     return HostState(str(host.info["Architecture"]), "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
+
+
+def _ask_server(host: DockerHost) -> str:
+    """Ask in our server if it runs, in a moment and a mount namespace of its own; return nothing if that is no way.
+
+    A container to ask in takes longer than all else that a warm release does before it builds. The server may end or be
+    replaced meanwhile, and its image may lack the programs.
+    """
+    import docker.errors
+    import requests
+
+    with contextlib.suppress(
+        DockerError, ForeignContainerError, docker.errors.DockerException, requests.RequestException
+    ):
+        server = host.find(BUILDKIT_CONTAINER)
+        if server is not None and server.status == "running":
+            status, text = host.execute(server, ["unshare", "-m", "sh", "-c", _PROBE])
+            return "" if status else text
+    return ""
 
 
 def parse_entries(text: str) -> Iterable[Emulator]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import docker.errors
 import pytest
 
-from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries
+from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries, read_state
 from multiarch.platforms import Platform
 from multiarch.validation import load
+
+if TYPE_CHECKING:
+    from multiarch.docker_host import DockerHost
 
 AARCH64 = "7f454c460201010000000000000000000200b700 ffffffffffffff00fffffffffffffffffeffffff"
 ARM = "7f454c4601010100000000000000000002002800 ffffffffffffff00fffffffffffffffffeffffff"
@@ -185,3 +192,41 @@ def test_the_documents_command(block: dict[str, object], machine: str, expected:
 def test_a_result_names_the_platform_and_how_it_runs() -> None:
     """One line a platform."""
     assert "linux/arm/v7 qemu-arm" == str(Runnable(Platform.parse("armhf"), "qemu-arm"))
+
+
+@pytest.mark.parametrize(
+    ("server", "answer", "asked"),
+    [
+        (None, (0, KERNEL), ["container"]),
+        (SimpleNamespace(status="exited"), (0, KERNEL), ["container"]),
+        (SimpleNamespace(status="running"), (0, KERNEL), ["server"]),
+        (SimpleNamespace(status="running"), (127, "unshare: not found"), ["server", "container"]),
+        (SimpleNamespace(status="running"), docker.errors.NotFound("gone"), ["server", "container"]),
+    ],
+)
+def test_a_running_server_is_asked_first(
+    server: SimpleNamespace | None, answer: tuple[int, str] | Exception, asked: list[str]
+) -> None:
+    """A server that cannot tell, or is gone meanwhile, changes nothing but the way."""
+    calls: list[str] = []
+
+    def execute(*_: object) -> tuple[int, str]:
+        calls.append("server")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def run_once(*_: object, **__: object) -> str:
+        calls.append("container")
+        return KERNEL
+
+    host = SimpleNamespace(
+        find=lambda _: server,
+        execute=execute,
+        run_once=run_once,
+        need_image=lambda *_: "sha256:busybox",
+        info={"Architecture": "aarch64"},
+    )
+    state = read_state(cast("DockerHost", host))
+    assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
+    assert asked == calls
