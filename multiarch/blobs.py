@@ -53,7 +53,7 @@ class BlobReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read on. :raises DigestMismatchError: the end is reached, and the bytes were not those of the digest."""
         wanted = min(len(buffer), self.size - self._offset)
-        data = self._call(self._name, lambda: self._read(wanted)) if wanted else b""
+        data = self._next(wanted) if wanted else b""
         buffer[: len(data)] = data
         self._hash.update(data)
         self._offset += len(data)
@@ -68,8 +68,21 @@ class BlobReader(io.RawIOBase):
             self._response = None
         super().close()
 
+    def _next(self, wanted: int) -> bytes:
+        """Return at least one byte, by retries if need be; they cost too much to be set up for every piece."""
+        try:
+            return self._read(wanted)
+        except MultiarchError as error:
+            failures = [error]
+
+        def again() -> bytes:
+            if failures:
+                raise failures.pop()
+            return self._read(wanted)
+
+        return self._call(self._name, again)
+
     def _read(self, wanted: int) -> bytes:
-        """Return at least one byte."""
         import urllib3
 
         while True:
