@@ -86,7 +86,9 @@ def show(
                 stream.feed(chunk)
             elif process.poll() is not None:
                 break
-            if press and not before and when in "\n".join(screen.display):
+            # A picture is whole when nothing more comes for a moment.
+            whole = not select.select([terminal], [], [], 0.03)[0]
+            if press and not before and whole and when in "\n".join(screen.display):
                 before = _text(screen)
                 os.write(terminal, press)
         else:
