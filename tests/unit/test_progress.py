@@ -13,8 +13,8 @@ import pytest
 from multiarch.console import progress_for
 from multiarch.platforms import Platform
 from multiarch.progress import Progress, Summary
+from tests.exhaustive.scenes import PAUSE, solve
 from tests.unit.rawjson import log, status, vertex
-from tests.unit.scenes import PAUSE, solve
 
 AMD64, ARM64, ARM = map(Platform.parse, ("amd64", "arm64", "armhf"))
 

@@ -1,4 +1,4 @@
-"""Solves that happen on a terminal: ``python -m tests.unit.scenes NAME`` (see test_live.py)."""
+"""Solves that happen on a terminal: ``python -m tests.exhaustive.scenes NAME`` (see test_live.py)."""
 
 from __future__ import annotations
 

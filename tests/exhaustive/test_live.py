@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.exhaustive.scenes import MANY
+from tests.exhaustive.terminal import CTRL_C, Shown, show
 from tests.unit.cli import ROOT
 from tests.unit.rawjson import vertex
-from tests.unit.scenes import MANY
-from tests.unit.terminal import CTRL_C, Shown, show
 from tests.unit.test_release import Release
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def _person(**more: str) -> dict[str, str]:
 
 
 def _scene(tmp_path: Path, name: str, columns: int, *, when: str = "", lines: int = 40, **environ: str) -> Shown:
-    """Play a scene of `tests.unit.scenes`; a *when* presses Ctrl-C then."""
+    """Play a scene of `tests.exhaustive.scenes`; a *when* presses Ctrl-C then."""
     with (tmp_path / "out").open("wb") as out:
         return show(
-            [sys.executable, "-m", "tests.unit.scenes", name],
+            [sys.executable, "-m", "tests.exhaustive.scenes", name],
             env=_person(**environ),
             cwd=ROOT,
             columns=columns,
