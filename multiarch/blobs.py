@@ -62,9 +62,9 @@ class BlobReader(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Give the connection back when all of it was read, else cut it off."""
+        """Give the connection back when all of it was read; else cut it off, and do not let it be used again."""
         if self._response is not None:
-            self._response.close()
+            self._response.raw.close()
             self._response = None
         super().close()
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from multiarch.settings import Settings
 
 
+# Requests for each platform at the same time: its config and its layers.
+_AT_ONCE = 3
+
+
 @dataclass(frozen=True)
 class Published:
     """The tags, and the images that are in their index, in the order of the matrix."""
@@ -60,6 +64,7 @@ def manifest(
     tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
     registry = registries[source.registry]
     places = _places(settings, digests)
+    registry.expect(_AT_ONCE * len(places) + len(settings.tags))
     together: dict[str, dict[Platform, ImageReference]] = {}
     for platform, place in places.items():
         together.setdefault(place.digest or place.tag, {})[platform] = place

@@ -44,6 +44,10 @@ class Registry:
         self.host = host
         self._transport = Transport(host, policy, say, insecure=insecure)
 
+    def expect(self, requests: int) -> None:
+        """Begin connections for so many requests at the same time, which are to come at once."""
+        self._transport.ahead.begin(requests)
+
     # Manifests.
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from multiarch.ahead import Ahead, use
 from multiarch.authorization import Authorizer, Scopes
 from multiarch.errors import ConfigurationError, RegistryError, RegistryUnreachableError
 from multiarch.references import DOCKER_HUB, is_loopback
@@ -45,6 +46,11 @@ class Transport:
         self.insecure = insecure and not is_loopback(host)
         self._authorizer = Authorizer(host, self._send, refusal, self._is_safe)
         self._lock = threading.Lock()
+        # Docker Hub's API has a host of its own.
+        self._server = "registry-1.docker.io" if host == DOCKER_HUB else host
+        tls_port = 80 if is_loopback(host) else 443
+        name, _, port = self._server.rpartition(":")
+        self.ahead = Ahead(name, int(port)) if port.isdigit() and name else Ahead(self._server, tls_port)
         self._scheme = "http" if is_loopback(host) else "" if insecure else "https"
 
     def ask(self, verb: str, path: str, scopes: Scopes, **more: Any) -> requests.Response:
@@ -81,7 +87,7 @@ class Transport:
         :param data: the body, or what makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
         """
-        base = f"{self._plain_or_tls()}://{'registry-1.docker.io' if self.host == DOCKER_HUB else self.host}/v2/"
+        base = f"{self._plain_or_tls()}://{self._server}/v2/"
         url = urljoin(base, where)
         own = urlsplit(url)[:2] == urlsplit(base)[:2]
 
@@ -104,7 +110,7 @@ class Transport:
     def _send(self, name: str, verb: str, url: str, **more: Any) -> requests.Response:
         import requests
 
-        more = {"verify": False, **more} if self.insecure else more
+        more = {"verify": False, **more} if self.insecure and urlsplit(url).netloc == self.host else more
         try:
             return self._session.request(verb, url, timeout=_TIMEOUT, **more)
         except requests.RequestException as error:
@@ -155,6 +161,7 @@ class Transport:
         adapter = Adapter(pool_maxsize=32) if context else HTTPAdapter(pool_maxsize=32)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
+        use(session, self.ahead)
         return session
 
 

@@ -1,0 +1,1 @@
+"""What the package costs beside other tools that do the same."""
