@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import requests
 
 # Servers close what is idle; what was begun longer ago than this (seconds) is not used any more.
@@ -29,11 +31,23 @@ class Ahead:
         self._begun: list[tuple[float, socket.socket]] = []
         self._lock = threading.Lock()
 
-    def begin(self, count: int) -> None:
+    @contextlib.contextmanager
+    def begun(self, count: int) -> Iterator[None]:
         """Begin connections without waiting for them; through a proxy there is no way of doing so."""
-        if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES):
-            # A name may have to be looked up first.
-            threading.Thread(target=self._begin, args=(count,), daemon=True).start()
+        if any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES):
+            yield
+            return
+        # A name may have to be looked up first.
+        beginning = threading.Thread(target=self._begin, args=(count,))
+        beginning.start()
+        try:
+            yield
+        finally:
+            beginning.join()
+            with self._lock:
+                left, self._begun = self._begun, []
+            for _, connection in left:
+                connection.close()
 
     def take(self, timeout: float | None) -> socket.socket | None:
         """Return a connection that is established by now, None when there is none."""

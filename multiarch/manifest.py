@@ -64,11 +64,11 @@ def manifest(
     tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
     registry = registries[source.registry]
     places = _places(settings, digests)
-    registry.expect(_AT_ONCE * len(places) + len(settings.tags))
     together: dict[str, dict[Platform, ImageReference]] = {}
     for platform, place in places.items():
         together.setdefault(place.digest or place.tag, {})[platform] = place
-    with ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool:
+    at_once = _AT_ONCE * len(places) + len(settings.tags)
+    with registry.expecting(at_once), ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool:
         reading = [pool.submit(read_staged, alike, registry) for alike in together.values()]
         looking = [pool.submit(_today, tag, registries[tag.registry]) for tag in tags]
         read = {p: images for future in reading for p, images in future.result().items()}

@@ -44,9 +44,9 @@ class Registry:
         self.host = host
         self._transport = Transport(host, policy, say, insecure=insecure)
 
-    def expect(self, requests: int) -> None:
-        """Begin connections for so many requests at the same time, which are to come at once."""
-        self._transport.ahead.begin(requests)
+    def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
+        """Have connections begun for so many requests at the same time, which come meanwhile."""
+        return self._transport.ahead.begun(requests)
 
     # Manifests.
 
