@@ -55,7 +55,7 @@ class Ahead:
             with self._lock:
                 if not self._begun:
                     return None
-                begun, connection = self._begun.pop()
+                begun, connection = self._begun.pop(0)
             if time.monotonic() - begun < _FRESH:
                 select.select([], [connection], [], timeout)
                 if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, inspection, schedule, smoke
+from multiarch import binfmt, build, buildctl, buildkit, embedded, publishing, schedule
 from multiarch import manifest as index
-from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
+from multiarch.errors import BuildctlMissingError, ConfigurationError
 from multiarch.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from multiarch.build import PushedImage
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from multiarch.publication import PublishedTag
     from multiarch.session import Session
     from multiarch.settings import Settings, Target
-    from multiarch.staged import StagedImage
 
 
 def build_one(session: Session, target: Target) -> PushedImage | Path:
@@ -51,20 +49,6 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     return built
 
 
-def publish(session: Session) -> tuple[PublishedTag, ...]:
-    """Compose what is under the staging tags."""
-    if session.settings.platforms and session.settings.embedded:
-        embedded.start_registry(session.host)
-    return _publish(session).tags
-
-
-def inspect(session: Session) -> list[str]:
-    """Return the lines that show what is published."""
-    if session.settings.embedded:
-        embedded.start_registry(session.host)
-    return inspection.inspect(session.settings, session.registries)
-
-
 def release(session: Session) -> tuple[PublishedTag, ...]:
     """Prepare as far as needed, build all platforms at once, and publish their index.
 
@@ -83,25 +67,10 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
     with session.progress.section("build"):
         digests = _build(session, client, address)
     with session.progress.section("publish"):
-        published = _publish(session, digests)
+        published = publishing.publish(session, digests)
     session.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
     session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
     return published.tags
-
-
-def _publish(session: Session, digests: dict[Platform, str] | None = None) -> index.Published:
-    try_images = partial(_smoke, session)
-    return index.manifest(
-        session.settings, session.registries, digests, say=session.progress.say, try_images=try_images
-    )
-
-
-def _smoke(session: Session, images: Sequence[StagedImage]) -> None:
-    """Run what there is to run in the images, all at once; the first failure ends the others."""
-    tried = [(t, image) for t, image in zip(session.settings.matrix, images, strict=True) if t.smoke]
-    seconds = session.settings.smoke_seconds
-    if tried:
-        _in_parallel(session, [partial(smoke.check_runs, t, image, seconds, session.host) for t, image in tried])
 
 
 def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
@@ -127,7 +96,7 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     try:
         session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
-        built = _in_parallel(session, [partial(build_group, g) for g in groups], keep_going=settings.keep_going)
+        built = session.together([partial(build_group, g) for g in groups], keep_going=settings.keep_going)
     finally:
         session.progress.end()
     return {image.platform: image.digest for images in built for image in images}
@@ -184,26 +153,5 @@ def _prepare(session: Session) -> tuple[Path, str]:
         path = buildctl.default_path(settings)
         return (path if path.is_file() else buildctl.copy_buildctl(settings, host)), address
 
-    client, address = _in_parallel(session, [server_and_client, *jobs])[0]
+    client, address = session.together([server_and_client, *jobs])[0]
     return client, address
-
-
-def _in_parallel(session: Session, jobs: list[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
-    """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.
-
-    :param keep_going: let the others end, and raise all failures.
-    """
-    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-        futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
-        try:
-            done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
-        except BaseException:
-            session.stop()
-            raise
-        failed = [error for future in futures if future in done and (error := future.exception())]
-        if failed:
-            session.stop()
-            if len(failed) > 1 and keep_going:
-                raise MultiarchError("\n".join(map(str, failed)))
-            raise failed[0]
-    return [future.result() for future in futures]

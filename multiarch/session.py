@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_host import DockerHost
+from multiarch.errors import MultiarchError
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from multiarch.platforms import Platform
     from multiarch.progress import Progress
     from multiarch.settings import Settings
@@ -53,3 +57,23 @@ class Session:
     def stop(self) -> None:
         """End all waiting, and every solve."""
         self.policy.stopped.set()
+
+    def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
+        """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.
+
+        :param keep_going: let the others end, and raise all failures.
+        """
+        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+            futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
+            try:
+                done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
+            except BaseException:
+                self.stop()
+                raise
+            failed = [error for future in futures if future in done and (error := future.exception())]
+            if failed:
+                self.stop()
+                if len(failed) > 1 and keep_going:
+                    raise MultiarchError("\n".join(map(str, failed)))
+                raise failed[0]
+        return [future.result() for future in futures]

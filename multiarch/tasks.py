@@ -165,17 +165,16 @@ def manifest(
     quiet: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
-    from multiarch import inspection, release
-    from multiarch import manifest as index
+    from multiarch import publishing
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
     with _session(c, quiet=quiet, **where) as session:
         if c.config.run.dry:
-            _show(inspection.commands(session.settings) if inspect else index.commands(session.settings))
+            _show(publishing.commands(session.settings, inspect=inspect))
         elif inspect:
-            _results(release.inspect(session))
+            _results(publishing.inspect(session))
         else:
-            _results(release.publish(session))
+            _results(publishing.publish(session).tags)
 
 
 @task(

@@ -6,6 +6,7 @@ with the system's certificates, those of ``REQUESTS_CA_BUNDLE`` and those that D
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +142,14 @@ class Transport:
         import multiarch
 
         class Adapter(HTTPAdapter):
+            """Has one context for all connections; requests would read the certificates again for each."""
+
+            def send(self, *args: Any, **more: Any) -> Any:
+                return super().send(*args, **{**more, "verify": bool(more.get("verify", True))})
+
+            def cert_verify(self, conn: Any, *_: Any) -> None:
+                conn.cert_reqs = "CERT_REQUIRED"
+
             def init_poolmanager(self, *args: Any, **more: Any) -> Any:
                 return super().init_poolmanager(*args, ssl_context=context, **more)
 
@@ -183,7 +192,14 @@ def _tls(host: str) -> ssl.SSLContext:
     """Trust what the system trusts, and what Docker trusts for *host*; with its client certificate if there is one."""
     import ssl
 
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
     context = ssl.create_default_context()
+    given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    try:
+        context.load_verify_locations(*((None, given) if Path(given).is_dir() else (given,)))
+    except OSError as error:
+        raise ConfigurationError("REQUESTS_CA_BUNDLE", f"{given} cannot be used: {describe(error)}") from None
     for directory in _CERTIFICATES:
         for path in sorted((Path(directory).expanduser() / host).glob("*")):
             try:

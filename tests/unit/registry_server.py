@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from multiarch.oci import OCI_MANIFEST
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ class RegistryServer:
     :ivar requests: everything that was asked, in order.
     :ivar knows_ranges: whether a range of a blob may be asked for; else all of it is sent.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
+    :param tls: speaks TLS with this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.table: dict[str, list[Reaction]] = {}
         self.contents: dict[str, tuple[str, bytes]] = {}
         self.requests: list[Request] = []
@@ -84,6 +88,8 @@ class RegistryServer:
         self._http.request_queue_size = 64
         # Bound and not listening: its port is its own, and refuses.
         self._http.server_bind()
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self._thread: threading.Thread | None = None
 
     @property
