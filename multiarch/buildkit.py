@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkitd import SOCKET, Server, wanted
 from multiarch.errors import BuilderUnreachableError, EmptyMatrixError, NoBuilderError, NotReadyError, PortTakenError
+from multiarch.retry import describe
 from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
@@ -172,15 +173,22 @@ def _start(container: Container, server: Server, host: DockerHost) -> None:
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
     """Ask as a client would, from inside, where the socket is reachable whatever the address."""
+    import docker.errors
+
     deadline = time.monotonic() + _READY_SECONDS
     reason = ""
+    # It may have been restarted before, by Docker after a crash or with Docker itself; that is over.
+    restarts = int(container.attrs.get("RestartCount") or 0)
     while True:
-        container.reload()
-        if container.attrs["RestartCount"] or container.status in ("exited", "dead"):
+        host.run(f"look at container {BUILDKIT_CONTAINER}", container.reload)
+        if int(container.attrs.get("RestartCount") or 0) > restarts or container.status in ("exited", "dead"):
             reason = "the server ends as soon as it starts"
             break
         if container.status == "running":
-            code, output = host.execute(container, ["buildctl", "debug", "workers"])
+            try:
+                code, output = host.execute(container, ["buildctl", "debug", "workers"])
+            except docker.errors.APIError as error:  # it has just gone down
+                code, output = 1, describe(error)
             if code == 0:
                 return
             reason = output.strip()
