@@ -58,6 +58,7 @@ _HELP = {
     "dockerfile": "path of the Dockerfile (default: Dockerfile in the context)",
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
+    "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators",
     "no-cache": "run every step again",
     "output": "image (push), oci,dest=FILE or local,dest=DIR",
@@ -183,7 +184,7 @@ def manifest(
     name="release",
     iterable=["platform", "image", "tag"],
     help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
-    | _help("no-cache", "pull", "allow-dropping", "report", "quiet"),
+    | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet"),
 )
 def release_(
     c: Context,
@@ -196,6 +197,7 @@ def release_(
     source: str | None = None,
     no_cache: bool = False,
     pull: bool = False,
+    keep_going: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
     quiet: bool = False,
@@ -205,7 +207,8 @@ def release_(
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
-    flags = where | what | {"no_cache": no_cache, "pull": pull, "allow_dropping": allow_dropping}
+    flags = where | what | {"no_cache": no_cache, "pull": pull}
+    flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
     with _session(c, task="release", report=report, quiet=quiet, **flags) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
