@@ -255,7 +255,7 @@ RUN --mount=type=ssh,id=git [ -S "$SSH_AUTH_SOCK" ] && sleep 1
 
 
 def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str]) -> None:
-    """A RUN gets them; no process has them in its arguments, no output, no layer's history, config or index either."""
+    """A RUN gets them; no process has them in its arguments, no output, report, layer's history, config or index."""
     token, kept = f"tok-{secrets.token_hex(12)}", f"file-{secrets.token_hex(12)}"
     (project.path / "kept").write_text(kept)
     block = f"  secrets: {{token: 'env:TOKEN', file: 'file:kept'}}\n  ssh: [default, git={agent['KEY']}]\n"
@@ -265,8 +265,12 @@ def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str
         Dockerfile=MOUNTS.replace("RUN", f"ENV RUN_OF={project.path.name}\nRUN", 1),
     )
     with Watched() as watched:
-        result = project.run("release", TOKEN=token, SSH_AUTH_SOCK=agent["SSH_AUTH_SOCK"])
+        result = project.run(
+            "release", "--report", "report.json", TOKEN=token, SSH_AUTH_SOCK=agent["SSH_AUTH_SOCK"]
+        )
     assert 0 == result.status, result.err
+    report = (project.path / "report.json").read_text()
+    assert "--mount=type=secret" in report
     image = f"{project.image}:latest"
     docker("pull", "--quiet", "--platform", "linux/arm64", image)
     sums = docker("run", "--rm", "--platform", "linux/arm64", image, "cat", "/sums")
@@ -282,6 +286,7 @@ def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str
         *watched.seen,
         result.err,
         *result.out,
+        report,
         docker("history", "--no-trunc", image),
         docker("inspect", image),
         *_published(project.path.name),
