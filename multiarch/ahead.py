@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -57,8 +58,8 @@ class Ahead:
                     return None
                 begun, connection = self._begun.pop(0)
             if time.monotonic() - begun < _FRESH:
-                select.select([], [connection], [], timeout)
-                if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                ready = select.select([], [connection], [], timeout)[1]
+                if ready and connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                     connection.settimeout(timeout)
                     return connection
             connection.close()
@@ -70,7 +71,9 @@ class Ahead:
                 connection = socket.socket(family, kind, protocol)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.setblocking(False)
-                connection.connect_ex(address)
+                if connection.connect_ex(address) not in (0, errno.EINPROGRESS):
+                    connection.close()
+                    return
                 with self._lock:
                     self._begun.append((time.monotonic(), connection))
 

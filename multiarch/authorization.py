@@ -127,7 +127,9 @@ class Authorizer:
             answer = self._send(name, "POST", asked["realm"], data=form)
         else:
             query = {"service": service, "scope": wanted}
-            answer = self._send(name, "GET", asked["realm"], params=query, auth=login)
+            # As bytes: requests would write text as latin-1.
+            basic = tuple(part.encode() for part in login) if login else None
+            answer = self._send(name, "GET", asked["realm"], params=query, auth=basic)
         if answer.status_code >= 400:
             raise self._refusal(name, answer)
         try:
@@ -152,7 +154,7 @@ class Authorizer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the error below says more
                 found = docker.auth.load_config().resolve_authconfig(host) or {}
-        except docker.errors.DockerException as error:
+        except (docker.errors.DockerException, ValueError) as error:
             problem = f"the credential helper for {self.host} failed ({describe(error)}); is it installed and on PATH?"
             raise ConfigurationError("~/.docker/config.json", problem) from None
         fields = {key.lower(): value for key, value in found.items()}

@@ -121,12 +121,7 @@ def _ask_server(host: DockerHost) -> str:
     A container to ask in takes longer than all else that a warm release does before it builds. The server may end or be
     replaced meanwhile, and its image may lack the programs.
     """
-    import docker.errors
-    import requests
-
-    with contextlib.suppress(
-        DockerError, ForeignContainerError, docker.errors.DockerException, requests.RequestException
-    ):
+    with contextlib.suppress(DockerError, ForeignContainerError):
         server = host.find(BUILDKIT_CONTAINER)
         if server is not None and server.status == "running":
             status, text = host.execute(server, ["unshare", "-m", "sh", "-c", _PROBE])

@@ -16,8 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkitd import SOCKET, Server, wanted
-from multiarch.errors import BuilderUnreachableError, EmptyMatrixError, NoBuilderError, NotReadyError, PortTakenError
-from multiarch.retry import describe
+from multiarch.errors import (
+    BuilderUnreachableError,
+    DockerError,
+    EmptyMatrixError,
+    NoBuilderError,
+    NotReadyError,
+    PortTakenError,
+)
 from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
@@ -173,8 +179,6 @@ def _start(container: Container, server: Server, host: DockerHost) -> None:
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
     """Ask as a client would, from inside, where the socket is reachable whatever the address."""
-    import docker.errors
-
     deadline = time.monotonic() + _READY_SECONDS
     reason = ""
     # It may have been restarted before, by Docker after a crash or with Docker itself; that is over.
@@ -187,8 +191,8 @@ def _wait_until_ready(container: Container, server: Server, host: DockerHost) ->
         if container.status == "running":
             try:
                 code, output = host.execute(container, ["buildctl", "debug", "workers"])
-            except docker.errors.APIError as error:  # it has just gone down
-                code, output = 1, describe(error)
+            except DockerError as error:  # it has just gone down
+                code, output = 1, str(error)
             if code == 0:
                 return
             reason = output.strip()

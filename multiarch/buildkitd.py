@@ -96,9 +96,14 @@ class Server:
         )
 
     def replacing(self, labels: Mapping[str, str]) -> Server:
-        """Return this server with the platforms of the one it replaces, lest two projects take turns at it."""
+        """Return this server with what the one that it replaces could, lest two projects take turns at it."""
         former = [Platform.parse(name) for name in labels.get(_PLATFORMS, "").split(",") if name]
-        return replace(self, platforms=tuple(dict.fromkeys((*self.platforms, *former))))
+        return replace(
+            self,
+            platforms=tuple(dict.fromkeys((*self.platforms, *former))),
+            tcp=self.tcp or labels.get(_TCP) or None,
+            host_network=self.host_network or labels.get(_NETWORK) == "host",
+        )
 
 
 def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Server:

@@ -144,6 +144,9 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
     try:
         return msgspec.convert(merged, Block)
     except msgspec.ValidationError as error:
+        if no_text := re.search(r" - at `key` in `\$(.*?)`", str(error)):
+            expected = _expected(str(error).partition(" - at")[0])
+            raise ConfigurationError(f"multiarch{no_text[1]}", f"{expected} as a name: quote it") from None
         problem, _, path = str(error).partition(" - at `$")
         keys = re.findall(r"\w+", path)
     if unknown := re.search(r"unknown field `(.*)`", problem):

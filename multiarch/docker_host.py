@@ -161,8 +161,17 @@ class DockerHost:
         return container
 
     def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
-        """Run a command in a running container; return its exit status and what it wrote. Not retried."""
-        status, output = container.exec_run(command)
+        """Run a command in a running container; return its exit status and what it wrote. Not retried.
+
+        :raises DockerError: the container, or Docker, has just gone down.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            status, output = container.exec_run(command)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise DockerError(f"run {command[0]} in {container.name}", describe(error)) from None
         return int(status or 0), _text(output)
 
     def remove(self, container: Container) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.errors import NotPublishedError
 from multiarch.oci import REFERENCE_DIGEST, is_attestation
+from multiarch.registry import stopping
 from multiarch.settings import insecure_flag
 from multiarch.staged import read_platforms
 from multiarch.text import columns, size
@@ -31,7 +32,7 @@ def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]
     :raises NotPublishedError: nothing is under a tag.
     """
     tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
-    with ThreadPoolExecutor(max_workers=len(tags)) as pool:
+    with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
         shown = list(pool.map(lambda tag: _shown(tag, registries[tag.registry]), tags))
     return [line for lines in shown for line in lines]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication, smoke
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from multiarch.registry import stopping
 from multiarch.remembered import CONFIG_PLATFORM
 from multiarch.settings import insecure_flag
 from multiarch.staged import StagedImage, index_of_one, read_platforms, read_staged
@@ -50,8 +51,8 @@ def manifest(
 ) -> Published:
     """Publish the matrix under every tag of every image; return what is published.
 
-    The images are read from the first repository. Nothing is written before every gate is passed, and the tags move at
-    the end, all of them or none.
+    The images are read from the first repository. No tag but the staging tags is written before every gate is passed;
+    then the tags move, all of them or none.
 
     :param registries: a client for the registry of each image.
     :param digests: what was just pushed for each platform; by default what is under the staging tags.
@@ -68,41 +69,48 @@ def manifest(
     for platform, place in places.items():
         together.setdefault(place.digest or place.tag, {})[platform] = place
     at_once = _AT_ONCE * len(places) + len(settings.tags)
-    with registry.expecting(at_once), ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool:
+    with (
+        registry.expecting(at_once),
+        ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool,
+        stopping(registries.values()),
+    ):
         reading = [pool.submit(read_staged, alike, registry) for alike in together.values()]
-        looking = [pool.submit(_today, tag, registries[tag.registry]) for tag in tags]
+        looking = pool.submit(_today, settings, tags, registries)
         read = {p: images for future in reading for p, images in future.result().items()}
-        found = [read[platform] for platform in places]
-        today = [future.result() for future in looking]
+        found = {place: read[place[0]] for place in places.items()}
         if digests:
             # What was built together was pushed by digest alone: `manifest` run by itself finds it under its tag.
-            staged = [(places[i.platform].tag, index_of_one(i)) for images in found for i in images]
+            staged = [(place.tag, index_of_one(*images)) for (_, place), images in found.items() if len(images) == 1]
             list(pool.map(lambda s: registry.put_manifest(source.repository, *s), staged))
-    named = [(tag, platforms) for tag, (_, platforms) in zip(tags, today, strict=True)]
-    for note in check(settings, dict(zip(places.items(), found, strict=True)), named):
+        today = looking.result()
+    for note in check(settings, found, today):
         say(note)
-    images = [image for (image,) in found]
-    if try_images:
+    images = [image for (image,) in found.values()]
+    if try_images and any(target.smoke for target in settings.matrix):
         try_images(images)
+        # That may have taken minutes, in which somebody else may have moved a tag.
+        today = _today(settings, tags, registries)
+        check(settings, found, today)
     index = compose(settings, images)
-    moves = [publication.Move(tag, before) for tag, (before, _) in zip(tags, today, strict=True)]
+    moves = [publication.Move(tag, before) for tag, (before, _) in today.items()]
     return Published(publication.publish(index, images, source, moves, registries), tuple(images))
 
 
 def check(
     settings: Settings,
     found: Mapping[tuple[Platform, ImageReference], Sequence[StagedImage]],
-    today: Sequence[tuple[ImageReference, Sequence[Platform]]],
+    today: Mapping[ImageReference, tuple[Manifest | None, Sequence[Platform]]],
 ) -> list[str]:
     """Let what was found for each platform pass the gates, in order; return their notes.
 
     :param found: the images under the reference where each platform's should be.
-    :param today: for which platforms the tags are, before they move.
+    :param today: what is under the tags before they move, and for which platforms that is.
     :raises GateError: it may not be published.
     """
     images = [image for of_platform in found.values() for image in of_platform]
     gates.check_set([(p, r, [image.claim for image in claimed]) for (p, r), claimed in found.items()])
-    gates.check_nothing_dropped(settings.platforms, today, allowed=settings.allow_dropping)
+    held = [(tag, platforms) for tag, (_, platforms) in today.items()]
+    gates.check_nothing_dropped(settings.platforms, held, allowed=settings.allow_dropping)
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
     notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
@@ -160,7 +168,16 @@ def _places(settings: Settings, digests: Mapping[Platform, str] | None) -> dict[
     return {p: place.with_digest(digests[p]) if digests else place for p, place in staged.items()}
 
 
-def _today(tag: ImageReference, registry: Registry) -> tuple[Manifest | None, tuple[Platform, ...]]:
-    """Return what is under a tag, and for which platforms that is."""
-    found = registry.manifest(tag.repository, tag.tag)
-    return found, read_platforms(found, tag.repository, registry) if found else ()
+def _today(
+    settings: Settings, tags: Sequence[ImageReference], registries: Mapping[str, Registry]
+) -> dict[ImageReference, tuple[Manifest | None, tuple[Platform, ...]]]:
+    """Return what is under the tags, and for which platforms that is; which is not asked where any may be dropped."""
+
+    def look(tag: ImageReference) -> tuple[Manifest | None, tuple[Platform, ...]]:
+        registry = registries[tag.registry]
+        found = registry.manifest(tag.repository, tag.tag)
+        wanted = found is not None and not settings.allow_dropping
+        return found, read_platforms(found, tag.repository, registry) if found and wanted else ()
+
+    with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
+        return dict(zip(tags, pool.map(look, tags), strict=True))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import gzip
-import io
 import posixpath
 import re
 import shlex
@@ -21,6 +19,7 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from multiarch.platforms import Elf
+from multiarch.streams import PIECE, ReadAhead, decompressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,9 +32,9 @@ _HEAD = 256
 _MOST_LINKS = 40
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 # What a layer is that is no tar, or of a compression that this Python does not know.
-_UNREADABLE = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError)
-# Bytes that are taken from a layer at a time.
-_PIECE = 1 << 18
+_UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
+# Most programs are found within so many bytes of a layer; only then it is read ahead.
+_FIRST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,11 @@ class _Tar:
                 self._members.close()
 
     def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
-        with open_() as raw, _gunzipped(raw) as plain, tarfile.open(fileobj=plain, mode="r|*", bufsize=_PIECE) as tar:
+        with (
+            ReadAhead(open_(), after=_FIRST) as raw,
+            decompressed(raw) as plain,  # type: ignore[arg-type]
+            tarfile.open(fileobj=plain, mode="r|*", bufsize=PIECE) as tar,
+        ):
             for member in tar:
                 name = posixpath.normpath(posixpath.join("/", member.name)).lstrip("/")
                 if member.issym():
@@ -152,12 +155,6 @@ class _Tar:
                 else:
                     self.files.setdefault(name, File())
                 yield name
-
-
-def _gunzipped(raw: IO[bytes]) -> IO[bytes]:
-    """Decompress gzip ourselves: tarfile's streams stop after its first member, and eStargz has one for each file."""
-    ahead = io.BufferedReader(raw, _PIECE)  # type: ignore[type-var]
-    return gzip.GzipFile(fileobj=ahead) if ahead.peek(2)[:2] == b"\x1f\x8b" else ahead  # type: ignore[return-value]
 
 
 def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[Program, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from multiarch.errors import MultiarchError, RegistryError, TagsNotMovedError
+from multiarch.registry import stopping
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def publish(
         if len(due) > 1:
             registry.put_manifest(repository, index.digest, index)
 
-    with ThreadPoolExecutor(max_workers=max(len(places), 1)) as pool:
+    with ThreadPoolExecutor(max_workers=max(len(places), 1)) as pool, stopping(registries.values()):
         list(pool.map(stage, places))
     _Transaction(index, due, registries).run()
     return tuple(PublishedTag(move.tag, index.digest) for move in moves)
@@ -82,7 +83,7 @@ def _copy(
     """Have the manifests of the images, and what they consist of, in another repository; each blob travels once."""
     digests = [image.manifest.digest for image in images]
     digests += [entry["digest"] for image in images for entry in image.attestations]
-    with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
+    with ThreadPoolExecutor(max_workers=_UPLOADS) as pool, stopping([origin, target]):
         there = list(pool.map(lambda digest: target.has_manifest(repository, digest), digests))
         missing = [digest for digest, is_there in zip(digests, there, strict=True) if not is_there]
         read = {image.manifest.digest: image.manifest for image in images}
@@ -127,17 +128,12 @@ class _Transaction:
         self, function: Callable[[Move], T], moves: Sequence[Move], begun: dict[Move, Future[T] | None]
     ) -> None:
         """Call a function for each move at the same time; note what was begun. :raises MultiarchError: one failed."""
-        with ThreadPoolExecutor(max_workers=max(len(moves), 1)) as pool:
-            try:
-                # Noted before they are begun: an interrupt may come at any time.
-                begun |= dict.fromkeys(moves)
-                futures = [pool.submit(function, move) for move in moves]
-                begun |= zip(moves, futures, strict=True)
-                wait(futures)
-            except BaseException:
-                for registry in self.registries.values():
-                    registry.stop()
-                raise
+        with ThreadPoolExecutor(max_workers=max(len(moves), 1)) as pool, stopping(self.registries.values()):
+            # Noted before they are begun: an interrupt may come at any time.
+            begun |= dict.fromkeys(moves)
+            futures = [pool.submit(function, move) for move in moves]
+            begun |= zip(moves, futures, strict=True)
+            wait(futures)
         for future in futures:
             future.result()
 

@@ -21,7 +21,7 @@ from multiarch.retry import is_transient
 from multiarch.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     import requests
 
@@ -206,6 +206,17 @@ class Registry:
     def _has_blob(self, repository: str, digest: str) -> bool:
         path = f"{repository}/blobs/{digest}"
         return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status_code != 404
+
+
+@contextlib.contextmanager
+def stopping(registries: Iterable[Registry]) -> Iterator[None]:
+    """End all waiting at once when what is done meanwhile fails or is interrupted."""
+    try:
+        yield
+    except BaseException:
+        for registry in registries:
+            registry.stop()
+        raise
 
 
 def _pull(repository: str) -> tuple[str, ...]:

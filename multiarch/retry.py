@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+# How often the time may begin anew, if the registry goes away whenever a long build is done.
+_MOST_RENEWALS = 3
 
 # Request Timeout, Too Early, Too Many Requests; RFC 9110 section 15, RFC 8470, RFC 6585. All of 5xx as well.
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
@@ -40,7 +42,7 @@ _PERMANENT_TEXT = (
 class Policy:
     """How long to go on.
 
-    :ivar seconds: from the first attempt, no new wait begins after this long.
+    :ivar seconds: from the first failure, no new wait begins after this long.
     :ivar attempts: at most this many.
     :ivar first: the first wait is up to this many seconds; each next one up to twice as long.
     :ivar longest: no wait is longer, whatever a server asks for.
@@ -111,14 +113,25 @@ class _wait_asked_for(tenacity.wait.wait_base):  # noqa: N801 (tenacity's own st
 
 
 class _stop_before(tenacity.stop.stop_base):  # noqa: N801 (tenacity's own style for stops)
-    """Begin no wait that would end later than this many seconds after the first attempt, by the clock or the waits."""
+    """Begin no wait that would end later than this many seconds after the first failure, by the clock or the waits.
+
+    What went well for longer than that before it failed has that time anew, a few times: a build of an hour is not
+    given up for one refused push at its end.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self._renewals = _MOST_RENEWALS
+        # Clock and waits: at the failure that the time is counted from, and the clock at the last one.
+        self._since, self._waited, self._last = 0.0, 0.0, 0.0
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        gone = max(retry_state.seconds_since_start or 0.0, retry_state.idle_for)
-        return gone + retry_state.upcoming_sleep >= self.seconds
+        now, waited = retry_state.seconds_since_start or 0.0, retry_state.idle_for
+        if retry_state.attempt_number == 1 or (self._renewals and now - self._last > self.seconds):
+            self._since, self._waited = now, waited
+            self._renewals -= 1
+        self._last = now
+        return max(now - self._since, waited - self._waited) + retry_state.upcoming_sleep >= self.seconds
 
 
 def is_transient(error: BaseException) -> bool:

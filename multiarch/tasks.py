@@ -262,7 +262,7 @@ def _session(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=1) from None
     except KeyboardInterrupt:
-        raise Exit("interrupted; no tag was moved", code=128 + signal.SIGINT) from None
+        raise Exit("interrupted", code=128 + signal.SIGINT) from None
     finally:
         signal.signal(signal.SIGTERM, former)
         gc.enable()

@@ -52,7 +52,7 @@ class Transport:
         tls_port = 80 if is_loopback(host) else 443
         name, _, port = self._server.rpartition(":")
         self.ahead = Ahead(name, int(port)) if port.isdigit() and name else Ahead(self._server, tls_port)
-        self._scheme = "http" if is_loopback(host) else "" if insecure else "https"
+        self._scheme = "http" if is_loopback(host) else "" if self.insecure else "https"
 
     def ask(self, verb: str, path: str, scopes: Scopes, **more: Any) -> requests.Response:
         """Send a request until it is answered; *more* is what `once` takes.
@@ -99,8 +99,8 @@ class Transport:
             return used, self._send(name, verb, url, headers=sent, data=body, stream=stream)
 
         used, response = send()
-        if response.status_code == 401 and own:
-            # Once: a token may have expired. A second refusal is the answer.
+        # Once: a token may have expired. A second refusal is the answer. Whom we were sent on to gets no credentials.
+        if response.status_code == 401 and own and urlsplit(response.url)[:2] == urlsplit(base)[:2]:
             response.close()
             self._authorizer.challenged(scopes, response.headers.get("WWW-Authenticate", ""), used)
             response = send()[1]
@@ -126,11 +126,14 @@ class Transport:
         """An insecure registry is asked over TLS first, as Docker does."""
         with self._lock:
             if not self._scheme:
+                name = f"GET {self.host}/"
                 try:
-                    self._send(f"GET {self.host}/", "GET", f"https://{self.host}/v2/").close()
+                    self._send(name, "GET", f"https://{self.host}/v2/").close()
                     self._scheme = "https"
-                except RegistryUnreachableError:
-                    self._send(f"GET {self.host}/", "GET", f"http://{self.host}/v2/").close()
+                except RegistryUnreachableError as error:
+                    # Who speaks TLS answers plain requests with 400: it has only stumbled.
+                    if self._send(name, "GET", f"http://{self.host}/v2/").status_code == 400:
+                        raise error from None
                     self._scheme = "http"
             return self._scheme
 
@@ -180,7 +183,7 @@ def refusal(name: str, response: requests.Response) -> RegistryError:
     try:
         errors = response.json().get("errors") or []
         reason = "; ".join(f"{e.get('code', '')}: {e.get('message', '')}" for e in errors) or reason
-    except (ValueError, AttributeError, OSError):
+    except (ValueError, TypeError, AttributeError, OSError):
         pass
     host = name.rpartition(" ")[2].partition("/")[0]
     hint = f"log in with: docker login {host}" if response.status_code in (401, 403) else ""

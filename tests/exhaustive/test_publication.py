@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 TAGS = ("latest", "1.4", "1.4.2")
 ATTEMPTS = 3
+PATIENCE = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
 
 
 @dataclass
@@ -36,6 +39,7 @@ class World:
     first: RegistryServer
     second: RegistryServer
     platforms: tuple[str, ...] = ("amd64", "arm64")
+    patience: Policy = PATIENCE
     said: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +82,7 @@ class World:
         """Publish what is staged under all six tags."""
         block = {"image": [f"{server.host}/app" for server in self.servers], "tags": list(TAGS)}
         settings = load({**block, "platforms": list(self.platforms)}, {}, {})
-        policy = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
+        policy = replace(self.patience, stopped=threading.Event())
         clients = {server.host: Registry(server.host, policy, self.said.append) for server in self.servers}
         return manifest(settings, clients, say=self.said.append).tags
 
@@ -286,6 +290,32 @@ def test_an_interrupt_while_tags_move(world: World, point: int) -> None:
     server.table[f"PUT /v2/app/manifests/{tag}"] = [interrupt]
     with pytest.raises(KeyboardInterrupt):
         world.publish()
+    assert before == world.tags
+
+
+@pytest.mark.parametrize(
+    "asked", ["GET /v2/app/manifests/latest-arm64", "HEAD /v2/app/manifests", "POST /v2/app/blobs"]
+)
+def test_an_interrupt_ends_all_waiting(world: World, asked: str) -> None:
+    """Ctrl-C while a registry is waited for, before any tag moves, does not wait for its patience to end."""
+    before = world.tags
+
+    class Table(dict[str, "list[Reaction]"]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return [interrupt] if key.startswith(asked) else default
+
+    def interrupt(_: Request) -> Reply:
+        threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
+        return refusal(503, Retry_After="20")
+
+    for server in world.servers:
+        server.table = Table()
+    world.patience = Policy(seconds=15)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        world.publish()
+        time.sleep(1)
+    assert time.monotonic() - began < 5
     assert before == world.tags
 
 

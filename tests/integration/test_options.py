@@ -105,7 +105,7 @@ def test_an_interrupt_leaves_no_container(project: Project) -> None:
             time.sleep(0.1)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert (130, "interrupted; no tag was moved") == (process.returncode, said.splitlines()[-1])
+    assert (130, "interrupted") == (process.returncode, said.splitlines()[-1])
     assert (False, "", "") == ("Traceback" in said, fetched(project.path.name, "latest"), containers())
 
 
@@ -265,9 +265,7 @@ def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str
         Dockerfile=MOUNTS.replace("RUN", f"ENV RUN_OF={project.path.name}\nRUN", 1),
     )
     with Watched() as watched:
-        result = project.run(
-            "release", "--report", "report.json", TOKEN=token, SSH_AUTH_SOCK=agent["SSH_AUTH_SOCK"]
-        )
+        result = project.run("release", "--report", "report.json", TOKEN=token, SSH_AUTH_SOCK=agent["SSH_AUTH_SOCK"])
     assert 0 == result.status, result.err
     report = (project.path / "report.json").read_text()
     assert "--mount=type=secret" in report

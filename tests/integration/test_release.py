@@ -121,7 +121,7 @@ def test_an_interrupt_leaves_nothing_behind(project: Project) -> None:
         status = process.wait()
 
     assert (130, "") == (status, out)
-    assert "interrupted; no tag was moved" == error.splitlines()[-1]
+    assert "interrupted" == error.splitlines()[-1]
     assert "Traceback" not in seen + error
     assert time.monotonic() - started < 15
     assert "" == _processes("buildctl")

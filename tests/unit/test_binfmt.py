@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-import docker.errors
 import pytest
 
 from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries, read_state
+from multiarch.errors import DockerError
 from multiarch.platforms import Platform
 from multiarch.validation import load
 
@@ -201,7 +201,7 @@ def test_a_result_names_the_platform_and_how_it_runs() -> None:
         (SimpleNamespace(status="exited"), (0, KERNEL), ["container"]),
         (SimpleNamespace(status="running"), (0, KERNEL), ["server"]),
         (SimpleNamespace(status="running"), (127, "unshare: not found"), ["server", "container"]),
-        (SimpleNamespace(status="running"), docker.errors.NotFound("gone"), ["server", "container"]),
+        (SimpleNamespace(status="running"), DockerError("run sh", "gone"), ["server", "container"]),
     ],
 )
 def test_a_running_server_is_asked_first(

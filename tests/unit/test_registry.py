@@ -274,6 +274,7 @@ def test_a_missing_blob_takes_one_request(server: RegistryServer) -> None:
         (b"[]", "Forbidden"),
         (b'{"errors": []}', "Forbidden"),
         (b'{"errors": null}', "Forbidden"),
+        (b'{"errors": 5}', "Forbidden"),
         (b'{"errors": [{"code": "A", "message": "a"}, {"code": "B", "message": "b\\nc"}]}', "A: a; B: b c"),
     ],
 )

@@ -354,6 +354,44 @@ def test_a_redirect_elsewhere_is_followed_without_the_token(server: RegistryServ
         elsewhere.stop()
 
 
+def test_whom_a_redirect_leads_to_gets_no_credentials(server: RegistryServer, docker_config: Path) -> None:
+    """A host that a registry sends us on to may not ask for the login, nor name who should be asked."""
+    log_in(docker_config, server)
+    elsewhere = RegistryServer().start()
+    try:
+        elsewhere.table[READ] = [refusal(401, WWW_Authenticate=bearer(elsewhere))]
+        elsewhere.table["GET /token"] = [json_reply({"token": TOKEN})]
+        server.table[READ] = [Reply(307, headers={"Location": f"http://{elsewhere.host}/v2/app/manifests/latest"})]
+        with pytest.raises(RegistryError, match="answered 401"):
+            client(server).manifest("app", "latest")
+        assert ([READ], [None]) == (
+            elsewhere.asked,
+            [request.headers.get("authorization") for request in elsewhere.requests],
+        )
+    finally:
+        elsewhere.stop()
+
+
+def test_a_password_of_any_letters(server: RegistryServer, docker_config: Path) -> None:
+    """Sent as UTF-8, as Docker does, to the token server too."""
+    encoded = base64.b64encode("jérôme:pässwörd€".encode()).decode()
+    docker_config.write_text(json.dumps({"auths": {server.host: {"auth": encoded}}}))
+    guard(server, f"Bearer {TOKEN}", bearer(server))
+    server.table["GET /token"] = [json_reply({"token": TOKEN})]
+    client(server).manifest("app", "latest")
+    assert f"Basic {encoded}" == server.requests[1].headers["authorization"]
+
+
+def test_a_helper_that_prints_something_else_is_named(
+    server: RegistryServer, docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no JSON is no login: one line."""
+    helper(docker_config, server, monkeypatch, "echo hello", "credHelpers")
+    guard(server, f"Basic {BASIC}", 'Basic realm="the registry"')
+    with pytest.raises(ConfigurationError, match=f"the credential helper for {server.host} failed"):
+        client(server).manifest("app", "latest")
+
+
 @pytest.mark.parametrize("grant", ["basic", "password", "identity", "helper"])
 @pytest.mark.parametrize("end", ["refused", "down", "reset"])
 def test_secrets_are_never_told(

@@ -309,3 +309,29 @@ def test_plain_http_behind_https_stays(server: RegistryServer) -> None:
 def test_a_cause_is_one_line(error: BaseException, expected: str) -> None:
     """Whatever the error, its description is one short line."""
     assert expected == describe(error)
+
+
+def test_work_of_longer_than_the_patience_is_not_lost() -> None:
+    """The time counts from the first failure, and anew when an attempt went well for longer: a few times, no more."""
+    for ends in (1, 3):
+        called: list[int] = []
+
+        def slow(ends: int = ends, called: list[int] = called) -> str:
+            called.append(1)
+            time.sleep(0.03)
+            if len(called) <= ends:
+                raise BUSY
+            return "done"
+
+        assert "done" == patience(seconds=0.02, attempts=50).call("it", slow, show=lambda _: None)
+        assert ends + 1 == len(called)
+
+    def never() -> str:
+        called.append(1)
+        time.sleep(0.03)
+        raise BUSY
+
+    called.clear()
+    with pytest.raises(RegistryError):
+        patience(seconds=0.02, attempts=50).call("it", never, show=lambda _: None)
+    assert len(called) <= 5

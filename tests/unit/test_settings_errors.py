@@ -120,6 +120,21 @@ def test_a_wrong_value_is_told_with_its_key_and_what_is_allowed(block: dict[str,
     assert f"multiarch.{expected}" == complaint(block)
 
 
+@pytest.mark.parametrize(
+    ("block", "where"),
+    [
+        ({"build_args": {1: "x"}}, "multiarch.build_args"),
+        ({"labels": {True: "x"}}, "multiarch.labels"),
+        ({1: "x"}, "multiarch"),
+        ({"platforms": [{1: "x"}]}, "multiarch.platforms[0]"),
+    ],
+)
+def test_a_name_that_is_no_text_is_told(block: dict[Any, Any], where: str) -> None:
+    """YAML reads 1 and ON as something else than text."""
+    message = complaint(block)
+    assert f"{where}: expected text as a name: quote it" == message
+
+
 @pytest.mark.parametrize("template", ["{tag:d}-{platform}", "{tag!x}-{platform}"])
 def test_a_template_that_cannot_be_filled_is_told(template: str) -> None:
     """Whatever str.format would refuse is refused as a setting."""

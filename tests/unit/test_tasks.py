@@ -19,7 +19,8 @@ FLAGS = {
     "copy-buildctl": "dest",
     "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report source tag",
     "manifest": "allow-dropping image inspect platform quiet tag",
-    "release": "allow-dropping context dockerfile frontend image keep-going no-cache platform pull quiet report source tag",
+    "release": "allow-dropping context dockerfile frontend image keep-going no-cache platform pull quiet report source"
+    " tag",
 }
 
 
