@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiarch.build import PushedImage
     from multiarch.platforms import Platform
     from multiarch.publication import PublishedTag
+    from multiarch.references import ImageReference
     from multiarch.session import Session
     from multiarch.settings import Settings, Target
 
@@ -94,9 +95,13 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
 
     apart = settings.keep_going or settings.cache != "none"
     groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
+    jobs: list[Callable[[], Any]] = [partial(build_group, group) for group in groups]
+    if not settings.embedded:
+        # Who may not push learns it in the first second of building, which goes on meanwhile.
+        jobs += [partial(_check_push, session, image) for image in settings.images]
     try:
         session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
-        built = session.together([partial(build_group, g) for g in groups], keep_going=settings.keep_going)
+        built = session.together(jobs, keep_going=settings.keep_going)[: len(groups)]
     finally:
         session.progress.end()
     return {image.platform: image.digest for images in built for image in images}
@@ -128,15 +133,16 @@ def build_commands(settings: Settings, target: Target) -> list[list[str]]:
     return build.commands(settings, target, buildctl=buildctl.default_path(settings), address=address)
 
 
+def _check_push(session: Session, image: ImageReference) -> None:
+    session.registries[image.registry].check_push(image.repository)
+
+
 def _prepare(session: Session) -> tuple[Path, str]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder's address."""
     settings, host = session.settings, session.host
     jobs: list[Callable[[], Any]] = []
     if settings.embedded:
         jobs.append(lambda: embedded.start_registry(host))
-    else:
-        # Who may not push learns it before the first minute of building.
-        jobs += [partial(session.registries[image.registry].check_push, image.repository) for image in settings.images]
     local = bool(settings.local_platforms)
     if (local and not settings.buildkit_host) or _is_tried(settings):
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
