@@ -106,7 +106,7 @@ class Registry:
     def remove_tag(self, repository: str, tag: str) -> None:
         """Remove a tag, not what it points to ("Deleting tags").
 
-        :raises RegistryError: the registry does not allow it; the tag is as it was then.
+        :raises RegistryError: the registry does not allow it.
         """
         try:
             self._delete(repository, tag)

@@ -144,6 +144,8 @@ def _prepare(session: Session) -> tuple[Path, str]:
     if settings.embedded:
         jobs.append(lambda: embedded.start_registry(host))
     local = bool(settings.local_platforms)
+    if settings.starts_buildkit:
+        host.info  # noqa: B018 (asked for once, before several threads want it)
     if (local and not settings.buildkit_host) or _is_tried(settings):
         jobs.append(lambda: binfmt.setup_binfmt(settings, host))
     for address in {target.builder for target in settings.matrix if target.builder}:

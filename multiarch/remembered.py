@@ -19,6 +19,8 @@ from multiarch.programs import Program
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# Of how images are looked into: another one looks again.
+_VERSION = "1"
 # Of an image's config, what its entry in an index says (image-spec, image-index.md).
 CONFIG_PLATFORM = ("architecture", "os", "variant", "os.version", "os.features")
 
@@ -51,4 +53,4 @@ def remember(digest: str, config: Mapping[str, Any], programs: Sequence[Program]
 
 
 def _path(digest: str) -> Path:
-    return cache_directory() / "images" / f"{digest.replace(':', '-')}.json"
+    return cache_directory() / "images" / _VERSION / f"{digest.replace(':', '-')}.json"

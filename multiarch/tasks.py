@@ -245,7 +245,8 @@ def _session(
     atexit.register(gc.freeze)
     from multiarch.session import Session
 
-    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
     try:
         session = Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
         if report:
@@ -264,7 +265,8 @@ def _session(
     except KeyboardInterrupt:
         raise Exit("interrupted", code=128 + signal.SIGINT) from None
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
         gc.enable()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -47,6 +46,8 @@ class Transport:
         self.insecure = insecure and not is_loopback(host)
         self._authorizer = Authorizer(host, self._send, refusal, self._is_safe)
         self._lock = threading.Lock()
+        self._making = threading.Lock()
+        self._made: requests.Session | None = None
         # Docker Hub's API has a host of its own.
         self._server = "registry-1.docker.io" if host == DOCKER_HUB else host
         tls_port = 80 if is_loopback(host) else 443
@@ -137,8 +138,15 @@ class Transport:
                     self._scheme = "http"
             return self._scheme
 
-    @cached_property
+    @property
     def _session(self) -> requests.Session:
+        """The one session of all threads."""
+        with self._making:
+            if self._made is None:
+                self._made = self._make_session()
+            return self._made
+
+    def _make_session(self) -> requests.Session:
         import requests
         from requests.adapters import HTTPAdapter
 
