@@ -20,7 +20,6 @@ from tests.unit.test_summary import solve
 
 if TYPE_CHECKING:
     from multiarch.solve import Solve
-    from tests.unit.cli import Project
     from tests.unit.test_release import Release
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script>"
@@ -257,13 +256,7 @@ def test_one_platform_is_reported(release: Release) -> None:
     assert [release.digests["arm64"]] == [row["digest"] for row in data["platforms"]]
 
 
-def test_an_interrupt_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_reported(release: Release) -> None:
     """Like any other end."""
-
-    def interrupt(session: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("multiarch.release.release", interrupt)
-    project.write(invoke_yaml="multiarch:\n  platforms: [linux/amd64]\n")
-    result = project.run("release", "--report", "r.json")
+    result = release.run('[ $platform = arm64 ] && kill -INT "$PPID"; sleep 20', "--report", "r.json")
     assert (130, "interrupted") == (result.status, json.loads(Path("r.json").read_text())["outcome"])
