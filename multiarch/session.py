@@ -64,8 +64,9 @@ class Session:
         :param keep_going: let the others end, and raise all failures.
         """
         with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
+            # An interrupt may come while the jobs are being begun.
             try:
+                futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
                 done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
             except BaseException:
                 self.stop()

@@ -258,5 +258,5 @@ def test_one_platform_is_reported(release: Release) -> None:
 
 def test_an_interrupt_is_reported(release: Release) -> None:
     """Like any other end."""
-    result = release.run('[ $platform = arm64 ] && kill -INT "$PPID"; sleep 20', "--report", "r.json")
+    result = release.run('[ $platform = arm64 ] && kill -INT "$PPID"; exec sleep 20', "--report", "r.json")
     assert (130, "interrupted") == (result.status, json.loads(Path("r.json").read_text())["outcome"])
