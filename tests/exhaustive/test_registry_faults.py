@@ -170,10 +170,8 @@ def test_a_fault_that_passes_is_outlasted(lines: Lines, verb: str, repeat: str) 
 # The count.
 
 
-def test_the_table_is_whole(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every case was run: they are counted, and the count is printed."""
-    if {*STAYING, *(_id(*line) for line in OUTLASTED)} - _chosen(request):
-        pytest.skip("not the whole table was chosen")
+def test_the_table_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every case was run: they are counted, and the count is printed; with a part of the table it fails."""
     rows = [f"{'the fault table':24}{'outlasted':>12}{'in one try':>12}"]
     for verb in VERBS:
         row = f"{verb:24}"
