@@ -53,8 +53,10 @@ def build_arch(
     policy: Policy,
     progress: Progress,
     solves: list[Solve],
-) -> PushedImage | Path:
+) -> PushedImage | Path | None:
     """Build one platform; return what was pushed to the first repository, or the path written with another output.
+
+    With the output ``none`` there is neither.
 
     The other repositories get copies of it when the index is published.
 
@@ -72,7 +74,9 @@ def build_arch(
     staged = settings.staging(settings.images[0], target.platform)
     command = _command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))
     digest = _solve(settings, (target,), command, policy, progress, solves)
-    return Path(output.dest) if output.dest else PushedImage(target.platform, staged, digest)
+    if output.type == "image":
+        return PushedImage(target.platform, staged, digest)
+    return Path(output.dest) if output.dest else None
 
 
 def build_together(
@@ -87,14 +91,16 @@ def build_together(
 ) -> tuple[PushedImage, ...]:
     """Build platforms that differ in nothing else in one solve, so that the context travels once; push by digest.
 
-    :returns: for each platform the staging tag that it is to have, with the digest of what was pushed for all of them.
+    :returns: for each platform the staging tag that it is to have, with the digest of what was pushed for all of them;
+        nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     image = settings.images[0]
     output = _output(settings, image.name, "push-by-digest=true", "name-canonical=true")
     command = _command(settings, targets, str(buildctl), address, output)
     digest = _solve(settings, targets, command, policy, progress, solves)
-    return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in targets)
+    pushed = targets if settings.output.type == "image" else ()
+    return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in pushed)
 
 
 def _solve(
@@ -158,13 +164,16 @@ def _command(settings: Settings, targets: Sequence[Target], buildctl: str, addre
         command += ["--secret", _record(f"id={name}", f"{kind}={place}")]
     for name, path in settings.ssh.items():
         command += ["--ssh", f"{name}={path}" if path else name]
-    return [*command, *_cache(settings, target), "--output", output]
+    return [*command, *_cache(settings, target), *(["--output", output] if output else [])]
 
 
 def _cache(settings: Settings, target: Target) -> list[str]:
     """Return the flags of the build cache of one platform; each has its own, lest one overwrites the other's."""
     image, slug = settings.images[0], target.platform.slug
-    staged = str(settings.staging(image, target.platform))
+    # A staging tag of this build alone is not there yet: what the last one published is.
+    last = (
+        image.with_tag(settings.tags[0]) if "{build}" in settings.arch_tag else settings.staging(image, target.platform)
+    )
     directory = cache_directory() / "buildkit" / image.name / slug
     ref = f"ref={image.with_tag(f'buildcache-{slug}')}"
     insecure = _insecure(settings)
@@ -173,15 +182,21 @@ def _cache(settings: Settings, target: Target) -> list[str]:
         "none": ((), ()),
         "registry": (("type=registry", ref, "mode=max", *insecure), ("type=registry", ref, *insecure)),
         "local": (("type=local", f"dest={directory}", "mode=max", "reset=true"), ("type=local", f"src={directory}")),
-        "inline": (("type=inline",), ("type=registry", f"ref={staged}", *insecure)),
+        "inline": (("type=inline",), ("type=registry", f"ref={last}", *insecure)),
     }[settings.cache]
     if not exported:
         return []
-    return ["--export-cache", _record(*exported), "--import-cache", _record(*imported)]
+    # What is not pushed leaves nothing at the registry; nor is there an image to keep a cache in.
+    export = (
+        [] if settings.output.type == "none" and settings.cache != "local" else ["--export-cache", _record(*exported)]
+    )
+    return [*export, "--import-cache", _record(*imported)]
 
 
 def _output(settings: Settings, name: str, *more: str) -> str:
-    """Return the exporter's attributes."""
+    """Return the exporter's attributes; nothing where nothing is exported."""
+    if settings.output.type == "none":
+        return ""
     fields = [f"type={settings.output.type}"]
     if settings.output.type == "image":
         fields += [f"name={name}", *more, "push=true"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "INVOKE_MULTIARCH_"
 # Flags that say one item of a list-valued setting, and may be repeated.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh")
+_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
 # Whoever publishes to several repositories calls them so.
 _SYNONYMS = {"images": "image"}
 
@@ -36,6 +36,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     builder: str | None = None
     annotations: dict[str, str] = {}
     smoke: tuple[str, ...] | None = None
+    runner: str | dict[str, str] | None = None
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,14 +57,14 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pull: bool = False
     frontend: str = "dockerfile.v0"
     source: str | None = None
-    output: str = "image"
+    output: str | None = None
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
     allow_dropping: bool = False
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
     insecure_registries: tuple[str, ...] = ()
-    arch_tag: str = "{tag}-{platform}"
+    arch_tag: str | None = None
     build: str | None = None
     address: str | None = None
     recreate: bool = False
@@ -73,6 +74,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_seconds: float = 180.0
     jobs: int = 0
     keep_going: bool = False
+    branches: tuple[str, ...] = ("main", "master")
+    install: str = "pip install multiarch"
 
 
 @dataclass(frozen=True)

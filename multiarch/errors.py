@@ -63,7 +63,7 @@ class DockerError(MultiarchError):
     """The Docker host refused what a step asked of it."""
 
     def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"Docker could not {action}: {_line(reason)}")
+        super().__init__(f"Docker could not {action}: {one_line(reason)}")
 
 
 class ImageNotFoundError(MultiarchError):
@@ -93,8 +93,8 @@ class EmulatorError(MultiarchError):
     """The installer ran, and the kernel of the Docker host still cannot run these platforms."""
 
     def __init__(self, missing: Iterable[object], installer: str, said: str) -> None:
-        problem = f"no emulator registered for {_list(missing)} after {installer} ran"
-        said = _line(said) or "nothing"
+        problem = f"no emulator registered for {listed(missing)} after {installer} ran"
+        said = one_line(said) or "nothing"
         super().__init__(f"{problem} (it said: {said}); try another with --installer, or drop the platform")
 
 
@@ -102,14 +102,14 @@ class NotReadyError(MultiarchError):
     """A server was started and does not answer; its last log lines follow."""
 
     def __init__(self, what: str, reason: str, log: Sequence[str]) -> None:
-        super().__init__("\n".join([f"{what} does not answer: {reason}; its last log lines:", *_indented(log)]))
+        super().__init__("\n".join([f"{what} does not answer: {reason}; its last log lines:", *indented(log)]))
 
 
 class BuilderUnreachableError(MultiarchError):
     """The address of a builder (BUILDKIT_HOST, ``builder``) leads nowhere."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"no BuildKit answers at {address}: {_line(reason)}; start it, or correct the address")
+        super().__init__(f"no BuildKit answers at {address}: {one_line(reason)}; start it, or correct the address")
 
 
 class NoBuilderError(MultiarchError):
@@ -123,7 +123,7 @@ class BuildctlMissingError(MultiarchError):
     """The client was found neither where copy-buildctl puts it nor on PATH."""
 
     def __init__(self, places: Iterable[object]) -> None:
-        super().__init__(f"buildctl not found in {_list(places)} or on PATH: run the copy-buildctl task first")
+        super().__init__(f"buildctl not found in {listed(places)} or on PATH: run the copy-buildctl task first")
 
 
 class BuildctlNotExecutableError(MultiarchError):
@@ -148,8 +148,8 @@ class BuildFailedError(MultiarchError):
         transient: bool = False,
     ) -> None:
         place = f" in {step}{f' ({where})' if where else ''}" if step else ""
-        super().__init__("\n".join([f"{subject}: build failed{place}: {_line(cause)}", *_indented(log)]))
-        self.cause = _line(cause)
+        super().__init__("\n".join([f"{subject}: build failed{place}: {one_line(cause)}", *indented(log)]))
+        self.cause = one_line(cause)
         self.transient = transient
 
 
@@ -163,8 +163,8 @@ class RegistryError(MultiarchError):
     def __init__(
         self, request: str, status: int, reason: str, *, hint: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{request}: the registry answered {status} {_line(reason)}{'; ' + hint if hint else ''}")
-        self.cause = f"{status} {_line(reason)}"
+        super().__init__(f"{request}: the registry answered {status} {one_line(reason)}{'; ' + hint if hint else ''}")
+        self.cause = f"{status} {one_line(reason)}"
         self.status = status
         self.retry_after = retry_after
 
@@ -173,8 +173,10 @@ class RegistryUnreachableError(MultiarchError):
     """No answer from a registry. :ivar transient: whether it may answer later."""
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
-        super().__init__(f"{request}: no answer from the registry: {_line(reason)}; is it running and the name right?")
-        self.cause = _line(reason)
+        super().__init__(
+            f"{request}: no answer from the registry: {one_line(reason)}; is it running and the name right?"
+        )
+        self.cause = one_line(reason)
         self.transient = transient
 
 
@@ -185,116 +187,16 @@ class DigestMismatchError(MultiarchError):
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
-class GateError(MultiarchError):
-    """A check between "every platform is pushed" and "the tag moves" that was not passed; the tag is as it was."""
-
-    gate = ""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"not published, gate {self.gate!r}: {problem}")
-
-
-class IncompleteMatrixError(GateError):
-    """Platforms of the matrix that have no image to put into the index."""
-
-    gate = "the set is exact"
-
-    def __init__(self, missing: Iterable[tuple[object, object]]) -> None:
-        pairs = [f"{platform} ({reference})" for platform, reference in missing]
-        super().__init__(f"no image for {_list(pairs)}; run build-arch for it first, or narrow the matrix: --platform")
-
-
-class SurplusImageError(GateError):
-    """A place in the index that several images claim."""
-
-    gate = "the set is exact"
-
-    def __init__(self, platform: object, reference: object, found: Iterable[object]) -> None:
-        super().__init__(f"{reference} should hold an image for {platform} alone, and holds {_list(found)}; rebuild it")
-
-
-class DroppedPlatformError(GateError):
-    """A tag that would lose platforms that it has today."""
-
-    gate = "nothing is dropped"
-
-    def __init__(self, dropped: Iterable[tuple[object, Iterable[object]]]) -> None:
-        pairs = [f"{reference} has {_list(platforms)} today" for reference, platforms in dropped]
-        super().__init__(f"{'; '.join(pairs)}; add what is missing to the matrix, or pass --allow-dropping")
-
-
-class PlatformMismatchError(GateError):
-    """An image whose own config says that it is for another platform."""
-
-    gate = "the config matches"
-
-    def __init__(self, reference: object, expected: object, actual: object) -> None:
-        remedy = "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
-        super().__init__(f"{reference} should be for {expected}, but its config says {actual}; {remedy}")
-
-
-class ForeignProgramError(GateError):
-    """An image that starts a program of another architecture than it claims to be for."""
-
-    gate = "the program matches"
-
-    def __init__(self, reference: object, platform: object, program: str, actual: str) -> None:
-        problem = f"{reference} is for {platform}, but its {program} is a program for {actual}"
-        hint = "is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?"
-        super().__init__(f"{problem}; build or copy the one for $TARGETARCH in the Dockerfile ({hint})")
-
-
-class SmokeError(GateError):
-    """An image that does not do what it is tried with."""
-
-    gate = "it runs"
-
-    def __init__(self, platform: object, command: str, problem: str, log: Sequence[str] = ()) -> None:
-        super().__init__("\n".join([f"{platform}: {command}: {_line(problem)}", *_indented(log)]))
-
-
-class NotAnImageError(MultiarchError):
-    """What is under a staging tag is no image that can be listed in an index."""
-
-    def __init__(self, reference: object, media_type: str) -> None:
-        actual = media_type or "something without a media type"
-        super().__init__(f"not published: {reference} holds no image but {actual}; push it again with build-arch")
-
-
-class NotPublishedError(MultiarchError):
-    """A tag that is to be shown and is not there."""
-
-    def __init__(self, reference: object) -> None:
-        super().__init__(f"{reference} is not published: there is no such tag")
-
-
-class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
-
-    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
-        actual = actual or "nothing"
-        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
-        self.late = late
-
-
-class TagsNotMovedError(MultiarchError):
-    """A tag could not be moved, so none was, but for those that the registries did not let us put back."""
-
-    def __init__(self, failed: str, kept: Iterable[object], left: Iterable[tuple[object, str, str, str]]) -> None:
-        still = [f"{tag} is {now} and was {before} ({_line(why)})" for tag, now, before, why in left]
-        parts = [f"{'not all tags are as before' if still else 'no tag was moved'}: {failed}"]
-        parts += [f"as before: {names}"] if (names := _list(kept)) else []
-        parts += [f"could not be put back: {'; '.join(still)}"] if still else []
-        super().__init__("; ".join(parts))
-
-
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return *text* in one line."""
     return " ".join(text.split())
 
 
-def _list(items: Iterable[object]) -> str:
+def listed(items: Iterable[object]) -> str:
+    """Return them with commas."""
     return ", ".join(str(item) for item in items)
 
 
-def _indented(lines: Iterable[str]) -> list[str]:
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return the lines of somebody else's log as they stand below an error."""
     return [f"  | {line}" for line in lines]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import (
+from multiarch.checkout import REVISION
+from multiarch.platforms import Platform, architectures_of, runs_natively
+from multiarch.refusals import (
     DroppedPlatformError,
     ForeignProgramError,
     IncompleteMatrixError,
+    OtherCommitError,
     PlatformMismatchError,
     SurplusImageError,
 )
-from multiarch.platforms import Platform, architectures_of, runs_natively
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,6 +64,18 @@ def check_config(platform: Platform, reference: ImageReference, config: Mapping[
         actual = "/".join(filter(None, names))
     if actual != str(platform):
         raise PlatformMismatchError(reference, platform, actual or "nothing")
+
+
+def check_revision(reference: ImageReference, config: Mapping[str, Any], revision: str) -> None:
+    """The image is of the commit that is being published; one without a label passes.
+
+    :param revision: the commit; empty where it is not known.
+    :raises OtherCommitError: its label names another.
+    """
+    labels = (config.get("config") or {}).get("Labels") or {}
+    actual = str(labels.get(REVISION) or "")
+    if revision and actual and actual != revision:
+        raise OtherCommitError(reference, revision, actual)
 
 
 def check_programs(platform: Platform, reference: ImageReference, programs: Sequence[Program]) -> str:

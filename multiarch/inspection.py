@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from multiarch.errors import NotPublishedError
 from multiarch.oci import REFERENCE_DIGEST, is_attestation
+from multiarch.refusals import NotPublishedError
 from multiarch.registry import stopping
 from multiarch.settings import insecure_flag
 from multiarch.staged import read_platforms

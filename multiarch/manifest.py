@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication, smoke
+from multiarch.checkout import REVISION
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
 from multiarch.registry import stopping
 from multiarch.remembered import CONFIG_PLATFORM
@@ -113,6 +114,7 @@ def check(
     gates.check_nothing_dropped(settings.platforms, held, allowed=settings.allow_dropping)
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
+        gates.check_revision(image.reference, image.config, settings.labels.get(REVISION, ""))
     notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
     return [note for note in notes if note]
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from multiarch.errors import MultiarchError, RegistryError, TagsNotMovedError
+from multiarch.errors import MultiarchError, RegistryError
+from multiarch.refusals import TagsNotMovedError
 from multiarch.registry import stopping
 from multiarch.retry import is_transient
 

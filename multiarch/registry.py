@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from multiarch.blobs import BlobReader, Upload
-from multiarch.errors import DigestMismatchError, MultiarchError, ReadBackError, RegistryError
+from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
 from multiarch.oci import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
+from multiarch.refusals import ReadBackError
 from multiarch.retry import is_transient
 from multiarch.transport import Transport
 

@@ -12,7 +12,7 @@ from multiarch.errors import BuildctlMissingError, ConfigurationError
 from multiarch.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from multiarch.build import PushedImage
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from multiarch.settings import Settings, Target
 
 
-def build_one(session: Session, target: Target) -> PushedImage | Path:
-    """Build one platform on what is there already: the server that start-buildkit left, the client that is found."""
+def build_one(session: Session, target: Target) -> PushedImage | Path | None:
+    """Build one platform on what is there already: the server that start-buildkit left, the client that is found.
+
+    :returns: what was pushed, or the path that was written; None where nothing was to be.
+    """
     settings = session.settings
     build.check_paths(settings, target)
     if settings.embedded and settings.output.type == "image":
@@ -32,9 +35,9 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
     client = buildctl.find_buildctl(settings)
     address = target.builder or buildkit.running_address(settings, session.host)
     buildkit.check_address(address, session.host)
-    try:
-        session.progress.begin({target.platform: schedule.is_emulated(target, session.machine)})
-        built = build.build_arch(
+
+    def build_target() -> PushedImage | Path | None:
+        return build.build_arch(
             settings,
             target,
             buildctl=client,
@@ -43,8 +46,16 @@ def build_one(session: Session, target: Target) -> PushedImage | Path:
             progress=session.progress,
             solves=session.solves,
         )
+
+    try:
+        session.progress.begin({target.platform: schedule.is_emulated(target, session.machine)})
+        built: PushedImage | Path | None = session.together(
+            [build_target, *_push_checks(session, settings.images[:1])]
+        )[0]
     finally:
         session.progress.end()
+    if settings.output.type == "none":
+        session.progress.say("built; nothing is pushed")
     if isinstance(built, build.PushedImage):
         session.images[target.platform] = built.digest, 0
     return built
@@ -56,10 +67,11 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
     The tags move at the end, when every platform is pushed; any failure before leaves them as they were. The first
     platform to fail stops the others.
 
+    :returns: the tags; none with the output ``none``, which builds and pushes nothing.
     :raises MultiarchError: what the failing step raised.
     """
     settings = session.settings
-    if settings.output.type != "image":
+    if settings.output.type not in ("image", "none"):
         raise ConfigurationError("output", f"release publishes images; for {settings.output.type} run build-arch")
     for target in settings.matrix:
         build.check_paths(settings, target)
@@ -67,6 +79,10 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         client, address = _prepare(session)
     with session.progress.section("build"):
         digests = _build(session, client, address)
+    if settings.output.type == "none":
+        session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
+        session.progress.say("built; nothing is pushed")
+        return ()
     with session.progress.section("publish"):
         published = publishing.publish(session, digests)
     session.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
@@ -96,9 +112,7 @@ def _build(session: Session, client: Path, address: str) -> dict[Platform, str]:
     apart = settings.keep_going or settings.cache != "none"
     groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     jobs: list[Callable[[], Any]] = [partial(build_group, group) for group in groups]
-    if not settings.embedded:
-        # Who may not push learns it in the first second of building, which goes on meanwhile.
-        jobs += [partial(_check_push, session, image) for image in settings.images]
+    jobs += _push_checks(session, settings.images)
     try:
         session.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
         built = session.together(jobs, keep_going=settings.keep_going)[: len(groups)]
@@ -131,6 +145,13 @@ def build_commands(settings: Settings, target: Target) -> list[list[str]]:
     """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
     address = target.builder or buildkit.dry_address(settings)
     return build.commands(settings, target, buildctl=buildctl.default_path(settings), address=address)
+
+
+def _push_checks(session: Session, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
+    """Return what is done while it is built: who may not push learns it in the first second."""
+    if session.settings.embedded or session.settings.output.type != "image":
+        return []
+    return [partial(_check_push, session, image) for image in images]
 
 
 def _check_push(session: Session, image: ImageReference) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.checkout import REVISION
 from multiarch.paths import cache_directory
 from multiarch.platforms import Elf
 from multiarch.programs import Program
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # Of how images are looked into: another one looks again.
-_VERSION = "1"
+_VERSION = "2"
 # Of an image's config, what its entry in an index says (image-spec, image-index.md).
 CONFIG_PLATFORM = ("architecture", "os", "variant", "os.version", "os.features")
 
 
 def recall(digest: str) -> tuple[dict[str, Any], tuple[Program, ...]] | None:
-    """Return the platform of an image's config, and the programs that it starts; None when nobody has looked yet."""
+    """Return what the gates want of an image's config, and the programs that it starts; None when nobody has looked."""
     try:
         kept = json.loads(_path(digest).read_text())
         programs = tuple(Program(path, Elf(*elf)) for path, elf in kept["programs"])
@@ -39,8 +40,10 @@ def remember(digest: str, config: Mapping[str, Any], programs: Sequence[Program]
     """Keep them; but not what could not be looked at, as it may be another time."""
     if not all(program.elf for program in programs):
         return
+    revision = ((config.get("config") or {}).get("Labels") or {}).get(REVISION)
+    labelled = {"config": {"Labels": {REVISION: revision}}} if revision else {}
     kept = {
-        "config": {key: config[key] for key in CONFIG_PLATFORM if config.get(key)},
+        "config": {key: config[key] for key in CONFIG_PLATFORM if config.get(key)} | labelled,
         "programs": [(program.path, program.elf) for program in programs],
     }
     path = _path(digest)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from multiarch.platforms import Platform
     from multiarch.references import ImageReference
 
+# The CIs that a pipeline is written for.
+CIS = ("travis", "github", "gitlab", "circleci")
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"
@@ -27,6 +29,7 @@ class Target:
     :ivar builder: a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its entry in the index.
     :ivar smoke: what its image is tried with before a tag moves: the words after ``docker run IMAGE``; may be none.
+    :ivar runners: by CI, what it calls a native machine for this platform.
     """
 
     platform: Platform
@@ -36,11 +39,12 @@ class Target:
     builder: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     smoke: tuple[str, ...] = ()
+    runners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a build goes: *type* is ``image`` (push), ``oci`` (a tar file) or ``local`` (a directory)."""
+    """Where a build goes: ``image`` (push), ``none``, ``oci`` (a tar file) or ``local`` (a directory)."""
 
     type: str = "image"
     dest: str | None = None
@@ -64,6 +68,9 @@ class Settings:
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
+    :ivar build: what tells the builds of a CI apart.
+    :ivar branches: from which a CI publishes, as it does from tags.
+    :ivar install: the command by which a CI's job installs the tasks.
     :ivar jobs: how many slots the builder has (`multiarch.schedule`), 0 for as many as its host is large.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
@@ -99,6 +106,8 @@ class Settings:
     retry_seconds: float
     jobs: int
     keep_going: bool
+    branches: tuple[str, ...]
+    install: str
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

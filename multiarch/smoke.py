@@ -11,8 +11,9 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import DockerError, SmokeError
+from multiarch.errors import DockerError
 from multiarch.platforms import runs_natively
+from multiarch.refusals import SmokeError
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

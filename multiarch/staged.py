@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import IncompleteMatrixError, NotAnImageError
 from multiarch.oci import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
 from multiarch.platforms import Platform
 from multiarch.programs import Layer, Program, started_programs
 from multiarch.references import ImageReference
+from multiarch.refusals import IncompleteMatrixError, NotAnImageError
 from multiarch.remembered import recall, remember
 
 if TYPE_CHECKING:

@@ -6,18 +6,19 @@ Every error names the flag, variable or key, its value, and what is allowed.
 from __future__ import annotations
 
 import math
-import os
 import re
-import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.checkout import Checkout
 from multiarch.configuration import PREFIX, Block, Layers, join
 from multiarch.errors import ConfigurationError
+from multiarch.notations import read_address, read_attestations, read_output, read_secrets, read_ssh
 from multiarch.platforms import Platform
-from multiarch.references import ImageReference, check_tag, is_loopback
-from multiarch.settings import EMBEDDED_REGISTRY, Output, Settings, Target, staging_tag
+from multiarch.references import ImageReference, check_tag
+from multiarch.settings import CIS, EMBEDDED_REGISTRY, Settings, Target, staging_tag
+from multiarch.tagging import check_template, expand, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +27,6 @@ _FRONTENDS = ("dockerfile.v0", "gateway.v0")
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 _CACHES = ("none", "registry", "local", "inline")
 _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
-# What BuildKit attests, and with which attributes where none are given.
-_ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
 
 def load(
@@ -43,7 +42,8 @@ def load(
     """
     wanted = flags.get("platforms") or None
     layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
-    return _Reader(layers, environ.get("BUILDKIT_HOST") or None).settings(wanted, directory or Path.cwd())
+    checkout = Checkout(environ, directory or Path.cwd())
+    return _Reader(layers, environ.get("BUILDKIT_HOST") or None, checkout).settings(wanted)
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,21 @@ class _Reader:
 
     layers: Layers
     buildkit_host: str | None
+    checkout: Checkout
 
     @property
     def block(self) -> Block:
         return self.layers.block
 
-    def settings(self, narrowed: Iterable[str] | None, directory: Path) -> Settings:
+    def settings(self, narrowed: Iterable[str] | None) -> Settings:
         block = self.block
         images = tuple(self._image(text, index) for index, text in enumerate(block.image))
         embedded = not images
         if embedded:
-            name = re.sub(r"[^a-z0-9]+", "-", directory.name.lower()).strip("-") or "app"
+            name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
             images = (ImageReference(EMBEDDED_REGISTRY, name),)
-        if not block.tags:
-            raise self.layers.error("tags", "needs at least one tag")
-        for index, tag in enumerate(block.tags):
-            self._check("tags", index, check_tag, tag)
         self._unique("image", [str(image) for image in images])
-        self._unique("tags", block.tags)
+        tags = self._tags()
         matrix = self._narrow(self._matrix(), narrowed)
         if block.frontend not in _FRONTENDS:
             raise self.layers.error("frontend", f"{block.frontend!r} is none of {', '.join(_FRONTENDS)}")
@@ -87,31 +84,33 @@ class _Reader:
             raise self.layers.error("cache", f"{block.cache!r} is none of {', '.join(_CACHES)}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
-        self._check_arch_tag(matrix)
+        build = block.build or self.checkout.build or None
+        arch_tag = block.arch_tag or ("{tag}-{build}-{platform}" if build else "{tag}-{platform}")
+        self._check_arch_tag(arch_tag, tags, build, matrix)
         return Settings(
             images=images,
             embedded=embedded,
-            tags=block.tags,
+            tags=tags,
             matrix=matrix,
             context=block.context,
-            labels=block.labels,
-            secrets=self._secrets(),
-            ssh=self._ssh(),
+            labels={**self.checkout.labels, **block.labels},
+            secrets=read_secrets(self.layers),
+            ssh=read_ssh(self.layers),
             cache=block.cache,
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
             source=block.source,
-            output=self._output(),
-            attestations=self._attestations(),
-            annotations=block.annotations,
+            output=read_output(self.layers, is_pull_request=self.checkout.is_pull_request),
+            attestations=read_attestations(self.layers),
+            annotations={**self.checkout.labels, **block.annotations},
             allow_dropping=block.allow_dropping,
             smoke_seconds=block.smoke_seconds,
             insecure_registries=block.insecure_registries,
-            arch_tag=block.arch_tag,
-            build=block.build,
+            arch_tag=arch_tag,
+            build=build,
             buildkit_host=self._builder("BUILDKIT_HOST", self.buildkit_host),
-            address=self._address(),
+            address=read_address(self.layers),
             recreate=block.recreate,
             dest=block.dest,
             installer=block.installer,
@@ -119,6 +118,8 @@ class _Reader:
             retry_seconds=block.retry_seconds,
             jobs=block.jobs,
             keep_going=block.keep_going,
+            branches=block.branches,
+            install=block.install,
         )
 
     def _matrix(self) -> tuple[Target, ...]:
@@ -142,6 +143,7 @@ class _Reader:
                 builder=self._builder(self.layers.where("platforms", index), entry.builder),
                 annotations=entry.annotations,
                 smoke=block.smoke if entry.smoke is None else entry.smoke,
+                runners=self._runners(index, entry.runner),
             )
         return tuple(matrix.values())
 
@@ -172,6 +174,33 @@ class _Reader:
             chosen.extend(found or [plain])
         return tuple(chosen)
 
+    def _tags(self) -> tuple[str, ...]:
+        """Return the tags to publish: those that apply to what is checked out."""
+        written = self.block.tags
+        if not written:
+            raise self.layers.error("tags", "needs at least one tag")
+        for index, template in enumerate(written):
+            self._check("tags", index, check_template, template)
+        self._unique("tags", written)
+        tags = expand(written, self.checkout)
+        for tag in tags:
+            self._check("tags", written.index(tag) if tag in written else None, check_tag, tag)
+        if not tags and self.checkout.is_pull_request:
+            return ("pull-request",)  # the name of what is not pushed
+        if not tags:
+            here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
+            problem = f"none of {', '.join(written)} applies to what is checked out ({here}); add one that does"
+            raise self.layers.error("tags", problem)
+        return tags
+
+    def _runners(self, index: int, runner: str | dict[str, str] | None) -> dict[str, str]:
+        """Read the name of a machine: one for all CIs, or one for each."""
+        if isinstance(runner, dict):
+            if unknown := [name for name in runner if name not in CIS]:
+                raise self.layers.error("platforms", f"runner of {unknown[0]!r}: known are {', '.join(CIS)}", index)
+            return runner
+        return dict.fromkeys(CIS, runner) if runner else {}
+
     def _image(self, text: str, index: int) -> ImageReference:
         image: ImageReference = self._check("image", index, ImageReference.parse, text)
         if image.tag or image.digest:
@@ -180,100 +209,30 @@ class _Reader:
             )
         return image
 
-    def _output(self) -> Output:
-        kind, comma, rest = self.block.output.partition(",")
-        key, _, dest = rest.partition("=")
-        if kind not in ("image", "oci", "local") or (comma and (key != "dest" or not dest)):
-            raise self.layers.error("output", f"{self.block.output!r} is none of image, oci,dest=FILE, local,dest=DIR")
-        if kind == "image" and dest:
-            raise self.layers.error("output", "image is pushed to a registry and takes no dest")
-        if kind != "image" and not dest:
-            raise self.layers.error("output", f"{kind} needs a place to write to: {kind},dest=PATH")
-        return Output(type=kind, dest=dest or None)
-
-    def _attestations(self) -> dict[str, str]:
-        """Read ``[provenance, sbom]``, where an item may also be a mapping of the type to BuildKit's attributes."""
-        read: dict[str, str] = {}
-        for index, item in enumerate(self.block.attestations):
-            for kind, attributes in ({item: _ATTESTATIONS.get(item, "")} if isinstance(item, str) else item).items():
-                if kind not in _ATTESTATIONS:
-                    known = " and ".join(_ATTESTATIONS)
-                    raise self.layers.error("attestations", f"{kind!r} is no attestation (known: {known})", index)
-                if kind in read:
-                    raise self.layers.error("attestations", f"{kind!r} is given twice", index)
-                if wrong := [part for part in attributes.split(",") if attributes and not part.partition("=")[2]]:
-                    problem = f"{wrong[0]!r} of {kind} is no name=value, such as mode=max"
-                    raise self.layers.error("attestations", problem, index)
-                read[kind] = attributes
-        return read
-
-    def _secrets(self) -> dict[str, tuple[str, str]]:
-        """Read ``env:NAME`` and ``file:PATH``; what else stands there may be the secret itself, and is not shown."""
-        read: dict[str, tuple[str, str]] = {}
-        for name, text in self.block.secrets.items():
-            kind, _, place = text.partition(":")
-            if kind not in ("env", "file") or not place or not name:
-                raise ConfigurationError(f"{self.layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
-            read[name] = ("env", place) if kind == "env" else ("src", os.path.expanduser(place))  # noqa: PTH111 (it leaves ~nobody as it is)
-        return read
-
-    def _ssh(self) -> dict[str, str]:
-        """Read ``default`` and ``ID=PATH``."""
-        read: dict[str, str] = {}
-        for index, text in enumerate(self.block.ssh):
-            name, equals, path = text.partition("=")
-            if (text != "default" and not (name and path)) or "," in path:
-                raise self.layers.error("ssh", f"{text!r} is neither default nor ID=PATH, of a socket or a key", index)
-            if name in read:
-                raise self.layers.error("ssh", f"{name!r} is given twice", index)
-            read[name] = os.path.expanduser(path) if equals else ""  # noqa: PTH111 (as above)
-        return read
-
-    def _address(self) -> str | None:
-        """Check where the server may listen: an open BuildKit port is root for whoever reaches it."""
-        address = self.block.address
-        if not address:
-            return None
-        scheme, _, rest = address.partition("://")
-        if scheme == "tcp":
-            host, _, port = rest.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise self.layers.error("address", f"{address!r} needs a host and a port: tcp://127.0.0.1:1234")
-            if not is_loopback(host):
-                raise self.layers.error(
-                    "address", f"{address!r} would give root to whoever reaches it; use tcp://127.0.0.1:{port}"
-                )
-        elif address != "docker-container://buildkit" and not (
-            scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock")
-        ):
-            allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
-            raise self.layers.error("address", f"{address!r} is none of {allowed}")
-        return address
-
     def _builder(self, where: str, address: str | None) -> str | None:
         if address and address.partition("://")[0] not in _BUILDER_SCHEMES:
             schemes = ", ".join(f"{scheme}://" for scheme in _BUILDER_SCHEMES)
             raise ConfigurationError(where, f"builder {address!r} does not start with one of {schemes}")
         return address or None
 
-    def _check_arch_tag(self, matrix: tuple[Target, ...]) -> None:
-        template = self.block.arch_tag
+    def _check_arch_tag(
+        self, template: str, tags: tuple[str, ...], build: str | None, matrix: tuple[Target, ...]
+    ) -> None:
         try:
-            fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+            names = fields_of(template)
         except ValueError as error:
             raise self.layers.error("arch_tag", f"{template!r}: {error}") from None
-        names = [f"{name}{'!' if how else ''}{how or ''}{':' if spec else ''}{spec}" for _, name, spec, how in fields]
         if unknown := [name for name in names if name not in _PLACEHOLDERS]:
             raise self.layers.error(
                 "arch_tag", f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(_PLACEHOLDERS)})"
             )
-        if "build" in names and not self.block.build:
+        if "build" in names and not build:
             raise self.layers.error(
                 "arch_tag", f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
             )
-        seen: dict[str, str] = dict.fromkeys(self.block.tags, "the published tag")
+        seen: dict[str, str] = dict.fromkeys(tags, "the published tag")
         for target in matrix:
-            tag = staging_tag(template, self.block.tags[0], target.platform, self.block.build)
+            tag = staging_tag(template, tags[0], target.platform, build)
             if tag in seen:
                 raise self.layers.error(
                     "arch_tag", f"{template!r} gives {target.platform} the tag of {seen[tag]}: {tag}"

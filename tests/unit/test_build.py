@@ -43,6 +43,7 @@ def line(settings: Settings) -> str:
 
 KEPT = "/c/multiarch/buildkit/docker.io/someone/app"
 REF = "ref=docker.io/someone/app:buildcache-arm64"
+LAST = "type=registry,ref=docker.io/someone/app:latest-arm64"
 IMAGE = "type=image,name=docker.io/someone/app:latest-arm64,push=true"
 
 
@@ -120,6 +121,19 @@ def expected(
                 more=f"--export-cache type=local,dest={KEPT}/arm-v7,mode=max,reset=true"
                 f" --import-cache type=local,src={KEPT}/arm-v7 ",
                 output=IMAGE.replace("-arm64", "-arm-v7"),
+            ),
+        ),
+        ({"output": "none"}, expected().partition(" --output")[0]),
+        (
+            {"output": "none", "cache": "registry"},
+            expected(more=f"--import-cache type=registry,{REF} ").partition(" --output")[0],
+        ),
+        ({"output": "none", "cache": "inline"}, expected(more=f"--import-cache {LAST} ").partition(" --output")[0]),
+        (
+            {"cache": "inline", "build": "7"},
+            expected(
+                more="--export-cache type=inline --import-cache type=registry,ref=docker.io/someone/app:latest ",
+                output=IMAGE.replace("-arm64", "-7-arm64"),
             ),
         ),
         (
@@ -235,7 +249,7 @@ class Project:
         self.shown = io.StringIO()
         self.solves: list[Solve] = []
 
-    def build(self, script: str, **block: Any) -> PushedImage | Path:
+    def build(self, script: str, **block: Any) -> PushedImage | Path | None:
         """Build with a buildctl of this *script*, which finds the metadata file in $metadata."""
         buildctl = self.path / "buildctl"
         find = 'while [ $# -gt 1 ]; do [ "$1" = --metadata-file ] && metadata=$2; shift; done'
@@ -303,6 +317,12 @@ def test_other_outputs_return_their_path(project: Project, output: str, path: st
     assert project.path / path == project.build("touch out/x.tar || true", output=output.format(project.path))
     assert (project.path / path).parent.is_dir()
     assert "push=true" not in project.calls[0]
+
+
+def test_without_an_output_there_is_no_result(project: Project) -> None:
+    """It is built, and that is all."""
+    assert project.build("true", output="none") is None
+    assert "--output" not in project.calls[0]
 
 
 def test_an_output_that_cannot_be_written_is_told(project: Project) -> None:

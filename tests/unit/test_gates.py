@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.errors import (
+from multiarch.checkout import REVISION
+from multiarch.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
+from multiarch.platforms import ELF, Elf, Platform
+from multiarch.programs import Program
+from multiarch.references import ImageReference
+from multiarch.refusals import (
     DroppedPlatformError,
     ForeignProgramError,
     GateError,
     IncompleteMatrixError,
+    OtherCommitError,
     PlatformMismatchError,
     SurplusImageError,
 )
-from multiarch.gates import check_config, check_nothing_dropped, check_programs, check_set
-from multiarch.platforms import ELF, Elf, Platform
-from multiarch.programs import Program
-from multiarch.references import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +51,34 @@ def test_the_gates_have_names() -> None:
         "the set is exact",
         "nothing is dropped",
         "the config matches",
+        "the commit matches",
         "the program matches",
-    ] == [error.gate for error in (*errors, ForeignProgramError)]
+    ] == [error.gate for error in (*errors, OtherCommitError, ForeignProgramError)]
+
+
+# The commit matches.
+
+
+@pytest.mark.parametrize(
+    ("config", "revision"),
+    [
+        ({"config": {"Labels": {REVISION: "c0"}}}, "c0"),
+        ({"config": {"Labels": {REVISION: "c0"}}}, ""),
+        ({"config": {"Labels": None}}, "c0"),
+        ({"config": None}, "c0"),
+        ({}, "c0"),
+    ],
+)
+def test_an_image_of_this_commit(config: dict[str, Any], revision: str) -> None:
+    """One that names this commit passes, and what names none, or where none is known."""
+    check_revision(staging(ARM64), config, revision)
+
+
+def test_an_image_of_another_commit() -> None:
+    """Two builds under one staging tag do not mix."""
+    config = {"config": {"Labels": {REVISION: "c1"}}}
+    told = refused(OtherCommitError, lambda: check_revision(staging(ARM64), config, "c0"))
+    assert f"{staging(ARM64)} was built from commit c1, and this is c0; run build-arch here," in told
 
 
 # The set is exact.

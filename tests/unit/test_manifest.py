@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.errors import (
-    DigestMismatchError,
-    DroppedPlatformError,
-    ForeignProgramError,
-    IncompleteMatrixError,
-    MultiarchError,
-    NotAnImageError,
-    PlatformMismatchError,
-    RegistryError,
-    SurplusImageError,
-    TagsNotMovedError,
-)
+from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
 from multiarch.manifest import commands, manifest
 from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.platforms import ELF, Platform
 from multiarch.publication import PublishedTag
 from multiarch.references import ImageReference
+from multiarch.refusals import (
+    DroppedPlatformError,
+    ForeignProgramError,
+    IncompleteMatrixError,
+    NotAnImageError,
+    PlatformMismatchError,
+    SurplusImageError,
+    TagsNotMovedError,
+)
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 from multiarch.validation import load

@@ -26,6 +26,56 @@ def read(
     return load(configured, environ or {}, flags or {}, directory=HERE)
 
 
+TRAVIS = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_COMMIT": "c0", "TRAVIS_BRANCH": "main"}
+
+
+# In a CI.
+
+
+def test_a_build_has_staging_tags_of_its_own() -> None:
+    """The number of the build is in them, unless arch_tag is set; a number that is set wins over the CI's."""
+    environs: list[dict[str, str]] = [{}, TRAVIS, TRAVIS | {"INVOKE_MULTIARCH_BUILD": "8"}]
+    staged = []
+    for environ in environs:
+        settings = read({"platforms": ["arm64"]}, environ)
+        staged.append(settings.staging(settings.images[0], settings.platforms[0]).tag)
+    assert ["latest-arm64", "latest-7-arm64", "latest-8-arm64"] == staged
+    assert "{tag}-{platform}" == read({"arch_tag": "{tag}-{platform}"}, TRAVIS).arch_tag
+
+
+def test_a_build_tells_its_commit() -> None:
+    """In labels and annotations; what is set there wins."""
+    key = "org.opencontainers.image.revision"
+    settings = read({"labels": {"a": "b"}, "annotations": {key: "mine"}}, TRAVIS)
+    assert ({key: "c0", "a": "b"}, {key: "mine"}) == (settings.labels, settings.annotations)
+    assert ({}, {}) == (read().labels, read().annotations)
+
+
+def test_a_pull_request_is_not_pushed() -> None:
+    """Unless it is asked for; and no tag has to apply to it."""
+    request = TRAVIS | {"TRAVIS_PULL_REQUEST": "3"}
+    settings = read({"tags": ["{semver}"]}, request)
+    assert ("none", ("pull-request",)) == (settings.output.type, settings.tags)
+    assert "image" == read({}, request, {"output": "image"}).output.type
+
+
+def test_tags_that_apply() -> None:
+    """Templates are filled in from what the CI tells; those that do not apply are left out."""
+    tags = ["{branch}", "{semver}", "{sha}", "latest"]
+    assert ("main", "c0", "latest") == read({"tags": tags}, TRAVIS).tags
+    released = TRAVIS | {"TRAVIS_TAG": "v1.4.2"}
+    assert ("1.4.2", "c0", "latest") == read({"tags": tags}, released).tags
+
+
+def test_a_machine_for_all_cis_or_for_each() -> None:
+    """``runner`` names the native machine of a platform."""
+    names = {"github": "ubuntu-24.04-arm", "travis": "arm64-graviton2"}
+    platforms = [{"platform": "arm64", "runner": names}, {"platform": "riscv64", "runner": "ours"}, "amd64"]
+    assert [names, dict.fromkeys(("travis", "github", "gitlab", "circleci"), "ours"), {}] == [
+        target.runners for target in read({"platforms": platforms}).matrix
+    ]
+
+
 # Defaults.
 
 

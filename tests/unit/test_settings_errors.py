@@ -16,7 +16,7 @@ TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke"
+OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
 
 
 def complaint(
@@ -27,6 +27,13 @@ def complaint(
         load(configured, environ or {}, flags or {})
     assert 1 == len(str(caught.value).splitlines())
     return str(caught.value)
+
+
+def test_no_tag_that_applies() -> None:
+    """What is checked out is named."""
+    environ = {"TRAVIS": "true", "TRAVIS_BRANCH": "main"}
+    expected = "none of {semver}, {tag} applies to what is checked out (main, no tag); add one that does"
+    assert f"multiarch.tags: {expected}" == complaint({"tags": ["{semver}", "{tag}"]}, environ)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +63,10 @@ def complaint(
             "frontend: gateway.v0 needs the image of a frontend: --source docker/dockerfile:1",
         ),
         ({"source": "docker/dockerfile:1"}, "source: only goes with --frontend gateway.v0"),
-        ({"output": "tar"}, "output: 'tar' is none of image, oci,dest=FILE, local,dest=DIR"),
-        ({"output": "oci,file=x"}, "output: 'oci,file=x' is none of image, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "tar"}, "output: 'tar' is none of image, none, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "oci,file=x"}, "output: 'oci,file=x' is none of image, none, oci,dest=FILE, local,dest=DIR"),
         ({"output": "oci"}, "output: oci needs a place to write to: oci,dest=PATH"),
-        ({"output": "local,"}, "output: 'local,' is none of image, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "local,"}, "output: 'local,' is none of image, none, oci,dest=FILE, local,dest=DIR"),
         ({"output": "image,dest=x"}, "output: image is pushed to a registry and takes no dest"),
         (
             {"address": "tcp://0.0.0.0:1234"},
@@ -95,6 +102,11 @@ def complaint(
         ({"ssh": ["git="]}, "ssh[0]: 'git=' is neither default nor ID=PATH, of a socket or a key"),
         ({"ssh": ["git=a,b"]}, "ssh[0]: 'git=a,b' is neither default nor ID=PATH, of a socket or a key"),
         ({"ssh": ["default", "default=x"]}, "ssh[1]: 'default' is given twice"),
+        ({"tags": ["a", "{x}"]}, "tags[1]: '{x}': unknown {x} (known: branch, tag, sha, semver, major, minor)"),
+        (
+            {"platforms": [{"platform": "arm64", "runner": {"jenkins": "x"}}]},
+            "platforms[0]: runner of 'jenkins': known are travis, github, gitlab, circleci",
+        ),
         ({"arch_tag": "{tag"}, "arch_tag: '{tag': expected '}' before end of string"),
         ({"arch_tag": "{arch}"}, "arch_tag: '{arch}': unknown {arch} (known: tag, platform, architecture, build)"),
         (

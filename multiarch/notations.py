@@ -1,0 +1,95 @@
+"""How settings are written that are more than a word: ``oci,dest=FILE``, ``env:NAME``, ``ID=PATH``, addresses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from multiarch.errors import ConfigurationError
+from multiarch.references import is_loopback
+from multiarch.settings import Output
+
+if TYPE_CHECKING:
+    from multiarch.configuration import Layers
+
+# What BuildKit attests, and with which attributes where none are given.
+_ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
+
+
+def read_output(layers: Layers, *, is_pull_request: bool) -> Output:
+    """Read ``image``, ``none``, or a type with ``dest=PATH``; by default a pull request is built and not pushed."""
+    output = layers.block.output or ("none" if is_pull_request else "image")
+    kind, comma, rest = output.partition(",")
+    key, _, dest = rest.partition("=")
+    if kind not in ("image", "none", "oci", "local") or (comma and (key != "dest" or not dest)):
+        raise layers.error("output", f"{output!r} is none of image, none, oci,dest=FILE, local,dest=DIR")
+    if kind in ("image", "none") and dest:
+        raise layers.error(
+            "output", "image is pushed to a registry and takes no dest" if kind == "image" else "none takes no dest"
+        )
+    if kind in ("oci", "local") and not dest:
+        raise layers.error("output", f"{kind} needs a place to write to: {kind},dest=PATH")
+    return Output(type=kind, dest=dest or None)
+
+
+def read_attestations(layers: Layers) -> dict[str, str]:
+    """Read ``[provenance, sbom]``, where an item may also be a mapping of the type to BuildKit's attributes."""
+    read: dict[str, str] = {}
+    for index, item in enumerate(layers.block.attestations):
+        for kind, attributes in ({item: _ATTESTATIONS.get(item, "")} if isinstance(item, str) else item).items():
+            if kind not in _ATTESTATIONS:
+                known = " and ".join(_ATTESTATIONS)
+                raise layers.error("attestations", f"{kind!r} is no attestation (known: {known})", index)
+            if kind in read:
+                raise layers.error("attestations", f"{kind!r} is given twice", index)
+            if wrong := [part for part in attributes.split(",") if attributes and not part.partition("=")[2]]:
+                problem = f"{wrong[0]!r} of {kind} is no name=value, such as mode=max"
+                raise layers.error("attestations", problem, index)
+            read[kind] = attributes
+    return read
+
+
+def read_secrets(layers: Layers) -> dict[str, tuple[str, str]]:
+    """Read ``env:NAME`` and ``file:PATH``; what else stands there may be the secret itself, and is not shown."""
+    read: dict[str, tuple[str, str]] = {}
+    for name, text in layers.block.secrets.items():
+        kind, _, place = text.partition(":")
+        if kind not in ("env", "file") or not place or not name:
+            raise ConfigurationError(f"{layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
+        read[name] = ("env", place) if kind == "env" else ("src", os.path.expanduser(place))  # noqa: PTH111 (it leaves ~nobody as it is)
+    return read
+
+
+def read_ssh(layers: Layers) -> dict[str, str]:
+    """Read ``default`` and ``ID=PATH``."""
+    read: dict[str, str] = {}
+    for index, text in enumerate(layers.block.ssh):
+        name, equals, path = text.partition("=")
+        if (text != "default" and not (name and path)) or "," in path:
+            raise layers.error("ssh", f"{text!r} is neither default nor ID=PATH, of a socket or a key", index)
+        if name in read:
+            raise layers.error("ssh", f"{name!r} is given twice", index)
+        read[name] = os.path.expanduser(path) if equals else ""  # noqa: PTH111 (as above)
+    return read
+
+
+def read_address(layers: Layers) -> str | None:
+    """Check where the server may listen: an open BuildKit port is root for whoever reaches it."""
+    address = layers.block.address
+    if not address:
+        return None
+    scheme, _, rest = address.partition("://")
+    if scheme == "tcp":
+        host, _, port = rest.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise layers.error("address", f"{address!r} needs a host and a port: tcp://127.0.0.1:1234")
+        if not is_loopback(host):
+            raise layers.error(
+                "address", f"{address!r} would give root to whoever reaches it; use tcp://127.0.0.1:{port}"
+            )
+    elif address != "docker-container://buildkit" and not (
+        scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock")
+    ):
+        allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
+        raise layers.error("address", f"{address!r} is none of {allowed}")
+    return address

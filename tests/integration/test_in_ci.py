@@ -1,0 +1,71 @@
+"""What the steps do in a CI: every build has images of its own, pull requests are built, and commits never mix."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.integration.conftest import docker
+from tests.integration.test_publishing import index_of
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Project
+
+REVISION = "org.opencontainers.image.revision"
+PLATFORM = ("--platform", "linux/arm64")
+
+
+def build(number: int, commit: str, **more: str) -> dict[str, str]:
+    """Return the variables of a job of Travis."""
+    return {
+        "TRAVIS": "true",
+        "CI": "true",
+        "TRAVIS_BUILD_NUMBER": str(number),
+        "TRAVIS_COMMIT": commit,
+        "TRAVIS_BRANCH": "main",
+        **more,
+    }
+
+
+def test_a_build_publishes_its_own_commit(project: Project) -> None:
+    """Its number is in the staging tag, its commit in the label of the image and the annotation of the index."""
+    (pushed,) = project.ok("build-arch", *PLATFORM, **build(7, "c0"))
+    (published,) = project.ok("manifest", *PLATFORM, **build(7, "c0"))
+    assert f"{project.image}:latest-7-arm64" == pushed.partition("@")[0]
+    assert {REVISION: "c0"} == index_of(f"{project.image}:latest")["annotations"]
+    docker("pull", "--quiet", "--platform", "linux/arm64", published)
+    labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", published))
+    assert "c0" == labels[REVISION]
+
+
+def test_builds_do_not_take_each_others_images(project: Project) -> None:
+    """Of a build that has none there is nothing to publish, whatever others have staged."""
+    project.ok("build-arch", *PLATFORM, **build(7, "c0"))
+    result = project.run("manifest", *PLATFORM, **build(8, "c1"))
+    assert (1, []) == (result.status, result.out)
+    assert f"no image for linux/arm64 ({project.image}:latest-8-arm64)" in result.err
+
+
+def test_another_commit_under_the_same_staging_tag_is_refused(project: Project) -> None:
+    """Where the staging tags are shared, the label tells."""
+    shared = {"INVOKE_MULTIARCH_ARCH_TAG": "{tag}-{platform}"}
+    project.ok("build-arch", *PLATFORM, **build(7, "c0"), **shared)
+    result = project.run("manifest", *PLATFORM, **build(8, "c1"), **shared)
+    assert (1, []) == (result.status, result.out)
+    assert "gate 'the commit matches'" in result.err
+    assert "was built from commit c0, and this is c1" in result.err
+
+
+def test_a_pull_request_is_built_and_not_pushed(project: Project) -> None:
+    """By the step alone and by the whole release; it succeeds, and there is no tag and no result."""
+    request = build(7, "c0", TRAVIS_PULL_REQUEST="3", DOCKER_USERNAME="somebody")
+    for words in (("build-arch", *PLATFORM), ("release",)):
+        result = project.run(*words, **request)
+        assert (0, []) == (result.status, result.out), result.err
+        assert "built; nothing is pushed" in result.err
+    for tag in ("latest", "latest-7-arm64", "pull-request"):
+        result = project.run("manifest", "--inspect", "--tag", tag)
+        assert (1, f"{project.image}:{tag} is not published: there is no such tag") == (
+            result.status,
+            result.err.strip(),
+        )
