@@ -22,6 +22,7 @@ import multiarch
 from multiarch.configuration import PREFIX
 from multiarch.console import progress_for
 from multiarch.errors import ConfigurationError, MultiarchError
+from multiarch.login import logged_in
 from multiarch.validation import load
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _HELP = {
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators",
     "no-cache": "run every step again",
-    "output": "image (push), oci,dest=FILE or local,dest=DIR",
+    "output": "image (push), none, oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "pull": "look for the base images at their registry, also where the builder has them",
     "quiet": "say nothing but what fails",
@@ -150,7 +151,8 @@ def build_arch(
         if c.config.run.dry:
             _show(release.build_commands(settings, target))
         else:
-            _results([release.build_one(session, target)])
+            built = release.build_one(session, target)
+            _results([built] if built else [])
 
 
 @task(
@@ -214,8 +216,9 @@ def release_(
             _show(release.commands(session.settings))
             return
         published = release.release(session)
-        for platform_ in session.settings.platforms:
-            session.progress.say(f"run it: docker run --rm --platform {platform_} {published[0].reference}")
+        for tag_ in published[:1]:
+            for platform_ in session.settings.platforms:
+                session.progress.say(f"run it: docker run --rm --platform {platform_} {tag_.reference}")
         _results(published)
 
 
@@ -249,13 +252,15 @@ def _session(
     former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
     try:
         session = Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
-        if report:
-            from multiarch.reporting import reporting
+        registries = [image.registry for image in session.settings.images]
+        with logged_in(registries, os.environ, needed=session.settings.output.type == "image"):
+            if report:
+                from multiarch.reporting import reporting
 
-            with reporting(session, task, report, dry=bool(c.config.run.dry)):
+                with reporting(session, task, report, dry=bool(c.config.run.dry)):
+                    yield session
+            else:
                 yield session
-        else:
-            yield session
     except MultiarchError as error:
         raise Exit(str(error), code=1) from None
     except BrokenPipeError:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from tests.integration.token_server import TokenServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 USER, PASSWORD = "someone", "w0nder-s3cret"
 HASHED = "$2b$05$TrHjr1qMt9Gnm/USg8VCsucxYaoDIIIuci46YN9OhMQXGHhqjy8UG"  # by htpasswd -B
@@ -163,17 +163,19 @@ def token_server() -> Iterator[TokenServer]:
 
 
 @pytest.mark.parametrize("kind", ["htpasswd", "token"])
-@pytest.mark.parametrize("stored", ["config", "helper"])
+@pytest.mark.parametrize("stored", ["config", "helper", "environment"])
 def test_a_registry_that_wants_a_login(
     project: Project, registry: RegistryContainer, token_server: TokenServer, kind: str, stored: str
 ) -> None:
-    """Basic and token authorisation, from a stored login or a credential helper on PATH; no secret is ever shown."""
+    """Basic and token authorisation, with a stored login, a helper, or variables; no secret is ever shown."""
     registry.options = token_server.options(project.path) if kind == "token" else _htpasswd(project.path)
     registry.start()
     config = project.path / "config"
     config.mkdir()
-    path = _log_in(config, registry.host, stored)
-    environ = {"DOCKER_CONFIG": str(config), "PATH": path}
+    if stored == "environment":
+        environ = {"DOCKER_CONFIG": str(config), "DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
+    else:
+        environ = {"DOCKER_CONFIG": str(config), "PATH": _log_in(config, registry.host, stored)}
     image = f"{registry.host}/private/app"
     words = ["release", "--image", image, "--tag", "latest", "--tag", "2", "--platform", "linux/arm64"]
 
@@ -192,6 +194,8 @@ def test_a_registry_that_wants_a_login(
     told = "\n".join([anonymous.err, released.err, *released.out, *inspected])
     assert [] == [secret for secret in (PASSWORD, *token_server.given) if secret in told]
     assert kind == "htpasswd" or token_server.given
+    assert [] == [str(path) for path in Path("/dev/shm").glob("multiarch-*")]
+    assert stored != "environment" or [] == list(config.iterdir())
 
 
 def _htpasswd(directory: Path) -> tuple[str, ...]:
