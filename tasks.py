@@ -22,6 +22,7 @@ def lint(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff check .")
     c.run(f"{PYTHON} -m ruff format --check .")
     c.run(f"{PYTHON} -m check_jsonschema --builtin-schema vendor.travis .travis.yml")
+    c.run(f"{PYTHON} -m invoke pipeline --ci travis --check")
 
 
 @task

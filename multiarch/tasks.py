@@ -222,7 +222,28 @@ def release_(
         _results(published)
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
+@task(
+    help={
+        "ci": "travis, github, gitlab or circleci",
+        "check": "only see whether the file is as it would be written; for Travis, whether it holds mistakes too",
+    }
+)
+def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
+    """Write the file by which a CI runs the steps in jobs of its own, and print its path."""
+    from multiarch import pipeline_file
+
+    with _session(c) as session:
+        here = Path.cwd()
+        program = "invoke" if (here / "tasks.py").is_file() else "multiarch"
+        if c.config.run.dry:
+            _results(pipeline_file.pipeline_text(session.settings, ci, here, program=program)[2].splitlines())
+            return
+        act = pipeline_file.check_pipeline if check else pipeline_file.write_pipeline
+        path = act(session.settings, ci, here, program=program)
+        _results([path.relative_to(here)])
+
+
+ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline)
 ns.configure({"run": {"env": dict(_VARIABLES)}})
 
 

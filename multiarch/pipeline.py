@@ -1,0 +1,132 @@
+"""A release cut into the jobs of a CI: one model, from which a writer for each CI makes its file.
+
+Stage *build* has a job for each platform (steps 1 to 4), stage *publish* one (step 5). Each job is a machine of its
+own; nothing passes between them but what is in the registry, under staging tags with the number of the build.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from multiarch.configuration import PREFIX
+from multiarch.login import variables
+from multiarch.platforms import runs_natively
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multiarch.settings import Settings, Target
+
+# What the machines of all four CIs are where nothing else is said.
+_MACHINE = "x86_64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """The job that builds one platform.
+
+    :ivar platform: as Docker writes it; the name of the job too.
+    :ivar runner: what the CI calls the machine that it runs on; None for its usual one.
+    :ivar emulated: whether that machine needs an emulator.
+    :ivar builder: whether a BuildKit elsewhere builds it, so that none is started here.
+    """
+
+    platform: str
+    runner: str | None
+    emulated: bool
+    builder: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """What the jobs do, for any CI.
+
+    :ivar program: by which the tasks are run: ``invoke``, or ``multiarch`` where there is no tasks.py.
+    :ivar install: the command that installs them.
+    :ivar branches: from which is published, as it is from tags.
+    :ivar tried: the platforms whose images are run before they are published, and need an emulator there.
+    :ivar logins: by registry, that of the first repository first, the variables of its user and its password.
+    :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
+    :ivar variables: settings that hold for a CI, whose machines begin with nothing.
+    """
+
+    program: str
+    install: str
+    builds: tuple[Build, ...]
+    branches: tuple[str, ...]
+    tried: tuple[str, ...]
+    logins: Mapping[str, tuple[str, str]]
+    needs_image: bool
+    variables: Mapping[str, str]
+
+    def prepare(self, build: Build, platform: str) -> list[str]:
+        """Return the commands before a build: an emulator where one is needed, a server where none is elsewhere.
+
+        :param platform: how the job calls its platform: by its name, or by a variable.
+        """
+        emulate = [f"{self.program} setup-binfmt --platform {platform}"] if build.emulated else []
+        start = [] if build.builder else [f"{self.program} start-buildkit --platform {platform}"]
+        return [*emulate, *start, f"{self.program} copy-buildctl"]
+
+    def build(self, platform: str) -> str:
+        """Return the command that builds, and pushes under the staging tag."""
+        return f"{self.program} build-arch --platform {platform}"
+
+    @property
+    def most(self) -> Build:
+        """A build that needs all the commands that any of them needs."""
+        return max(self.builds, key=lambda build: (build.emulated, not build.builder))
+
+    @property
+    def some_elsewhere(self) -> bool:
+        """Whether some are built here, and some elsewhere."""
+        return len({build.builder for build in self.builds}) > 1
+
+    @property
+    def try_out(self) -> list[str]:
+        """What the publishing job needs to run the images: commands."""
+        words = " ".join(f"--platform {platform}" for platform in self.tried)
+        return [f"{self.program} setup-binfmt {words}"] if self.tried else []
+
+    @property
+    def publish(self) -> str:
+        """The command that publishes."""
+        return f"{self.program} manifest"
+
+    @property
+    def secrets(self) -> list[str]:
+        """The names of the variables that hold credentials."""
+        return [name for names in self.logins.values() for name in names]
+
+
+def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
+    """Return the jobs of a release on a CI, one of `multiarch.settings.CIS`.
+
+    :param program: by which the tasks are run.
+    :raises EmptyMatrixError: there is nothing to build.
+    """
+    assert settings.platforms  # noqa: S101 (or it raises)
+    builds = []
+    for target in settings.matrix:
+        runner = target.runners.get(ci)
+        here = target.builder is None and runner is None
+        emulated = here and _is_foreign(target)
+        builds.append(
+            Build(platform=str(target.platform), runner=runner, emulated=emulated, builder=target.builder is not None)
+        )
+    return Pipeline(
+        program=program,
+        install=settings.install,
+        builds=tuple(builds),
+        branches=settings.branches,
+        tried=tuple(str(target.platform) for target in settings.matrix if target.smoke and _is_foreign(target)),
+        logins=variables(["docker.io"] if settings.embedded else [image.registry for image in settings.images]),
+        needs_image=settings.embedded,
+        # A cache of this machine would be gone with it.
+        variables={f"{PREFIX}CACHE": "registry"} if settings.cache in ("none", "local") else {},
+    )
+
+
+def _is_foreign(target: Target) -> bool:
+    return not runs_natively(target.platform, _MACHINE)
