@@ -55,6 +55,8 @@ class Solve:
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
+        trace = self.progress.trace
+        ended = trace.command(command, self.platforms) if trace else None
         try:
             # A session of its own, so that an interrupt from the keyboard comes to us alone, who then end it in order.
             process = subprocess.Popen(
@@ -73,6 +75,8 @@ class Solve:
                 process.wait()
         finally:
             _end(process)
+            if ended:
+                ended(process.returncode)
         if stopped.is_set():
             raise BuildFailedError(self._subject(), "stopped")
         if process.returncode:

@@ -19,36 +19,23 @@ from invoke.program import Program
 from invoke.tasks import task
 
 import multiarch
-from multiarch.configuration import PREFIX
+from multiarch.configuration import PREFIX, tell_of_yaml
 from multiarch.console import progress_for
 from multiarch.errors import ConfigurationError, MultiarchError
 from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from invoke.context import Context
 
     from multiarch.session import Session
-    from multiarch.settings import Settings
 
 # Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
 # of its sight before it looks. What other tasks run with c.run still gets them.
 _VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
-
-
-def _tell_of_yaml(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in one line where invoke.yaml is no YAML: Invoke, which reads it, lets the parser's error pass."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")
-
-
-sys.excepthook = _tell_of_yaml
+# Invoke, which reads invoke.yaml, lets the parser's error pass.
+sys.excepthook = tell_of_yaml
 
 _HELP = {
     "allow-dropping": "let the tag lose platforms that it has today",
@@ -69,6 +56,7 @@ _HELP = {
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
+    "verbose": "show each command and each request as it happens, with its time",
 }
 
 
@@ -76,38 +64,44 @@ def _help(*names: str) -> dict[str, str]:
     return {name: _HELP[name] for name in names}
 
 
-@task(iterable=["platform"], help=_help("platform", "installer"))
-def setup_binfmt(c: Context, platform: list[str] | None = None, installer: str | None = None) -> None:
+@task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
+def setup_binfmt(
+    c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
+) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch import binfmt
 
-    with _session(c, platforms=platform, installer=installer) as session:
+    with _session(c, verbose=verbose, platforms=platform, installer=installer) as session:
         if c.config.run.dry:
             _show(binfmt.commands(session.settings, os.uname().machine))
         else:
             _results(binfmt.setup_binfmt(session.settings, session.host))
 
 
-@task(iterable=["platform"], help=_help("platform", "address", "recreate"))
+@task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
 def start_buildkit(
-    c: Context, platform: list[str] | None = None, address: str | None = None, recreate: bool = False
+    c: Context,
+    platform: list[str] | None = None,
+    address: str | None = None,
+    recreate: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Start the BuildKit server in a container, and print its address (step 2)."""
     from multiarch import buildkit
 
-    with _session(c, platforms=platform, address=address, recreate=recreate) as session:
+    with _session(c, verbose=verbose, platforms=platform, address=address, recreate=recreate) as session:
         if c.config.run.dry:
             _show(buildkit.commands(session.settings, os.uname().machine))
         else:
             _results([buildkit.start_buildkit(session.settings, session.host)])
 
 
-@task(help=_help("dest"))
-def copy_buildctl(c: Context, dest: str | None = None) -> None:
+@task(help=_help("dest", "verbose"))
+def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch import buildctl
 
-    with _session(c, dest=dest) as session:
+    with _session(c, verbose=verbose, dest=dest) as session:
         if c.config.run.dry:
             _show(buildctl.commands(session.settings))
         else:
@@ -117,7 +111,7 @@ def copy_buildctl(c: Context, dest: str | None = None) -> None:
 @task(
     iterable=["image", "tag"],
     help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
-    | _help("no-cache", "pull", "report", "quiet")
+    | _help("no-cache", "pull", "report", "quiet", "verbose")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -134,6 +128,7 @@ def build_arch(
     pull: bool = False,
     report: str | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
@@ -141,7 +136,7 @@ def build_arch(
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    with _session(c, task="build-arch", report=report, quiet=quiet, **flags) as session:
+    with _session(c, task="build-arch", report=report, quiet=quiet, verbose=verbose, **flags) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
@@ -155,7 +150,7 @@ def build_arch(
 
 @task(
     iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "allow-dropping", "quiet")
+    help=_help("platform", "image", "tag", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -166,10 +161,11 @@ def manifest(
     allow_dropping: bool = False,
     inspect: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    with _session(c, quiet=quiet, **where) as session:
+    with _session(c, quiet=quiet, verbose=verbose, **where) as session:
         from multiarch import publishing
 
         if c.config.run.dry:
@@ -184,7 +180,7 @@ def manifest(
     name="release",
     iterable=["platform", "image", "tag"],
     help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
-    | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet"),
+    | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
 def release_(
     c: Context,
@@ -201,6 +197,7 @@ def release_(
     allow_dropping: bool = False,
     report: str | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch import release
@@ -209,7 +206,7 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
-    with _session(c, task="release", report=report, quiet=quiet, **flags) as session:
+    with _session(c, task="release", report=report, quiet=quiet, verbose=verbose, **flags) as session:
         if c.config.run.dry:
             _show(release.commands(session.settings))
             return
@@ -237,7 +234,7 @@ program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=m
 
 @contextmanager
 def _session(
-    c: Context, *, task: str = "", report: str | None = None, quiet: bool = False, **flags: Any
+    c: Context, *, task: str = "", report: str | None = None, quiet: bool = False, verbose: bool = False, **flags: Any
 ) -> Iterator[Session]:
     """Turn flags into a session, and errors into exits; with a *report* of the *task* if there is to be one."""
     # A run is short and leaves few cycles: to look for them, and once more at the end, takes a tenth of its time.
@@ -248,7 +245,8 @@ def _session(
     ends = (signal.SIGTERM, signal.SIGHUP)
     former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
     try:
-        session = Session(_settings(c, flags), progress_for(sys.stderr, os.environ, quiet=quiet))
+        settings = load(_plain(c.config.get("multiarch")), ChainMap(_VARIABLES, dict(os.environ)), flags)
+        session = Session(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
         if report:
             from multiarch.reporting import reporting
 
@@ -268,10 +266,6 @@ def _session(
         for number, handler in former.items():
             signal.signal(number, handler)
         gc.enable()
-
-
-def _settings(c: Context, flags: dict[str, Any]) -> Settings:
-    return load(_plain(c.config.get("multiarch")), ChainMap(_VARIABLES, dict(os.environ)), flags)
 
 
 def _plain(value: Any) -> Any:

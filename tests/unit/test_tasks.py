@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from tests.unit.cli import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform",
-    "start-buildkit": "address platform recreate",
-    "copy-buildctl": "dest",
-    "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report source tag",
-    "manifest": "allow-dropping image inspect platform quiet tag",
+    "setup-binfmt": "installer platform verbose",
+    "start-buildkit": "address platform recreate verbose",
+    "copy-buildctl": "dest verbose",
+    "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report source tag verbose",
+    "manifest": "allow-dropping image inspect platform quiet tag verbose",
     "release": "allow-dropping context dockerfile frontend image keep-going no-cache platform pull quiet report source"
-    " tag",
+    " tag verbose",
 }
 
 
