@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.program import Program
-from invoke.tasks import task
+from invoke.tasks import Task, task
 
 import multiarch
 from multiarch.configuration import PREFIX, tell_of_yaml
@@ -54,10 +54,18 @@ _HELP = {
     "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
+    "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
     "verbose": "show each command and each request as it happens, with its time",
 }
+
+
+class _Task(Task[Any]):
+    """Takes ``-h`` for no flag of its own: it is Invoke's, for help."""
+
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
+        return super().arg_opts(name, default, taken_names | {"h"})
 
 
 def _help(*names: str) -> dict[str, str]:
@@ -109,9 +117,10 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 
 
 @task(
+    klass=_Task,
     iterable=["image", "tag"],
     help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
-    | _help("no-cache", "pull", "report", "quiet", "verbose")
+    | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
@@ -129,6 +138,7 @@ def build_arch(
     report: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
+    shell: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch import release
@@ -144,6 +154,10 @@ def build_arch(
         target = settings.matrix[0]
         if c.config.run.dry:
             _show(release.build_commands(settings, target))
+        elif shell:
+            from multiarch.shell import build_or_enter
+
+            _results([build_or_enter(session, target)])
         else:
             _results([release.build_one(session, target)])
 
