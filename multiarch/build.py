@@ -11,7 +11,7 @@ import io
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +103,31 @@ def build_together(
     return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in pushed)
 
 
+def build_beginning(
+    settings: Settings,
+    target: Target,
+    dockerfile: Path,
+    archive: Path,
+    name: str,
+    *,
+    buildctl: Path,
+    address: str,
+    policy: Policy,
+    progress: Progress,
+) -> None:
+    """Build what a *dockerfile* that is cut off comes to, from the cache, into an *archive* for ``docker load``.
+
+    :param name: the image's, with a tag.
+    :raises BuildFailedError: the solve failed for good.
+    """
+    # What a failed build without the cache has made is in the cache now. Attestations do not fit into such an archive.
+    settings = replace(settings, no_cache=False, attestations={})
+    target = replace(target, dockerfile=str(dockerfile), stage=None)
+    output = _record("type=docker", f"name={name}", f"dest={archive}")
+    command = _command(settings, (target,), str(buildctl), address, output, exports_cache=False)
+    _solve(settings, (target,), command, policy, progress, [])
+
+
 def _solve(
     settings: Settings,
     targets: Sequence[Target],
@@ -139,7 +164,15 @@ def commands(settings: Settings, target: Target, *, buildctl: Path, address: str
     return [_command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))]
 
 
-def _command(settings: Settings, targets: Sequence[Target], buildctl: str, address: str, output: str) -> list[str]:
+def _command(
+    settings: Settings,
+    targets: Sequence[Target],
+    buildctl: str,
+    address: str,
+    output: str,
+    *,
+    exports_cache: bool = True,
+) -> list[str]:
     """Return the command that builds *targets*, which differ in their platforms alone."""
     target = targets[0]
     context = Path(settings.context)
@@ -164,10 +197,11 @@ def _command(settings: Settings, targets: Sequence[Target], buildctl: str, addre
         command += ["--secret", _record(f"id={name}", f"{kind}={place}")]
     for name, path in settings.ssh.items():
         command += ["--ssh", f"{name}={path}" if path else name]
-    return [*command, *_cache(settings, target), *(["--output", output] if output else [])]
+    cache = _cache(settings, target, exports=exports_cache)
+    return [*command, *cache, *(["--output", output] if output else [])]
 
 
-def _cache(settings: Settings, target: Target) -> list[str]:
+def _cache(settings: Settings, target: Target, *, exports: bool) -> list[str]:
     """Return the flags of the build cache of one platform; each has its own, lest one overwrites the other's."""
     image, slug = settings.images[0], target.platform.slug
     # A staging tag of this build alone is not there yet: what the last one published is.
@@ -187,9 +221,8 @@ def _cache(settings: Settings, target: Target) -> list[str]:
     if not exported:
         return []
     # What is not pushed leaves nothing at the registry; nor is there an image to keep a cache in.
-    export = (
-        [] if settings.output.type == "none" and settings.cache != "local" else ["--export-cache", _record(*exported)]
-    )
+    exports = exports and (settings.output.type != "none" or settings.cache == "local")
+    export = ["--export-cache", _record(*exported)] if exports else []
     return [*export, "--import-cache", _record(*imported)]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from multiarch.docker_host import DockerHost
     from multiarch.settings import Settings
+    from multiarch.trace import Trace
 
 INSIDE = "/usr/bin/buildctl"
 
@@ -48,7 +49,7 @@ def copy_buildctl(settings: Settings, host: DockerHost) -> Path:
             host.remove(spare)
     elif not path.is_file() or _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1]:
         _copy(container, path, host)
-    check_executable(path)
+    check_executable(path, host.trace)
     return path
 
 
@@ -70,10 +71,14 @@ def find_buildctl(settings: Settings) -> Path:
     return found
 
 
-def check_executable(path: Path) -> None:
+def check_executable(path: Path, trace: Trace | None = None) -> None:
     """Run ``buildctl --version``. :raises BuildctlNotExecutableError: the system cannot."""
+    command = [str(path), "--version"]
+    ended = trace.command(command) if trace else None
     try:
-        subprocess.run([path, "--version"], check=True, capture_output=True, timeout=60)
+        done = subprocess.run(command, check=True, capture_output=True, timeout=60)
+        if ended:
+            ended(done.returncode)
     except (OSError, subprocess.SubprocessError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BuildctlNotExecutableError(path, f"{os.uname().sysname} on {os.uname().machine}: {reason}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
 PREFIX = "INVOKE_MULTIARCH_"
 # Flags that say one item of a list-valued setting, and may be repeated.
@@ -192,3 +194,13 @@ def _expected(problem: str) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def tell_of_yaml(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line where a file is no YAML; fits ``sys.excepthook``, and passes on every other error."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
+    from multiarch.trace import Trace
+
 OWNER = "multiarch.configuration"
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 
@@ -37,11 +39,13 @@ class DockerHost:
 
     :param policy: how pulls and starts are retried.
     :param say: takes one line of progress.
+    :param trace: shows the requests to it, where that is asked for.
     """
 
-    def __init__(self, policy: Policy, say: Callable[[str], None]) -> None:
+    def __init__(self, policy: Policy, say: Callable[[str], None], trace: Trace | None = None) -> None:
         self.policy = policy
         self.say = say
+        self.trace = trace
 
     @cached_property
     def client(self) -> docker.DockerClient:
@@ -53,7 +57,7 @@ class DockerHost:
         address = os.environ.get("DOCKER_HOST", "its context")
         try:
             address, options = _endpoint()
-            client = docker.DockerClient(**options)
+            client = self.trace.docker_client(options) if self.trace else docker.DockerClient(**options)
             try:
                 client.ping()
             except BaseException:

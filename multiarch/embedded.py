@@ -61,6 +61,8 @@ def _wait_until_ready(container: Container, host: DockerHost) -> None:
     import requests
 
     session = requests.Session()
+    if host.trace:
+        session.hooks["response"].append(host.trace.answered)
     session.trust_env = False  # no proxy is between this machine and itself
     deadline = time.monotonic() + _READY_SECONDS
     while True:

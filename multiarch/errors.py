@@ -63,7 +63,7 @@ class DockerError(MultiarchError):
     """The Docker host refused what a step asked of it."""
 
     def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"Docker could not {action}: {one_line(reason)}")
+        super().__init__(f"Docker could not {action}: {unbroken(reason)}")
 
 
 class ImageNotFoundError(MultiarchError):
@@ -94,7 +94,7 @@ class EmulatorError(MultiarchError):
 
     def __init__(self, missing: Iterable[object], installer: str, said: str) -> None:
         problem = f"no emulator registered for {listed(missing)} after {installer} ran"
-        said = one_line(said) or "nothing"
+        said = unbroken(said) or "nothing"
         super().__init__(f"{problem} (it said: {said}); try another with --installer, or drop the platform")
 
 
@@ -109,7 +109,7 @@ class BuilderUnreachableError(MultiarchError):
     """The address of a builder (BUILDKIT_HOST, ``builder``) leads nowhere."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"no BuildKit answers at {address}: {one_line(reason)}; start it, or correct the address")
+        super().__init__(f"no BuildKit answers at {address}: {unbroken(reason)}; start it, or correct the address")
 
 
 class NoBuilderError(MultiarchError):
@@ -148,8 +148,8 @@ class BuildFailedError(MultiarchError):
         transient: bool = False,
     ) -> None:
         place = f" in {step}{f' ({where})' if where else ''}" if step else ""
-        super().__init__("\n".join([f"{subject}: build failed{place}: {one_line(cause)}", *indented(log)]))
-        self.cause = one_line(cause)
+        super().__init__("\n".join([f"{subject}: build failed{place}: {unbroken(cause)}", *indented(log)]))
+        self.cause = unbroken(cause)
         self.transient = transient
 
 
@@ -163,8 +163,8 @@ class RegistryError(MultiarchError):
     def __init__(
         self, request: str, status: int, reason: str, *, hint: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{request}: the registry answered {status} {one_line(reason)}{'; ' + hint if hint else ''}")
-        self.cause = f"{status} {one_line(reason)}"
+        super().__init__(f"{request}: the registry answered {status} {unbroken(reason)}{'; ' + hint if hint else ''}")
+        self.cause = f"{status} {unbroken(reason)}"
         self.status = status
         self.retry_after = retry_after
 
@@ -174,9 +174,9 @@ class RegistryUnreachableError(MultiarchError):
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
         super().__init__(
-            f"{request}: no answer from the registry: {one_line(reason)}; is it running and the name right?"
+            f"{request}: no answer from the registry: {unbroken(reason)}; is it running and the name right?"
         )
-        self.cause = one_line(reason)
+        self.cause = unbroken(reason)
         self.transient = transient
 
 
@@ -187,7 +187,7 @@ class DigestMismatchError(MultiarchError):
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
-def one_line(text: str) -> str:
+def unbroken(text: str) -> str:
     """Return *text* in one line."""
     return " ".join(text.split())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from multiarch.platforms import Platform
     from multiarch.steps import Step
+    from multiarch.trace import Trace
 
 # CIs end a job that is silent for ten minutes; a person wonders after one.
 _HEARTBEAT = 60.0
@@ -51,6 +52,7 @@ class Progress:
     :param quiet: say nothing; what fails is told by the error itself, which is not written here.
     :param folds: how this CI folds sections of its log.
     :param heartbeat: for how many seconds to be silent at most while something is built; 0 for ever.
+    :ivar trace: shows programs and requests, where that is asked for.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Progress:
         self.quiet = quiet
         self.folds = folds or Folds()
         self.heartbeat = heartbeat
+        self.trace: Trace | None = None
         self._lock = threading.RLock()
         self._width = 0
         self._said = time.monotonic()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiarch.errors import MultiarchError, indented, listed, one_line
+from multiarch.errors import MultiarchError, indented, listed, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,7 +90,7 @@ class SmokeError(GateError):
     gate = "it runs"
 
     def __init__(self, platform: object, command: str, problem: str, log: Sequence[str] = ()) -> None:
-        super().__init__("\n".join([f"{platform}: {command}: {one_line(problem)}", *indented(log)]))
+        super().__init__("\n".join([f"{platform}: {command}: {unbroken(problem)}", *indented(log)]))
 
 
 class NotAnImageError(MultiarchError):
@@ -121,7 +121,7 @@ class TagsNotMovedError(MultiarchError):
     """A tag could not be moved, so none was, but for those that the registries did not let us put back."""
 
     def __init__(self, failed: str, kept: Iterable[object], left: Iterable[tuple[object, str, str, str]]) -> None:
-        still = [f"{tag} is {now} and was {before} ({one_line(why)})" for tag, now, before, why in left]
+        still = [f"{tag} is {now} and was {before} ({unbroken(why)})" for tag, now, before, why in left]
         parts = [f"{'not all tags are as before' if still else 'no tag was moved'}: {failed}"]
         parts += [f"as before: {names}"] if (names := listed(kept)) else []
         parts += [f"could not be put back: {'; '.join(still)}"] if still else []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from multiarch.references import ImageReference
     from multiarch.retry import Policy
+    from multiarch.trace import Trace
 
 _ACCEPT = ", ".join(MANIFESTS)
 
@@ -39,11 +40,20 @@ class Registry:
     :param policy: how requests are retried.
     :param say: takes one line for each retry.
     :param insecure: whether TLS may go unverified, or be missing.
+    :param trace: shows the requests, where that is asked for.
     """
 
-    def __init__(self, host: str, policy: Policy, say: Callable[[str], None], *, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        policy: Policy,
+        say: Callable[[str], None],
+        *,
+        insecure: bool = False,
+        trace: Trace | None = None,
+    ) -> None:
         self.host = host
-        self._transport = Transport(host, policy, say, insecure=insecure)
+        self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
         """Have connections begun for so many requests at the same time, which come meanwhile."""

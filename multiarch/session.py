@@ -40,14 +40,15 @@ class Session:
     @cached_property
     def host(self) -> DockerHost:
         """The Docker host."""
-        return DockerHost(self.policy, self.progress.say)
+        return DockerHost(self.policy, self.progress.say, self.progress.trace)
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image."""
         names = {image.registry for image in self.settings.images}
         insecure = self.settings.insecure_registries
-        return {name: Registry(name, self.policy, self.progress.say, insecure=name in insecure) for name in names}
+        say, trace = self.progress.say, self.progress.trace
+        return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}
 
     @cached_property
     def machine(self) -> str:

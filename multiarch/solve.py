@@ -36,12 +36,16 @@ class Solve:
     :param platforms: what is built.
     :param progress: shows what happens.
     :ivar steps: what it did, also when it failed.
+    :ivar failed: the step that it failed in, where it is known.
+    :ivar where: the first line of its instruction, ``Dockerfile:12``; empty where BuildKit does not tell.
     """
 
     def __init__(self, platforms: Sequence[Platform], progress: Progress) -> None:
         self.platforms = tuple(platforms)
         self.progress = progress
         self.steps = Steps()
+        self.failed: Step | None = None
+        self.where = ""
         self._words: list[str] = []
 
     def run(self, command: list[str], stopped: threading.Event) -> None:
@@ -51,6 +55,8 @@ class Solve:
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
+        trace = self.progress.trace
+        ended = trace.command(command, self.platforms) if trace else None
         try:
             # A session of its own, so that an interrupt from the keyboard comes to us alone, who then end it in order.
             process = subprocess.Popen(
@@ -69,6 +75,8 @@ class Solve:
                 process.wait()
         finally:
             _end(process)
+            if ended:
+                ended(process.returncode)
         if stopped.is_set():
             raise BuildFailedError(self._subject(), "stopped")
         if process.returncode:
@@ -93,9 +101,12 @@ class Solve:
 
     def _failure(self, status: int) -> BuildFailedError:
         # Steps that ran beside the failing one end as canceled.
-        failed = next((step for step in self.steps if step.error and "context canceled" not in step.error), None)
+        failures = [step for step in self.steps if step.error and "context canceled" not in step.error]
         where, words = self._excerpt()
         said = " ".join(words) or f"buildctl ended with status {status}"
+        # Of several that failed by themselves, the one that the line of the Dockerfile is of.
+        failed = next((step for step in failures if step.error in said), failures[0] if failures else None)
+        self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
         cause = failed.error if failed else plain
         hint = hint_for(cause)

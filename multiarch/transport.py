@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     import requests
 
+    from multiarch.trace import Trace
+
 T = TypeVar("T")
 # Seconds to connect, and between two bytes of an answer.
 _TIMEOUT = (10, 60)
@@ -37,13 +40,23 @@ class Transport:
     :param policy: how requests are retried.
     :param say: takes one line for each retry.
     :param insecure: whether TLS may go unverified, or be missing.
+    :param trace: shows the requests, where that is asked for.
     """
 
-    def __init__(self, host: str, policy: Policy, say: Callable[[str], None], *, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        policy: Policy,
+        say: Callable[[str], None],
+        *,
+        insecure: bool = False,
+        trace: Trace | None = None,
+    ) -> None:
         self.host = host
         self.policy = policy
         self.say = say
         self.insecure = insecure and not is_loopback(host)
+        self.trace = trace
         self._authorizer = Authorizer(host, self._send, refusal, self._is_safe)
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -113,9 +126,13 @@ class Transport:
         import requests
 
         more = {"verify": False, **more} if self.insecure and urlsplit(url).netloc == self.host else more
+        began = time.monotonic()
         try:
             return self._session.request(verb, url, timeout=_TIMEOUT, **more)
         except requests.RequestException as error:
+            if self.trace:
+                asked = error.request.url if error.request is not None else None
+                self.trace.unanswered(verb, asked or url, error, began)
             raise RegistryUnreachableError(name, describe(error), transient=is_transient(error)) from None
 
     def _is_safe(self, url: str) -> bool:
@@ -182,6 +199,8 @@ class Transport:
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         use(session, self.ahead)
+        if self.trace:
+            session.hooks["response"].append(self.trace.answered)
         return session
 
 

@@ -53,11 +53,13 @@ def show(
     stdout: IO[bytes] | None = None,
     when: str = "",
     press: bytes = b"",
+    patience: float = _PATIENCE,
 ) -> Shown:
     """Run a command on a terminal of that size.
 
     :param stdout: where its standard output goes instead.
-    :param when: as soon as this is on the screen, the key *press* is pressed.
+    :param when: as soon as this is on the screen, the key *press* is pressed, or several.
+    :param patience: after so many seconds it is ended.
     """
     screen = pyte.Screen(columns, lines)
     stream = pyte.ByteStream(screen)
@@ -79,7 +81,7 @@ def show(
     written = b""
     began = time.monotonic()
     try:
-        while time.monotonic() < began + _PATIENCE:
+        while time.monotonic() < began + patience:
             if select.select([terminal], [], [], 0.1)[0]:
                 chunk = os.read(terminal, 1 << 16)
                 written += chunk

@@ -183,8 +183,11 @@ def test_rich_is_for_terminals_alone() -> None:
     assert "[]\n" == told.stdout
 
 
-def test_a_release_on_a_terminal(project: Project, server: RegistryServer, tmp_path: Path) -> None:
-    """All of it, with results alone on standard output."""
+@pytest.mark.parametrize("flags", [(), ("--verbose",)], ids=["plain", "verbose"])
+def test_a_release_on_a_terminal(
+    project: Project, server: RegistryServer, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    """All of it, with results alone on standard output; what --verbose shows scrolls above the rows."""
     release = Release(project, server)
     said = project.path / "said"
     said.write_text(f"{vertex('a', '[2/2] RUN make')}\n{vertex('a', '[2/2] RUN make', seconds=1)}\n")
@@ -192,8 +195,12 @@ def test_a_release_on_a_terminal(project: Project, server: RegistryServer, tmp_p
     with socket.create_server(("127.0.0.1", 0)) as builder, (tmp_path / "out").open("wb") as out:
         address = f"tcp://127.0.0.1:{builder.getsockname()[1]}"
         more = {"BUILDKIT_HOST": address, "DOCKER_HOST": os.environ["DOCKER_HOST"], "PATH": ""}
-        shown = show(project.command("release"), env=_person(**more), cwd=project.path, columns=100, stdout=out)
+        words = project.command("release", *flags)
+        shown = show(words, env=_person(**more), cwd=project.path, columns=100, lines=90, stdout=out)
     emulated = [" emulated" in line for line in shown.after if " done " in line]
     assert (0, 2, 1) == (shown.status, len(emulated), sum(emulated)), shown.after
     assert 2 == len((tmp_path / "out").read_text().splitlines())
+    commands = [line for line in shown.after if re.search(r"│ \$ buildctl: status 0, \d", line)]
+    requests = [line for line in shown.after if re.match(rf"GET http://{server.host}/v2/app/\S+: 200, \d+ ms$", line)]
+    assert ((2, True) if flags else (0, False)) == (len(commands), bool(requests)), shown.after
     assert (True, True) == _sane(shown)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.build import PushedImage, build_arch, check_paths, commands
+from multiarch.build import PushedImage, build_arch, build_beginning, check_paths, commands
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
 from multiarch.platforms import Platform
 from multiarch.progress import Progress
@@ -337,3 +337,33 @@ def test_nothing_is_started_without_a_context(project: Project) -> None:
     with pytest.raises(MissingPathError):
         project.build(PUSHED)
     assert not (project.path / "calls").exists()
+
+
+def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project) -> None:
+    """With all that the whole gets but its target, into an archive; of the caches none is left out, none is written."""
+    (project.path / "token").touch()
+    more: dict[str, Any] = {"cache": "registry", "no_cache": True, "attestations": ["provenance"], "target": "last"}
+    more |= {"secrets": {"t": f"file:{project.path}/token"}, "build_args": {"A": "b"}, "pull": True}
+    project.build(PUSHED, **more)
+    (project.path / "cut").mkdir()
+    (project.path / "cut" / "Dockerfile").touch()
+    settings = read(context=str(project.path), **more)
+    build_beginning(
+        settings,
+        settings.matrix[0],
+        project.path / "cut" / "Dockerfile",
+        project.path / "x.tar",
+        "a:b",
+        buildctl=project.path / "buildctl",
+        address=ADDRESS,
+        policy=Policy(attempts=1),
+        progress=Progress(project.shown),
+    )
+    whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
+    left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]
+    left_out += [f"--export-cache type=registry,{REF},mode=max "]
+    assert [True] * 4 == [words in whole for words in left_out], whole
+    for words in left_out:
+        whole = whole.replace(words, "")
+    whole = whole.replace(f"dockerfile={project.path} ", f"dockerfile={project.path}/cut ")
+    assert whole.replace(IMAGE, f"type=docker,name=a:b,dest={project.path}/x.tar") == beginning

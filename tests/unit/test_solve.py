@@ -142,6 +142,29 @@ def test_a_cache_that_is_not_there_is_no_failure(tmp_path: Path) -> None:
     assert "linux/arm64: build failed: no such thing" == str(failure(tmp_path, *lines, "error: no such thing"))
 
 
+def test_of_several_failures_the_one_of_the_line_is_told(tmp_path: Path) -> None:
+    """Steps run side by side; step, line and cause are of one that buildctl names."""
+    said, other = RUN, RUN.replace("3", "7")
+    lines = [
+        vertex("a", "[a 2/2] RUN other", seconds=1, error=other),
+        vertex("b", "[b 2/2] RUN make", seconds=1, error=said),
+        *(
+            "Dockerfile:4",
+            "-----",
+            "   4 | >>> RUN make \\",
+            "   5 | >>>  all",
+            "-----",
+            f"error: failed to solve: {said}",
+        ),
+    ]
+    (tmp_path / "said").write_text("".join(f"{line}\n" for line in lines))
+    attempt = Solve([ARM64], Progress(io.StringIO()))
+    with pytest.raises(BuildFailedError) as caught:
+        attempt.run(["sh", "-c", f"cat {tmp_path}/said >&2; exit 1"], threading.Event())
+    assert f"linux/arm64: build failed in [b 2/2] RUN make (Dockerfile:4): {said}" == str(caught.value)
+    assert ("[b 2/2] RUN make", "Dockerfile:4") == (attempt.failed and attempt.failed.name, attempt.where)
+
+
 def test_a_failure_without_a_step(tmp_path: Path) -> None:
     """Words outside of any step are the cause, without the layers that they passed through."""
     error = failure(

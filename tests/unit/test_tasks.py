@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from tests.unit.cli import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform",
-    "start-buildkit": "address platform recreate",
-    "copy-buildctl": "dest",
-    "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report source tag",
-    "manifest": "allow-dropping image inspect platform quiet tag",
+    "setup-binfmt": "installer platform verbose",
+    "start-buildkit": "address platform recreate verbose",
+    "copy-buildctl": "dest verbose",
+    "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report shell source tag"
+    " verbose",
+    "manifest": "allow-dropping image inspect platform quiet tag verbose",
     "release": "allow-dropping context dockerfile frontend image keep-going no-cache platform pull quiet report source"
-    " tag",
+    " tag verbose",
     "pipeline": "check ci",
 }
 
@@ -46,6 +47,12 @@ def test_every_step_has_its_flags_and_imports_nothing_heavy(project: Project) ->
     assert FLAGS == {step: " ".join(sorted(helps)).replace("_", "-") for step, helps in flags.items()}
     assert [] == [(step, flag) for step, helps in flags.items() for flag, text in helps.items() if not text]
     assert ([], []) == (heavy, told.err)
+
+
+def test_h_is_for_help_on_every_step(project: Project) -> None:
+    """No flag of a step takes ``-h`` away from Invoke."""
+    helped = [project.run(step, "-h") for step in FLAGS]
+    assert [(0, True)] * 7 == [(told.status, told.out[0].startswith("Usage: ")) for told in helped]
 
 
 def test_the_console_script_tells_its_version(project: Project) -> None:

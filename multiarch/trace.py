@@ -1,0 +1,98 @@
+"""What ``--verbose`` shows: each program that is run and each request that is sent, as it happens, with its time.
+
+Of a request these are its verb, its address and its status: never a header or a body, and of an address neither the
+query (signed addresses, tokens) nor the user.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from multiarch.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import docker
+    import requests
+
+# User and password of an address, wherever in a command it stands.
+_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
+
+
+class Trace:
+    """Tells of programs and requests, in lines. Safe to use from several threads.
+
+    :param say: takes a line, and the platforms that it is about; as `multiarch.progress.Progress.say`.
+    """
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        self._say = say
+
+    def command(
+        self, words: Sequence[str], about: Sequence[Any] = (), environ: Mapping[str, str] | None = None
+    ) -> Callable[[int | None], None]:
+        """Show a program that begins, as a shell takes it; return what takes its exit status when it is over.
+
+        :param about: the platforms that it is run for.
+        :param environ: what it gets beyond the environment of this process.
+        """
+        added = [f"{name}={shlex.quote(value)}" for name, value in (environ or {}).items()]
+        self._say(f"$ {_USER.sub('', ' '.join([*added, shlex.join(words)]))}", about)
+        began = time.monotonic()
+
+        def ended(status: int | None) -> None:
+            program = words[0].rpartition("/")[2]
+            self._say(f"$ {program}: status {status}, {duration(time.monotonic() - began)}", about)
+
+        return ended
+
+    def answered(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        """Show a request to a registry, or to whom it sent us; fits the hooks of a session of requests."""
+        verb = response.request.method or ""
+        self._say(f"{verb} {_bare(response.url)}: {response.status_code}, {_ms(response.elapsed.total_seconds())}")
+
+    def unanswered(self, verb: str, url: str, error: Exception, began: float) -> None:
+        """Show a request to which there was no answer: of the error only what it is, as its words may hold the query.
+
+        :param began: by ``time.monotonic``.
+        """
+        self._say(f"{verb} {_bare(url)}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
+
+    def docker_client(self, options: Mapping[str, Any]) -> docker.DockerClient:
+        """Return the SDK's client whose requests are shown, from its first on: it asks for the version to speak."""
+        import docker
+
+        say = self._say
+
+        class Api(docker.APIClient):
+            def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+                began = time.monotonic()
+                told = f"docker {request.method} {urlsplit(request.url or '').path}"
+                try:
+                    response = super().send(request, **more)
+                except Exception as error:
+                    say(f"{told}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
+                    raise
+                say(f"{told}: {response.status_code}, {_ms(time.monotonic() - began)}")
+                return response
+
+        class Client(docker.DockerClient):
+            def __init__(self) -> None:
+                self.api = Api(**options)
+
+        return Client()
+
+
+def _bare(url: str) -> str:
+    """Return an address without user, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

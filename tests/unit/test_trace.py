@@ -1,0 +1,173 @@
+"""What --verbose shows, and that it shows no secret."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from multiarch.docker_host import DockerHost
+from multiarch.errors import MultiarchError, RegistryUnreachableError
+from multiarch.oci import OCI_MANIFEST
+from multiarch.platforms import Platform
+from multiarch.progress import Progress
+from multiarch.registry import Registry
+from multiarch.retry import Policy
+from multiarch.solve import Solve
+from multiarch.trace import Trace
+from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply, refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli import Project
+    from tests.unit.registry_server import Request
+
+USER, PASSWORD, IDENTITY, TOKEN, SIGNED = "somebody", "pass-w0rd", "identity-s3cret", "token-s3cret", "s1gnature"
+BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+SECRETS = (USER, PASSWORD, IDENTITY, TOKEN, SIGNED, BASIC, "Bearer", "Basic")
+
+
+class Shown:
+    """Collects the lines of a trace, with T for its times."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.trace = Trace(self.say)
+
+    def say(self, text: str, about: tuple[Platform, ...] = ()) -> None:
+        """Take a line."""
+        self.lines.append(re.sub(r"\d+ ms$|\d+\.\ds$", "T", " ".join([*map(str, about), text])))
+
+    @property
+    def secrets(self) -> list[str]:
+        """Those that are told."""
+        return [secret for secret in SECRETS if secret in "\n".join(self.lines)]
+
+
+def client(server: RegistryServer, shown: Shown) -> Registry:
+    """Return a client that tries once."""
+    return Registry(server.host, Policy(attempts=1), print, trace=shown.trace)
+
+
+@pytest.mark.parametrize(
+    ("login", "scheme", "asked"),
+    [
+        ({"auth": BASIC}, "Basic", []),
+        ({"auth": BASIC}, "Bearer", ["GET {}/token: 200, T"]),
+        ({"identitytoken": IDENTITY}, "Bearer", ["POST {}/token: 200, T"]),
+    ],
+    ids=["basic", "bearer", "identity"],
+)
+def test_requests_are_shown_without_secrets(
+    server: RegistryServer, docker_config: Path, login: dict[str, str], scheme: str, asked: list[str]
+) -> None:
+    """Verb, address, status and time of each, those for tokens too, whatever proves who asks."""
+    docker_config.write_text(json.dumps({"auths": {server.host: login}}))
+    base = f"http://{server.host}"
+    challenge = f'{scheme} realm="http://{server.host}/token?account={SIGNED}",service="s"'
+
+    def react(request: Request) -> Reply:
+        if "authorization" in request.headers:
+            return Reply(200, b"{}", {"Content-Type": OCI_MANIFEST})
+        return refusal(401, "UNAUTHORIZED", "no", WWW_Authenticate=challenge)
+
+    server.table["GET /v2/app/manifests/latest"] = [react]
+    server.table["GET /token"] = server.table["POST /token"] = [json_reply({"token": TOKEN})]
+    shown = Shown()
+    client(server, shown).manifest("app", "latest")
+    manifest = f"GET {base}/v2/app/manifests/latest"
+    assert [f"{manifest}: 401, T", *(line.format(base) for line in asked), f"{manifest}: 200, T"] == shown.lines
+    assert [] == shown.secrets
+
+
+def test_where_a_registry_sends_us_is_shown_without_its_signature(server: RegistryServer) -> None:
+    """Both requests, the second without query and user."""
+    digest = server.hold_blob("app", b"content")
+    place = f"http://{USER}:{PASSWORD}@{server.host}/elsewhere?X-Amz-Signature={SIGNED}"
+    server.table[f"GET /v2/app/blobs/{digest}"] = [Reply(307, headers={"Location": place})]
+    server.table["GET /elsewhere"] = [Reply(200, b"content")]
+    shown = Shown()
+    assert b"content" == client(server, shown).blob("app", digest)
+    blob = f"GET http://{server.host}/v2/app/blobs/{digest}: 307, T"
+    assert [blob, f"GET http://{server.host}/elsewhere: 200, T"] == shown.lines
+    assert [] == shown.secrets
+
+
+def test_no_answer_is_shown_without_words(server: RegistryServer) -> None:
+    """Only of what kind it is, as the words of libraries hold whole addresses."""
+    digest = server.hold_blob("app", b"content")
+    place = f"http://{server.host}/elsewhere?X-Amz-Signature={SIGNED}"
+    server.table[f"GET /v2/app/blobs/{digest}"] = [Reply(307, headers={"Location": place})]
+    server.table["GET /elsewhere"] = [RESET]
+    shown = Shown()
+    with pytest.raises(RegistryUnreachableError):
+        client(server, shown).blob("app", digest)
+    assert f"GET http://{server.host}/elsewhere: ConnectionError, T" == shown.lines[-1]
+    assert [] == shown.secrets
+
+
+def test_requests_to_docker_are_shown(server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first on, which asks for the version; without their queries."""
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://{server.host}")
+    server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
+    server.table["GET /v1.41/_ping"] = [Reply(200, b"OK")]
+    server.table["GET /v1.41/containers/json"] = [json_reply({"message": "no"}, 500), RESET]
+    shown = Shown()
+    host = DockerHost(Policy(attempts=1), print, shown.trace)
+    for _ in range(2):
+        with pytest.raises(MultiarchError):
+            host.run("list containers", lambda: host.client.containers.list(filters={"label": SIGNED}))
+    host.client.close()
+    assert [
+        "docker GET /version: 200, T",
+        "docker GET /v1.41/_ping: 200, T",
+        "docker GET /v1.41/containers/json: 500, T",
+        "docker GET /v1.41/containers/json: ConnectionError, T",
+    ] == shown.lines
+    assert [] == shown.secrets
+
+
+def test_commands_are_shown_as_a_shell_takes_them() -> None:
+    """When they begin, and again with status and time when they end; the user of an address is left out."""
+    shown, progress = Shown(), Progress(io.StringIO(), quiet=True)
+    progress.trace = shown.trace
+    proxy = f"build-arg:HTTP_PROXY=http://{USER}:{PASSWORD}@x@proxy:1/"
+    with pytest.raises(MultiarchError):
+        Solve([Platform.parse("arm64")], progress).run(["/bin/sh", "-c", "exit 3", "a b", proxy], threading.Event())
+    shown.trace.command(["true"], environ={"BUILDKIT_HOST": "unix:///a b"})(0)
+    assert [
+        "linux/arm64 $ /bin/sh -c 'exit 3' 'a b' build-arg:HTTP_PROXY=http://proxy:1/",
+        "linux/arm64 $ sh: status 3, T",
+        "$ BUILDKIT_HOST='unix:///a b' true",
+        "$ true: status 0, T",
+    ] == shown.lines
+    assert [] == shown.secrets
+
+
+@pytest.mark.parametrize("step", ["build-arch", "manifest", "release"])
+def test_it_cannot_be_quiet_and_verbose(project: Project, step: str) -> None:
+    """One line says so, before anything is done."""
+    result = project.run(step, "--platform", "arm64", "--quiet", "--verbose")
+    told = ["--verbose: it shows more and --quiet shows nothing; pass one of them"]
+    assert (1, [], told) == (result.status, result.out, result.err)
+
+
+def test_results_alone_are_on_standard_output(server: RegistryServer, project: Project) -> None:
+    """With --verbose too; and without it, not even its module is imported."""
+    config = server.hold_blob("app", b'{"os": "linux", "architecture": "arm64"}')
+    server.hold_manifest("app", "latest-arm64", {"config": {"digest": config}})
+    project.write(invoke_yaml=f"multiarch:\n  image: {server.host}/app\n  platforms: [linux/arm64]\n")
+    result = project.run("manifest", "--verbose")
+    assert (0, [f"{server.host}/app:latest"]) == (result.status, [line.partition("@")[0] for line in result.out])
+    assert [f"GET http://{server.host}/v2/app/manifests/latest-arm64: 200"] == [
+        line.rpartition(",")[0] for line in result.err if "latest-arm64: 200" in line
+    ]
+    program = "import sys; from multiarch.tasks import program; program.run(exit=False); print(sorted(sys.modules))"
+    plain = project.invoke("manifest", program=program)
+    assert (0, [False, True]) == (plain.status, [f"'multiarch.{x}'" in plain.out[-1] for x in ("trace", "registry")])
