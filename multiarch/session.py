@@ -59,6 +59,10 @@ class Session:
         """End all waiting, and every solve."""
         self.policy.stopped.set()
 
+    def go_on(self) -> None:
+        """Let there be more after a failure, when all that was stopped has ended."""
+        self.policy.stopped.clear()
+
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
         """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.
 

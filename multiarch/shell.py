@@ -51,6 +51,7 @@ def build_or_enter(session: Session, target: Target) -> PushedImage | Path | Non
         return release.build_one(session, target)
     except BuildFailedError:
         if session.solves:
+            session.go_on()
             _enter(session, target, session.solves[-1])
         raise
 

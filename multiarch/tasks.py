@@ -219,7 +219,7 @@ def release_(
     help={
         "ci": "travis, github, gitlab or circleci",
         "check": "only see whether the file is as it would be written; for Travis, whether it holds mistakes too",
-    }
+    },
 )
 def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
     """Write the file by which a CI runs the steps in jobs of its own, and print its path."""
