@@ -23,6 +23,9 @@ HOST_PROGRAMS = {
     # With these the tests look on, and offer keys to a build.
     "pgrep": "procps",
     "ssh-agent": "openssh-client",
+    # With these they run pipelines of a repository.
+    "git": "git",
+    "rsync": "rsync",
 }
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import golang, plan
+from lab import gitlab_ci_local, golang, plan
 from lab.commands import run
 from lab.errors import LabError
 from lab.jobs import Job, run_jobs
 from lab.parts import Part
+from lab.paths import SOURCE
 from lab.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def make(folder: Path) -> str:
@@ -135,6 +137,38 @@ def test_a_version_of_go_is_read_from_what_it_prints() -> None:
     assert (1, 27) == golang.parse_version("go version go1.27rc1 linux/amd64")
     assert () == golang.parse_version("command not found")
     assert golang.parse_version("go version go1.19.8 linux/amd64") < golang.MINIMUM
+
+
+def test_gitlab_ci_local_is_locked() -> None:
+    """Each package that npm installs has a checksum; it is made on first need, and no part of a Docker host."""
+    (lock,) = [json.loads((SOURCE / name).read_text()) for name in gitlab_ci_local.PART.files if "-lock" in name]
+    installed = {name: package for name, package in lock["packages"].items() if name}
+    assert ["node_modules/gitlab-ci-local"] == list(installed)
+    assert [True] == [package["integrity"].startswith("sha512-") for package in installed.values()]
+    assert gitlab_ci_local.PART not in plan.PARTS
+
+
+def test_gitlab_ci_local_is_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command is that of the part, which is made where it is missing, and again where files of it are gone."""
+
+    def pretend(new: Path) -> str:
+        (new / "node_modules/gitlab-ci-local/dist").mkdir(parents=True)
+        (new / "node_modules/gitlab-ci-local/dist/index.js").touch()
+        (new / "node").touch()
+        made.append(new)
+        return "1"
+
+    made: list[Path] = []
+    monkeypatch.setattr("lab.lock.CACHE", folder)
+    monkeypatch.setattr(gitlab_ci_local, "PART", replace(gitlab_ci_local.PART, make=pretend))
+    expected = [
+        str(folder / "gitlab-ci-local" / name) for name in ("node", "node_modules/gitlab-ci-local/dist/index.js")
+    ]
+    assert [expected, expected] == [gitlab_ci_local.command(), gitlab_ci_local.command()]
+    assert 1 == len(made)
+    Path(expected[0]).unlink()
+    assert expected == gitlab_ci_local.command()
+    assert 2 == len(made)
 
 
 def test_the_plan_names_needs_before_what_needs_them() -> None:
