@@ -72,6 +72,7 @@ class Progress:
         self._width = 0
         self._said = time.monotonic()
         self._running: dict[int, tuple[Step, tuple[Platform, ...]]] = {}
+        self._ended: dict[int, tuple[Step, str]] = {}
         self._building: ExitStack = ExitStack()
         self._watches = 0
 
@@ -95,7 +96,11 @@ class Progress:
                 self._running.pop(id(step), None)
         if step.completed is not None and not step.is_internal:
             result = "CACHED" if step.cached else "ERROR" if step.error else duration(step.seconds)
-            self._lines(f"{_short(step, platforms)}  {result}", _prefix(owners(step, platforms)))
+            line = f"{_short(step, platforms)}  {result}"
+            # BuildKit tells again of a step that other steps look into.
+            if self._ended.get(id(step)) != (step, line):
+                self._ended[id(step)] = step, line
+                self._lines(line, _prefix(owners(step, platforms)))
 
     def said(self, step: Step, line: str, platforms: Sequence[Platform]) -> None:
         """A step wrote a line."""

@@ -1,9 +1,8 @@
-"""A release in the jobs of a CI: a GitHub workflow and a GitLab pipeline, run by act and by gitlab-ci-local."""
+"""A release in the jobs of GitHub and GitLab: what `invoke pipeline` writes, run by act and by gitlab-ci-local."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,89 +10,135 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch import github
 from tests.integration.ci_machine import Machine
 from tests.integration.ci_runners import Run, act, commit, gitlab_ci_local
-from tests.integration.conftest import MACHINES, ROOT, Project, runs_as
+from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer
+from tests.integration.destination import SECRETS, Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIPELINES = Path(__file__).parent / "pipelines"
+REPOSITORY = "someone/app"
 
 
 @dataclass(frozen=True)
 class Ci:
-    """A repository with a pipeline, at one of the two."""
+    """A small project at one of the two, whose file is what `invoke pipeline` writes, and where its releases go."""
 
     name: str
     project: Project
     machine: Machine
-
-    def setup(self, pipeline: str) -> None:
-        """Write the pipeline where this CI looks for it."""
-        path = self.project.path / {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}[self.name]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(pipeline)
+    to: Destination
 
     def push(self, number: int) -> Run:
-        """Commit what there is, and run the pipeline as the CI does after a push."""
+        """Commit what there is, and run the pipeline as the CI does after a push to its main branch."""
         commit(self.project.path)
-        variables = {"IMAGE": self.project.image}
+        variables = {"INVOKE_MULTIARCH_IMAGE": self.to.image}
         if self.name == "gitlab":
-            return gitlab_ci_local(self.project.path, self.machine, pipeline=number, variables=variables)
+            return gitlab_ci_local(
+                self.project.path, self.machine, pipeline=number, variables=variables, secrets=SECRETS
+            )
         payload = {"ref": "refs/heads/main", "repository": {"default_branch": "main"}}
-        env = {"GITHUB_RUN_NUMBER": str(number)}
-        path = ".github/workflows/images.yml"
-        return act(self.project.path, path, self.machine, payload=payload, variables=variables, env=env)
+        return act(
+            self.project.path,
+            github.PATH,
+            self.machine,
+            payload=payload,
+            variables=variables,
+            secrets=SECRETS,
+            env={"GITHUB_RUN_ID": str(number), "GITHUB_REPOSITORY": REPOSITORY},
+        )
+
+    def ask(self, number: int) -> Run:
+        """Commit what there is, and run the pipeline as the CI does for a pull request from a fork: without secrets."""
+        commit(self.project.path)
+        variables = {"INVOKE_MULTIARCH_IMAGE": self.to.image}
+        if self.name == "gitlab":
+            variables |= {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "3"}
+            branch = ["CI_COMMIT_BRANCH"]
+            return gitlab_ci_local(self.project.path, self.machine, pipeline=number, variables=variables, unset=branch)
+        payload = {
+            "pull_request": {"number": 3, "head": {"ref": "fix", "repo": {"fork": True}}, "base": {"ref": "main"}}
+        }
+        return act(
+            self.project.path,
+            github.PATH,
+            self.machine,
+            event="pull_request",
+            payload=payload,
+            variables=variables,
+            env={"GITHUB_RUN_ID": str(number), "GITHUB_REPOSITORY": REPOSITORY},
+        )
+
+
+def told(run: Run) -> dict[str, str]:
+    """Return how the jobs ended, by name and platform."""
+    of_matrix = {job: [value for value in job.values if value.startswith("linux/")] for job in run.jobs}
+    return {" ".join((job.name, *platform)): job.status for job, platform in of_matrix.items()}
 
 
 @pytest.fixture
 def machine(project: Project) -> Iterator[Machine]:
-    """What a job finds: this package, this Docker host, no BuildKit; afterwards the server is the usual one."""
-    env = {"PYTHONPATH": str(ROOT), "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
+    """What a job finds: this Docker host, no BuildKit, and no built steps; afterwards the server is the usual one."""
+    env = {"DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
+    # Docker in Docker is what GitLab's own machines have; this one's host is reached otherwise.
+    env |= {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "", "PYTHONPATH": str(ROOT)}
+    env |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    yield Machine(path, env, begin="docker rm --force buildkit >/dev/null 2>&1 || true")
+    yield Machine(
+        path, env, begin="docker rm --force buildkit >/dev/null 2>&1; docker volume rm --force buildkit-state"
+    )
     project.ok("start-buildkit", "--recreate")
 
 
 @pytest.fixture(params=["github", "gitlab"])
-def ci(request: pytest.FixtureRequest, project: Project, machine: Machine) -> Ci:
-    """Each of the two."""
-    return Ci(request.param, project, machine)
+def ci(
+    request: pytest.FixtureRequest, project: Project, machine: Machine, registry: RegistryContainer, tmp_path: Path
+) -> Ci:
+    """Each of the two; the tasks are there already."""
+    project.write(invoke_yaml=(project.path / "invoke.yaml").read_text() + "  install: invoke --version\n")
+    project.ok("pipeline", "--ci", request.param)
+    return Ci(request.param, project, machine, Destination.at(registry, project.path.name, tmp_path))
 
 
-def test_a_release_in_jobs(ci: Ci) -> None:
-    """Each platform runs from the tag; a build that fails later skips the publication, and the tag stays."""
-    ci.setup((PIPELINES / f"{ci.name}.yml").read_text())
-    tag = f"{ci.project.image}:latest"
+def test_a_release_in_jobs(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every job installs this package in a virtualenv of its own; each platform of the tag runs; no secret is shown."""
+    text = (ci.project.path / "invoke.yaml").read_text()
+    ci.project.write(invoke_yaml=text.replace("invoke --version", f"pip install --quiet {ROOT}"))
+    ci.project.ok("pipeline", "--ci", ci.name)
+    del ci.machine.env["PYTHONPATH"]  # type: ignore[attr-defined]
 
     run = ci.push(7)
 
-    assert {f"build {p}": "success" for p in MACHINES} | {"publish": "success"} == run.statuses(), run.output
-    (published,) = ci.project.ok("manifest", "--inspect", INVOKE_MULTIARCH_IMAGE=ci.project.image)[-1:]
-    assert published.partition("@")[2] in run.job("publish").output
-    assert MACHINES == {p: runs_as(p, tag) for p in MACHINES}
+    assert {f"build {p}": "success" for p in MACHINES} | {"publish": "success"} == told(run), run.output
+    published = ci.to.told(run.job("publish").output)
+    assert (published, MACHINES) == (ci.to.digest(), ci.to.machines())
+    assert 1 == len(set(ci.to.revisions(published)))
+    assert SECRETS["DOCKER_PASSWORD"] not in run.output
+    with capsys.disabled():
+        print(f"\n{ci.name}: {ci.to.image}:latest@{published} runs as {', '.join(MACHINES.values())}")
+        print("\n".join(f"  {job.name} {' '.join(job.values)}: {job.seconds:.1f} s" for job in run.jobs))
 
+
+def test_a_job_that_fails_publishes_nothing(ci: Ci) -> None:
+    """The publication is skipped, and the tag stays as it was."""
+    first = ci.push(8)
+    before = ci.to.digest()
     ci.project.write(Dockerfile_armhf="FROM arm32v7/busybox:latest\nRUN exit 3\n")
-    run = ci.push(8)
+    run = ci.push(9)
 
-    expected = {"build linux/amd64": "success", "build linux/arm64": "success", "build linux/arm/v7": "failure"}
-    assert ("failure", {**expected, "publish": "skipped"}) == (run.status, run.statuses()), run.output
-    assert "RUN exit 3" in run.job("build", "linux/arm/v7").output
-    assert [published] == ci.project.ok("manifest", "--inspect", INVOKE_MULTIARCH_IMAGE=ci.project.image)[-1:]
-
-
-def test_the_workflow_is_sound() -> None:
-    """actionlint has nothing to say of it."""
-    words = [str(Path(sys.executable).with_name("actionlint")), str(PIPELINES / "github.yml")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-
-    assert (0, "") == (done.returncode, done.stdout + done.stderr)
+    assert "success" == first.status, first.output
+    failed = [name for name, status in told(run).items() if status == "failure"]
+    assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job("publish").status), run.output
+    assert "RUN exit 3" in run.output
+    assert (True, before) == (before != "", ci.to.digest())
 
 
-def test_the_pipeline_is_sound() -> None:
-    """It is as GitLab's schema says."""
-    words = ["-m", "check_jsonschema", "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
-    done = subprocess.run([sys.executable, *words, str(PIPELINES / "gitlab.yml")], capture_output=True, text=True)
-
-    assert (0, "") == (done.returncode, done.stderr), done.stdout
+def test_a_pull_request_from_a_fork_is_built_alone(ci: Ci) -> None:
+    """It has no secrets, and needs none: its builds pass, nothing is pushed, and nothing is published."""
+    run = ci.ask(10)
+    statuses = {name: status for name, status in told(run).items() if status != "skipped"}
+    assert ("success", {f"build {p}": "success" for p in MACHINES}) == (run.status, statuses), run.output
+    assert 3 <= run.output.count("built; nothing is pushed")
+    assert "" == ci.to.digest()

@@ -69,6 +69,8 @@ def test_steps_of_several_platforms_are_told_apart() -> None:
         [ARM64, ARM],
         vertex("a", "[linux/arm64 2/3] RUN make", seconds=1),
         vertex("b", "[linux/arm/v7 build 2/3] RUN make", seconds=1, cached=True),
+        # Told again, and not shown again.
+        vertex("a", "[linux/arm64 2/3] RUN make", seconds=1),
         vertex("c", "[linux/amd64->arm64 build 3/3] RUN make", seconds=1),
         vertex("d", "[linux/amd64 build 1/3] FROM busybox", seconds=0),
         vertex("e", "[linux/arm64] exporting", seconds=1),

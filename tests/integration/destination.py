@@ -1,0 +1,82 @@
+"""Where the releases of a CI go: a registry that wants a login, and what is found there afterwards."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from multiarch.buildkitd import VOLUME
+from tests.integration.conftest import MACHINES, docker
+from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import RegistryContainer
+
+REVISION = "org.opencontainers.image.revision"
+SECRETS = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A repository of an image, and the DOCKER_CONFIG of somebody who may pull from it."""
+
+    image: str
+    docker_config: Path
+
+    @classmethod
+    def at(cls, registry: RegistryContainer, name: str, directory: Path) -> Destination:
+        """Start a registry, and log in to it; what that needs is kept in a *directory*."""
+        registry.options = _htpasswd(directory)
+        registry.start()
+        config = directory / "docker"
+        config.mkdir()
+        _log_in(config, registry.host, "config")
+        return cls(f"{registry.host}/team/{name}", config)
+
+    def digest(self) -> str:
+        """Return the digest that the tag has, nothing where there is none."""
+        words = (sys.executable, "-m", "invoke", "manifest", "--inspect", "--image", self.image)
+        env = {**os.environ, "DOCKER_CONFIG": str(self.docker_config)}
+        done = subprocess.run(words, env=env, capture_output=True, text=True)
+        return done.stdout.splitlines()[0].partition("@")[2].split()[0] if done.returncode == 0 else ""
+
+    def machines(self) -> dict[str, str]:
+        """Return what ``uname -m`` says on each platform of the tag."""
+        words = ("--config", str(self.docker_config), "run", "--rm", "--quiet", "--pull", "always")
+        return {p: docker(*words, "--platform", p, f"{self.image}:latest", "uname", "-m") for p in MACHINES}
+
+    def told(self, output: str) -> str:
+        """Return the one digest of the tag that a job printed."""
+        (digest,) = set(re.findall(rf"{re.escape(self.image)}:latest@(sha256:[0-9a-f]{{64}})", output))
+        return str(digest)
+
+    def revisions(self, digest: str) -> list[str]:
+        """Return the commit of each image of an index."""
+        index = self._read("manifests", digest)
+        images = [self._read("manifests", e["digest"]) for e in index["manifests"] if e["platform"]["os"] == "linux"]
+        configs = [self._read("blobs", image["config"]["digest"]) for image in images]
+        return [config["config"]["Labels"][REVISION] for config in configs]
+
+    def _read(self, kind: str, digest: str) -> Any:
+        host, _, repository = self.image.partition("/")
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+        headers = {"Authorization": f"Basic {login}", "Accept": accept}
+        request = urllib.request.Request(f"http://{host}/v2/{repository}/{kind}/{digest}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+def remove_buildkit(*_: object) -> None:
+    """Take the server away with what it has built, as the machine of a job is taken away."""
+    docker("rm", "--force", "--volumes", "buildkit")
+    subprocess.run(["docker", "volume", "rm", VOLUME], capture_output=True)
