@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import secrets
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import requests
 
 from benchmarks.delay import delayed
 from benchmarks.images import published, push_image
-from benchmarks.peers import OURS, STATE, TASKS, Commands, Job, contestants
+from benchmarks.peers import OURS, STATE, TASKS, Commands, Job, contestants, plain_environment
 from multiarch.platforms import Platform
 from multiarch.registry import Registry
 from multiarch.retry import Policy
@@ -63,8 +62,7 @@ def run(commands: Commands, job: Job) -> float:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tasks.py").write_text(TASKS)
         Path(folder, "invoke.yaml").write_text(job.configuration)
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("INVOKE_", "BUILDX_"))}
-        env = clean | {name: str(Path(folder, path)) for name, path in STATE.items()}
+        env = plain_environment() | {name: str(Path(folder, path)) for name, path in STATE.items()}
         began = time.perf_counter()
         for words in commands:
             _output(*words, cwd=folder, env=env)

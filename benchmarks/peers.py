@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,6 +79,15 @@ def contestants() -> dict[str, Callable[[Job], Commands]]:
         "buildx": lambda job: [[buildx, "imagetools", "create", "--progress", "plain", "-t", job.name, *job.staged]],
         "docker manifest": _docker,
     }
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment without what is set for the contestants or for Python.
+
+    Where PYTHONDONTWRITEBYTECODE is set, ours would be compiled anew in every run; pip compiles it when it installs it.
+    """
+    ours = ("INVOKE_", "BUILDX_", "PYTHON")
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
 
 def install(package: str) -> Path:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import docker
 
-from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install
+from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
 from multiarch import buildkitd, manifest, release
 from multiarch.platforms import Platform
 from multiarch.registry import Registry
@@ -94,10 +94,10 @@ class Arena:
     @property
     def environment(self) -> dict[str, str]:
         """What every contestant runs in."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("INVOKE_", "BUILDX_"))}
         state = {name: str(self.folder / path) for name, path in STATE.items() if name != "XDG_STATE_HOME"}
         root = str(Path(__file__).parents[1])
-        return clean | state | {"BUILDKIT_HOST": self.address, "DOCKER_CLI_EXPERIMENTAL": "enabled", "PYTHONPATH": root}
+        own = {"BUILDKIT_HOST": self.address, "DOCKER_CLI_EXPERIMENTAL": "enabled", "PYTHONPATH": root}
+        return plain_environment() | state | own
 
     def configured(self, image: str, **more: object) -> dict[str, object]:
         """Return the release as invoke.yaml says it."""

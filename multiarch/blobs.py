@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryUnreachableError
 from multiarch.retry import describe
@@ -50,16 +50,17 @@ class BlobReader(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def read(self, size: int = -1, /) -> bytes:
         """Read on. :raises DigestMismatchError: the end is reached, and the bytes were not those of the digest."""
-        wanted = min(len(buffer), self.size - self._offset)
+        if size < 0:
+            return self.readall()
+        wanted = min(size, self.size - self._offset)
         data = self._next(wanted) if wanted else b""
-        buffer[: len(data)] = data
         self._hash.update(data)
         self._offset += len(data)
         if self._offset == self.size and (actual := f"sha256:{self._hash.hexdigest()}") != self._digest:
             raise DigestMismatchError(self._name, self._digest, actual)
-        return len(data)
+        return data
 
     def close(self) -> None:
         """Give the connection back when all of it was read; else cut it off, and do not let it be used again."""

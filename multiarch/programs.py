@@ -16,10 +16,11 @@ import threading
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 from multiarch.platforms import Elf
-from multiarch.streams import PIECE, ReadAhead, decompressed
+from multiarch.streams import PIECE, Decompressed, ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,6 +34,8 @@ _MOST_LINKS = 40
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 # What a layer is that is no tar, or of a compression that this Python does not know.
 _UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
+# Files that are read at a time once it is a long way: its readers would spend the time on handing the layer on.
+_AT_ONCE = 16
 # Most programs are found within so many bytes of a layer; only then it is read ahead.
 _FIRST = 1 << 20
 
@@ -111,19 +114,23 @@ class _Tar:
         self._lock = threading.Lock()
 
     def name(self, number: int) -> str | None:
-        """Return the name of one of its files, None when there are fewer; at most one more than is known is read."""
+        """Return the name of one of its files, None when there are fewer; a few more than are known may be read."""
+        if number < len(self._names):
+            return self._names[number]
         with self._lock:
+            if number == len(self._names) and self._error is None:
+                try:
+                    for name in islice(self._members, 1 if number < _AT_ONCE else _AT_ONCE):
+                        self._names.append(name)
+                except BaseException as error:
+                    self._error = error
+                    if not isinstance(error, Exception):
+                        raise
             if number < len(self._names):
                 return self._names[number]
             if self._error is not None:
                 raise self._error
-            try:
-                name = next(self._members, None)
-            except BaseException as error:
-                self._error = error
-                raise
-            self._names += [name] if name is not None else []
-            return name
+            return None
 
     def join(self) -> None:
         with self._lock:
@@ -138,9 +145,8 @@ class _Tar:
 
     def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
         with (
-            ReadAhead(open_(), after=_FIRST) as raw,
-            decompressed(raw) as plain,  # type: ignore[arg-type]
-            tarfile.open(fileobj=plain, mode="r|*", bufsize=PIECE) as tar,
+            contextlib.closing(ReadAhead(open_(), after=_FIRST)) as raw,
+            tarfile.open(fileobj=Decompressed(raw), mode="r|*", bufsize=PIECE) as tar,  # type: ignore[call-overload]
         ):
             for member in tar:
                 name = posixpath.normpath(posixpath.join("/", member.name)).lstrip("/")

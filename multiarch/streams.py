@@ -1,61 +1,61 @@
-"""The content of a layer as it streams: read ahead of whoever takes it apart, and decompressed on the way."""
+"""The content of a layer as it streams: read ahead of whoever takes it apart, and decompressed on the way.
+
+Everything here hands out pieces as they come, whatever size is asked for: a layer may have gigabytes, of which only
+the names are wanted. ``tarfile`` takes its streams so.
+"""
 
 from __future__ import annotations
 
-import io
 import queue
 import threading
 import zlib
-from typing import IO, Any
+from typing import Protocol
 
-# Bytes that are taken at a time, and how many such pieces are kept ahead.
-PIECE = 1 << 17
-_AHEAD = 32
+# Bytes that are taken apart at a time: more of them cost more, as memory for them is asked of the system each time.
+PIECE = 1 << 16
+# Bytes that are fetched at a time, lest two threads spend theirs on taking turns; and how many such are kept ahead.
+_FETCHED = 1 << 20
+_AHEAD = 4
+# What comes of a piece is taken whole, unless it is more than this.
+_MOST = 1 << 20
 _GZIP = b"\x1f\x8b"
 # For zlib: a gzip header, and the largest window.
 _GZIP_WINDOW = 31
 
 
-class ReadAhead(io.RawIOBase):
+class Pieces(Protocol):
+    """A file that is read forwards."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next piece, nothing at the end."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class ReadAhead:
     """Reads another file in a thread of its own, so that fetching and taking apart go on at the same time.
 
     :param source: is closed with this.
     :param after: how many bytes are read as they are asked for, before it is read ahead.
     """
 
-    def __init__(self, source: IO[bytes], *, after: int) -> None:
-        super().__init__()
+    def __init__(self, source: Pieces, *, after: int) -> None:
         self._source = source
         self._left = after
         self._pieces: queue.Queue[bytes | BaseException] = queue.Queue(_AHEAD)
-        self._rest = b""
+        self._piece, self._at = b"", 0
         self._over = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def read(self, _size: int, /) -> bytes:
         """Take what was read ahead; raise what was raised there."""
-        if self._left > 0:
-            piece = self._source.read(min(len(buffer), self._left))
-            self._left = self._left - len(piece) if piece else 0
-            self._over = not piece
-            buffer[: len(piece)] = piece
-            return len(piece)
-        if not self._rest and not self._over:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._fetch, daemon=True)
-                self._thread.start()
-            taken = self._pieces.get()
-            if isinstance(taken, BaseException):
-                raise taken
-            self._rest, self._over = taken, not taken
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
+        if self._at >= len(self._piece) and not self._over:
+            self._piece, self._at = self._next(), 0
+            self._over = not self._piece
+        start, self._at = self._at, self._at + PIECE
+        return self._piece[start : self._at]
 
     def close(self) -> None:
         """Stop reading."""
@@ -65,12 +65,24 @@ class ReadAhead(io.RawIOBase):
         if self._thread is not None:
             self._thread.join()
         self._source.close()
-        super().close()
+
+    def _next(self) -> bytes:
+        if self._left > 0:
+            piece = self._source.read(min(PIECE, self._left))
+            self._left -= len(piece)
+            return piece
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._fetch, daemon=True)
+            self._thread.start()
+        taken = self._pieces.get()
+        if isinstance(taken, BaseException):
+            raise taken
+        return taken
 
     def _fetch(self) -> None:
         try:
             while not self._stopped.is_set():
-                piece = self._source.read(PIECE)
+                piece = self._source.read(_FETCHED)
                 self._put(piece)
                 if not piece:
                     return
@@ -86,53 +98,36 @@ class ReadAhead(io.RawIOBase):
             break
 
 
-class Gunzip(io.RawIOBase):
-    """Decompresses gzip of any number of members (RFC 1952, section 2.2); tarfile's own streams stop after the first.
+class Decompressed:
+    """Gzip of any number of members (RFC 1952, section 2.2) decompressed, and everything else as it is.
+
+    tarfile's own streams stop after the first member.
 
     :raises EOFError: when it is read: it ends within a member. :raises zlib.error: it is no gzip.
     """
 
-    def __init__(self, source: IO[bytes]) -> None:
-        super().__init__()
+    def __init__(self, source: Pieces) -> None:
         self._source = source
+        self._input = source.read(PIECE)
+        self._is_gzip = self._input.startswith(_GZIP)
         self._member = zlib.decompressobj(_GZIP_WINDOW)
-        self._input = b""
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Decompress what fits into the buffer."""
+    def read(self, _size: int, /) -> bytes:
+        """Return what comes next."""
         while True:
-            if not self._input:
-                self._input = self._source.read(PIECE)
-                if not self._input:
-                    if self._member.eof or self._is_fresh:
-                        return 0
-                    raise EOFError("it ends too early")
+            piece = self._input or self._source.read(PIECE)
+            self._input = b""
+            if not self._is_gzip:
+                return piece
+            if not piece:
+                if self._member.eof:
+                    return b""
+                raise EOFError("it ends too early")
             if self._member.eof:
-                self._input = self._input.lstrip(b"\0")  # padding
-                if not self._input:
-                    continue
-                self._member = zlib.decompressobj(_GZIP_WINDOW)
-            data = self._member.decompress(self._input, len(buffer))
+                self._input = piece.lstrip(b"\0")  # padding
+                self._member = zlib.decompressobj(_GZIP_WINDOW) if self._input else self._member
+                continue
+            data = self._member.decompress(piece, _MOST)
             self._input = self._member.unconsumed_tail or self._member.unused_data
-            self._is_fresh = False
             if data:
-                buffer[: len(data)] = data
-                return len(data)
-
-    def close(self) -> None:
-        """Close both."""
-        self._source.close()
-        super().close()
-
-    _is_fresh = True
-
-
-def decompressed(source: IO[bytes]) -> IO[bytes]:
-    """Return gzip decompressed, and everything else as it is."""
-    ahead = io.BufferedReader(source, PIECE)  # type: ignore[type-var]
-    is_gzip = ahead.peek(2)[:2] == _GZIP
-    return Gunzip(ahead) if is_gzip else ahead  # type: ignore[return-value]
+                return data

@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -623,3 +624,38 @@ def test_a_layer_is_read_once_for_all_its_readers() -> None:
     layer.close()
     assert [True] == [file.closed for file in shared.files]
     assert [] == lower.files
+
+
+def test_a_layer_of_many_files_that_ends_early() -> None:
+    """All readers get every file that is whole, in order and at the same time; then the fault, every time."""
+    names = [f"f{number:03}" for number in range(200)]
+    whole = tar({name: noise(1000) for name in names})
+    readers = [Layer(partial(io.BytesIO, whole[: 150 * 1536 + 600]))]
+    readers += [readers[0].again() for _ in range(3)]
+
+    def read(layer: Layer) -> list[str | None]:
+        got = [layer.advance() for _ in range(150)]
+        for _ in range(2):
+            with pytest.raises(tarfile.TarError):
+                layer.advance()
+        layer.close()
+        return got
+
+    with ThreadPoolExecutor(max_workers=len(readers)) as pool:
+        assert [names[:150]] * len(readers) == list(pool.map(read, readers))
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+def test_a_large_layer_is_read_ahead(compress: Callable[[bytes], bytes]) -> None:
+    """Much more than is fetched at a time, and than one piece may become; the fault of the way there is raised."""
+    blob = compress(tar({"noise": noise(3_000_000), "zeros": bytes(5_000_000), "app": ARM64}))
+    assert at("/app") == found(entrypoint("/app"), blob)
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 2_000_000:
+                raise ConnectionResetError("reset")
+            return super().read(size)
+
+    with pytest.raises(ConnectionResetError):
+        started_programs({"config": entrypoint("/app")}, [Layer(lambda: Broken(blob))])
