@@ -28,6 +28,13 @@ class ConfigurationError(MultiarchError):
         super().__init__(f"{where}: {problem}")
 
 
+class PipelineError(MultiarchError):
+    """The file of a CI is not what it should be; what is wrong with it follows, a line each."""
+
+    def __init__(self, problem: str, details: Iterable[str] = ()) -> None:
+        super().__init__("\n".join([problem, *details]))
+
+
 class EmptyMatrixError(MultiarchError):
     """A step that works on platforms was given none."""
 

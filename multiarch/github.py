@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiarch.pipeline import Build, Pipeline
 
-PATH = ".github/workflows/release.yml"
+PATH = ".github/workflows/multiarch.yml"
 # Where a project may have jobs and triggers of its own.
 OPEN = frozenset({(), ("on",), ("jobs",)})
 _RUNNER = "ubuntu-latest"
@@ -30,11 +30,11 @@ def write(pipeline: Pipeline) -> dict[str, Any]:
     image = {"INVOKE_MULTIARCH_IMAGE": "${{ vars.INVOKE_MULTIARCH_IMAGE }}"} if pipeline.needs_image else {}
     variables = {**image, **pipeline.variables}
     return {
-        "name": "release",
+        "name": "multiarch",
         "on": {"push": push, "pull_request": None},
         "permissions": {"contents": "read", **packages},
         **({"env": variables} if variables else {}),
-        "jobs": {"build": _build(pipeline), "publish": _publish(pipeline)},
+        "jobs": {"build": _build(pipeline), "manifest": _publish(pipeline)},
     }
 
 

@@ -17,6 +17,7 @@ OPEN = frozenset({(), ("stages",)})
 _OWN = "registry.gitlab.com"
 _DOCKER = "docker:28"
 _BASE = ".multiarch"
+_PUBLISH = "manifest"
 
 
 def write(pipeline: Pipeline) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def write(pipeline: Pipeline) -> dict[str, Any]:
             ],
         },
         **{_name(build): _job(pipeline, build) for build in pipeline.builds},
-        "publish": publish,
+        _PUBLISH: publish,
     }
 
 

@@ -11,7 +11,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from multiarch import circleci, github, gitlab, travis, travis_check
-from multiarch.errors import ConfigurationError, MultiarchError
+from multiarch.errors import ConfigurationError, PipelineError
 from multiarch.pipeline import plan
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 _WRITERS = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
 _WIDTH = 120
-
-
-class PipelineError(MultiarchError):
-    """The committed file of a pipeline is not what it should be."""
 
 
 def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
@@ -53,12 +49,12 @@ def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     if not path.is_file():
         raise PipelineError(f"{name}: there is no such file; {again}")
     if ci == "travis" and (mistakes := travis_check.check(path.read_text(), str(name))):
-        raise PipelineError("\n".join(mistakes))
+        raise PipelineError(f"{name} has mistakes that Travis passes over; correct them:", mistakes)
     _, there, wanted = pipeline_text(settings, ci, directory, program=program)
     if there != wanted:
         now, then = (there or "").splitlines(), wanted.splitlines()
         lines = difflib.unified_diff(now, then, str(name), f"{name} as it would be", lineterm="")
-        raise PipelineError("\n".join([f"{name} is not what the settings give; {again}", *lines]))
+        raise PipelineError(f"{name} is not what the settings give; {again}", lines)
     return path
 
 

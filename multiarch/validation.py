@@ -118,7 +118,7 @@ class _Reader:
             retry_seconds=block.retry_seconds,
             jobs=block.jobs,
             keep_going=block.keep_going,
-            branches=block.branches,
+            branches=self._branches(),
             install=block.install,
         )
 
@@ -192,6 +192,13 @@ class _Reader:
             problem = f"none of {', '.join(written)} applies to what is checked out ({here}); add one that does"
             raise self.layers.error("tags", problem)
         return tags
+
+    def _branches(self) -> tuple[str, ...]:
+        """Return the branches to publish from; what a CI would take for a pattern is none that all of them know."""
+        for index, name in enumerate(self.block.branches):
+            if not re.fullmatch(r"[\w./-]+", name):
+                raise self.layers.error("branches", f"{name!r} is no plain name of a branch, such as main", index)
+        return self.block.branches
 
     def _runners(self, index: int, runner: str | dict[str, str] | None) -> dict[str, str]:
         """Read the name of a machine: one for all CIs, or one for each."""

@@ -111,8 +111,8 @@ def test_a_release_in_jobs(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
 
     run = ci.push(7)
 
-    assert {f"build {p}": "success" for p in MACHINES} | {"publish": "success"} == told(run), run.output
-    published = ci.to.told(run.job("publish").output)
+    assert {f"build {p}": "success" for p in MACHINES} | {"manifest": "success"} == told(run), run.output
+    published = ci.to.told(run.job("manifest").output)
     assert (published, MACHINES) == (ci.to.digest(), ci.to.machines())
     assert 1 == len(set(ci.to.revisions(published)))
     assert SECRETS["DOCKER_PASSWORD"] not in run.output
@@ -130,7 +130,9 @@ def test_a_job_that_fails_publishes_nothing(ci: Ci) -> None:
 
     assert "success" == first.status, first.output
     failed = [name for name, status in told(run).items() if status == "failure"]
-    assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job("publish").status), run.output
+    assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job("manifest").status), (
+        run.output
+    )
     assert "RUN exit 3" in run.output
     assert (True, before) == (before != "", ci.to.digest())
 

@@ -12,8 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from multiarch import travis_check
-from multiarch.errors import ConfigurationError, EmptyMatrixError
-from multiarch.pipeline_file import PipelineError, check_pipeline, pipeline_text, write_pipeline
+from multiarch.errors import ConfigurationError, EmptyMatrixError, PipelineError
+from multiarch.pipeline_file import check_pipeline, pipeline_text, write_pipeline
 from multiarch.settings import CIS
 from multiarch.validation import load
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATHS = {
     "travis": ".travis.yml",
-    "github": ".github/workflows/release.yml",
+    "github": ".github/workflows/multiarch.yml",
     "gitlab": ".gitlab-ci.yml",
     "circleci": ".circleci/config.yml",
 }
@@ -157,7 +157,7 @@ def test_the_jobs_of_github(tmp_path: Path) -> None:
         "copy-buildctl": None,
         "build-arch": None,
     } == steps
-    assert ("build", "github.event_name != 'pull_request'") == (jobs["publish"]["needs"], jobs["publish"]["if"])
+    assert ("build", "github.event_name != 'pull_request'") == (jobs["manifest"]["needs"], jobs["manifest"]["if"])
 
 
 def test_secrets_reach_the_steps_that_push_alone(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_the_jobs_of_gitlab(tmp_path: Path) -> None:
         "REGISTRY_GITLAB_COM_USERNAME": "$CI_REGISTRY_USER",
         "REGISTRY_GITLAB_COM_PASSWORD": "$CI_REGISTRY_PASSWORD",
     }.items() <= variables.items()
-    rules = [rule["if"] for rule in file["publish"]["rules"]]
+    rules = [rule["if"] for rule in file["manifest"]["rules"]]
     assert ["$CI_COMMIT_TAG", '$CI_COMMIT_BRANCH == "trunk"', '$CI_COMMIT_BRANCH == "release/1"'] == rules
 
 

@@ -103,6 +103,7 @@ def test_no_tag_that_applies() -> None:
         ({"ssh": ["git=a,b"]}, "ssh[0]: 'git=a,b' is neither default nor ID=PATH, of a socket or a key"),
         ({"ssh": ["default", "default=x"]}, "ssh[1]: 'default' is given twice"),
         ({"tags": ["a", "{x}"]}, "tags[1]: '{x}': unknown {x} (known: branch, tag, sha, semver, major, minor)"),
+        ({"branches": ["main", "rel/*"]}, "branches[1]: 'rel/*' is no plain name of a branch, such as main"),
         (
             {"platforms": [{"platform": "arm64", "runner": {"jenkins": "x"}}]},
             "platforms[0]: runner of 'jenkins': known are travis, github, gitlab, circleci",
