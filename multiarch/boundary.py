@@ -36,9 +36,19 @@ sys.excepthook = tell_of_yaml
 
 @contextmanager
 def session_of(
-    c: Context, *, task: str = "", report: str | None = None, quiet: bool = False, verbose: bool = False, **flags: Any
+    c: Context,
+    *,
+    task: str = "",
+    pushes: bool = False,
+    report: str | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
+    **flags: Any,
 ) -> Iterator[Session]:
-    """Turn flags into a session, and errors into exits; with a *report* of the *task* if there is to be one."""
+    """Turn flags into a session, and errors into exits; with a *report* of the *task* if there is to be one.
+
+    :param pushes: whether the task pushes, unless its output is another.
+    """
     # A run is short and leaves few cycles: to look for them, and once more at the end, takes a tenth of its time.
     gc.disable()
     atexit.register(gc.freeze)
@@ -49,8 +59,10 @@ def session_of(
     try:
         settings = load(_plain(c.config.get("multiarch")), ChainMap(VARIABLES, dict(os.environ)), flags)
         session = Session(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        registries = [image.registry for image in settings.images]
-        with logged_in(registries, os.environ, needed=settings.output.type == "image"):
+        pushes = pushes and settings.pushes
+        if pushes and settings.untagged:
+            raise MultiarchError(settings.untagged)
+        with logged_in([image.registry for image in settings.images], os.environ, needed=pushes):
             if report:
                 from multiarch.reporting import reporting
 

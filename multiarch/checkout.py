@@ -61,7 +61,7 @@ def _github(e: Mapping[str, str]) -> Facts:
         tag=e.get("GITHUB_REF_NAME", "") if is_tag else "",
         revision=e.get("GITHUB_SHA", ""),
         source="/".join(place) if all(place) else "",
-        is_pull_request=e.get("GITHUB_EVENT_NAME", "").startswith("pull_request"),
+        is_pull_request=e.get("GITHUB_EVENT_NAME", "").startswith(("pull_request", "merge_group")),
     )
 
 
@@ -82,7 +82,8 @@ def _circleci(e: Mapping[str, str]) -> Facts:
         branch=e.get("CIRCLE_BRANCH", ""),
         tag=e.get("CIRCLE_TAG", ""),
         revision=e.get("CIRCLE_SHA1", ""),
-        is_pull_request=bool(e.get("CIRCLE_PULL_REQUEST") or e.get("CIRCLE_PR_NUMBER")),
+        # CIRCLE_PULL_REQUEST is there for any branch that somebody asks to be merged, the main one too.
+        is_pull_request=bool(e.get("CIRCLE_PR_NUMBER")),
     )
 
 
@@ -156,6 +157,7 @@ class Checkout:
 
 def _web_address(remote: str) -> str:
     """Return where a browser finds a remote: ``git@host:some/one.git`` becomes ``https://host/some/one``."""
+    remote = re.split(r"[?#]", remote)[0]
     match = re.fullmatch(
         r"(?:(?:https?|ssh|git)://)?(?:[^/@]*@)?([\w.-]+\.\w+)(?::\d+(?=/))?[:/](.+?)(?:\.git)?/?", remote
     )

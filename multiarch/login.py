@@ -1,9 +1,10 @@
 """Credentials from the environment, as a CI has them: for one run, in memory, and nowhere else.
 
-``DOCKER_USERNAME`` and ``DOCKER_PASSWORD`` (a password, or an access token) are for the registry of the first
-repository; for that of another they are named after it: ``GHCR_IO_USERNAME`` and ``GHCR_IO_PASSWORD``. They win over
-what ``docker login`` stored. Docker's libraries and BuildKit's client read credentials from the directory
-``DOCKER_CONFIG`` alone: so a run has one of its own, on a file system in memory where there is one, until it ends.
+``DOCKER_USERNAME`` and ``DOCKER_PASSWORD`` (a password, or an access token) are Docker Hub's; those of other registries
+are named after them: ``GHCR_IO_USERNAME`` and ``GHCR_IO_PASSWORD``. In a CI that publishes nothing to Docker Hub, the first
+repository's registry may have the former. They win over what ``docker login`` stored. Docker's libraries and BuildKit's
+client read credentials from the directory ``DOCKER_CONFIG`` alone: so a run has one of its own, on a file system in
+memory where there is one, until it ends.
 """
 
 from __future__ import annotations
@@ -30,10 +31,26 @@ _MEMORY = "/dev/shm"  # noqa: S108 (a directory of this user's alone is made in 
 
 
 def variables(registries: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return for each registry, the first repository's first, the variables of its user and its password."""
-    prefixes = {registry: re.sub(r"[^A-Z0-9]", "_", registry.upper()) for registry in registries[1:]}
-    prefixes = {registries[0]: "DOCKER", **{r: p for r, p in prefixes.items() if r != registries[0]}}
-    return {registry: (f"{prefix}_USERNAME", f"{prefix}_PASSWORD") for registry, prefix in prefixes.items()}
+    """Return for each registry the variables of its user and its password, as a CI is told to have them.
+
+    :param registries: hosts, that of the first repository first.
+    """
+    prefixes = {registry: _prefix(registry) for registry in registries}
+    if DOCKER_HUB not in prefixes:
+        prefixes[registries[0]] = _prefix(DOCKER_HUB)
+    return {registry: _named(prefix) for registry, prefix in prefixes.items()}
+
+
+def _prefix(registry: str) -> str:
+    if registry == DOCKER_HUB:
+        return "DOCKER"
+    name = re.sub(r"[^A-Z0-9]", "_", registry.upper())
+    # No variable begins with a digit, and no secret of GitHub's with its name.
+    return f"REGISTRY_{name}" if name[0].isdigit() or name.startswith("GITHUB_") else name
+
+
+def _named(prefix: str) -> tuple[str, str]:
+    return f"{prefix}_USERNAME", f"{prefix}_PASSWORD"
 
 
 @contextmanager
@@ -45,13 +62,16 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
     :raises ConfigurationError: a password without its user, or the other way round.
     """
     found: dict[str, tuple[str, str]] = {}
-    for registry, names in variables(registries).items():
-        user, password = (environ.get(name, "") for name in names)
-        if needed and bool(user) != bool(password):
-            given, missing = names if user else reversed(names)
-            raise ConfigurationError(given, f"{missing} is not set: set both, or neither")
-        if user and password:
-            found[registry] = user, password
+    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    for registry, shared in variables(registries).items():
+        # Elsewhere somebody's password for Docker Hub may be in a variable that is not meant for this registry.
+        for names in dict.fromkeys([_named(_prefix(registry)), *([shared] if in_ci else [])]):
+            user, password = (environ.get(name, "") for name in names)
+            if needed and bool(user) != bool(password):
+                given, missing = names if user else reversed(names)
+                raise ConfigurationError(given, f"{missing} is not set: set both, or neither")
+            if user and password:
+                found.setdefault(registry, (user, password))
     if not found:
         yield
         return

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
 
-def read_output(layers: Layers, *, is_pull_request: bool) -> Output:
-    """Read ``image``, ``none``, or a type with ``dest=PATH``; by default a pull request is built and not pushed."""
-    output = layers.block.output or ("none" if is_pull_request else "image")
+def read_output(layers: Layers, *, pushes: bool) -> Output:
+    """Read ``image``, ``none``, or a type with ``dest=PATH``; by default ``image``, where something is to be pushed."""
+    output = layers.block.output or ("image" if pushes else "none")
     kind, comma, rest = output.partition(",")
     key, _, dest = rest.partition("=")
     if kind not in ("image", "none", "oci", "local") or (comma and (key != "dest" or not dest)):

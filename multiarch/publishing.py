@@ -12,9 +12,19 @@ if TYPE_CHECKING:
 
     from multiarch.manifest import Published
     from multiarch.platforms import Platform
+    from multiarch.publication import PublishedTag
     from multiarch.session import Session
     from multiarch.settings import Settings
     from multiarch.staged import StagedImage
+
+
+def publish_staged(session: Session) -> tuple[PublishedTag, ...]:
+    """Publish what is under the staging tags; nothing where nothing is pushed, as for a pull request."""
+    settings = session.settings
+    if settings.output.type == "none":
+        session.progress.say(f"nothing is published{f': {settings.withheld}' if settings.withheld else ''}")
+        return ()
+    return publish(session).tags
 
 
 def publish(session: Session, digests: Mapping[Platform, str] | None = None) -> Published:

@@ -55,7 +55,7 @@ def build_one(session: Session, target: Target) -> PushedImage | Path | None:
     finally:
         session.progress.end()
     if settings.output.type == "none":
-        session.progress.say("built; nothing is pushed")
+        session.progress.say(_not_pushed(settings))
     if isinstance(built, build.PushedImage):
         session.images[target.platform] = built.digest, 0
     return built
@@ -81,7 +81,7 @@ def release(session: Session) -> tuple[PublishedTag, ...]:
         digests = _build(session, client, address)
     if settings.output.type == "none":
         session.progress.table(summarise(settings.matrix, session.solves, session.images, session.machine))
-        session.progress.say("built; nothing is pushed")
+        session.progress.say(_not_pushed(settings))
         return ()
     with session.progress.section("publish"):
         published = publishing.publish(session, digests)
@@ -145,6 +145,10 @@ def build_commands(settings: Settings, target: Target) -> list[list[str]]:
     """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
     address = target.builder or buildkit.dry_address(settings)
     return build.commands(settings, target, buildctl=buildctl.default_path(settings), address=address)
+
+
+def _not_pushed(settings: Settings) -> str:
+    return f"built; nothing is pushed{f': {settings.withheld}' if settings.withheld else ''}"
 
 
 def _push_checks(session: Session, images: Sequence[ImageReference]) -> list[Callable[[], None]]:

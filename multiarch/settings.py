@@ -68,6 +68,8 @@ class Settings:
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
+    :ivar untagged: the error of tags of which none applies; they are a placeholder then.
+    :ivar withheld: why a CI pushes nothing by default; empty where it does.
     :ivar build: what tells the builds of a CI apart.
     :ivar branches: from which a CI publishes, as it does from tags.
     :ivar install: the command by which a CI's job installs the tasks.
@@ -95,6 +97,8 @@ class Settings:
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]
+    untagged: str
+    withheld: str
     arch_tag: str
     build: str | None
     buildkit_host: str | None
@@ -115,6 +119,11 @@ class Settings:
         if not self.matrix:
             raise EmptyMatrixError
         return tuple(target.platform for target in self.matrix)
+
+    @property
+    def pushes(self) -> bool:
+        """Whether images go to a registry."""
+        return self.output.type == "image"
 
     @property
     def local_platforms(self) -> tuple[Platform, ...]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiarch.checkout import Checkout
 
 # semver.org, "Is there a suggested regular expression": with the v that git tags have in front.
-_SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[\w.-]+)?(\+[\w.-]+)?", re.ASCII)
+_SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII)
 _NAMES = ("branch", "tag", "sha", "semver", "major", "minor")
 
 
@@ -60,7 +60,7 @@ def _value(name: str, checkout: Checkout) -> str:
     if version is None:
         return ""
     if name == "semver":
-        return _clean(checkout.tag.removeprefix("v"))
+        return ".".join(version.group(1, 2, 3)) + (version[4] or "")
     # 1.4 must not move to 1.4.2-rc.1.
     return "" if version[4] else version[1 if name == "major" else 2]
 

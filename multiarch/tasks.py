@@ -127,7 +127,7 @@ def build_arch(
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    with session_of(c, task="build-arch", report=report, quiet=quiet, verbose=verbose, **flags) as session:
+    with session_of(c, task="build-arch", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags) as session:
         settings = session.settings
         if len(settings.platforms) > 1:
             known = ", ".join(map(str, settings.platforms))
@@ -162,7 +162,7 @@ def manifest(
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    with session_of(c, quiet=quiet, verbose=verbose, **where) as session:
+    with session_of(c, pushes=True, quiet=quiet, verbose=verbose, **where) as session:
         from multiarch import publishing
 
         if c.config.run.dry:
@@ -170,7 +170,7 @@ def manifest(
         elif inspect:
             results(publishing.inspect(session))
         else:
-            results(publishing.publish(session).tags)
+            results(publishing.publish_staged(session))
 
 
 @task(
@@ -203,7 +203,7 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
-    with session_of(c, task="release", report=report, quiet=quiet, verbose=verbose, **flags) as session:
+    with session_of(c, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags) as session:
         if c.config.run.dry:
             show(release.commands(session.settings))
             return

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _FRONTENDS = ("dockerfile.v0", "gateway.v0")
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 _CACHES = ("none", "registry", "local", "inline")
+# The tag of what no tag applies to; it is not pushed.
+_UNTAGGED = "untagged"
 _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
 
 
@@ -67,6 +69,10 @@ class _Reader:
             images = (ImageReference(EMBEDDED_REGISTRY, name),)
         self._unique("image", [str(image) for image in images])
         tags = self._tags()
+        untagged = "" if tags else self._untagged()
+        # What is not to be pushed has names too.
+        withheld = "of a pull request" if self.checkout.is_pull_request else untagged if self.checkout.ci else ""
+        tags = tags or (_UNTAGGED,)
         matrix = self._narrow(self._matrix(), narrowed)
         if block.frontend not in _FRONTENDS:
             raise self.layers.error("frontend", f"{block.frontend!r} is none of {', '.join(_FRONTENDS)}")
@@ -101,12 +107,14 @@ class _Reader:
             pull=block.pull,
             frontend=block.frontend,
             source=block.source,
-            output=read_output(self.layers, is_pull_request=self.checkout.is_pull_request),
+            output=read_output(self.layers, pushes=not withheld),
             attestations=read_attestations(self.layers),
             annotations={**self.checkout.labels, **block.annotations},
             allow_dropping=block.allow_dropping,
             smoke_seconds=block.smoke_seconds,
             insecure_registries=block.insecure_registries,
+            untagged=untagged and f"{self.layers.where('tags')}: {untagged}; add one that does",
+            withheld=withheld,
             arch_tag=arch_tag,
             build=build,
             buildkit_host=self._builder("BUILDKIT_HOST", self.buildkit_host),
@@ -175,7 +183,7 @@ class _Reader:
         return tuple(chosen)
 
     def _tags(self) -> tuple[str, ...]:
-        """Return the tags to publish: those that apply to what is checked out."""
+        """Return the tags to publish: those that apply to what is checked out, which may be none."""
         written = self.block.tags
         if not written:
             raise self.layers.error("tags", "needs at least one tag")
@@ -185,13 +193,12 @@ class _Reader:
         tags = expand(written, self.checkout)
         for tag in tags:
             self._check("tags", written.index(tag) if tag in written else None, check_tag, tag)
-        if not tags and self.checkout.is_pull_request:
-            return ("pull-request",)  # the name of what is not pushed
-        if not tags:
-            here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
-            problem = f"none of {', '.join(written)} applies to what is checked out ({here}); add one that does"
-            raise self.layers.error("tags", problem)
         return tags
+
+    def _untagged(self) -> str:
+        """Return why there is no tag to publish."""
+        here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
+        return f"none of {', '.join(self.block.tags)} applies to what is checked out ({here})"
 
     def _branches(self) -> tuple[str, ...]:
         """Return the branches to publish from; what a CI would take for a pattern is none that all of them know."""

@@ -59,13 +59,37 @@ def test_another_commit_under_the_same_staging_tag_is_refused(project: Project) 
 def test_a_pull_request_is_built_and_not_pushed(project: Project) -> None:
     """By the step alone and by the whole release; it succeeds, and there is no tag and no result."""
     request = build(7, "c0", TRAVIS_PULL_REQUEST="3", DOCKER_USERNAME="somebody")
-    for words in (("build-arch", *PLATFORM), ("release",)):
+    for words, said in {
+        ("build-arch", *PLATFORM): "built; nothing is pushed",
+        ("release",): "built; nothing is pushed",
+    }.items():
         result = project.run(*words, **request)
         assert (0, []) == (result.status, result.out), result.err
-        assert "built; nothing is pushed" in result.err
+        assert f"{said}: of a pull request" in result.err
     for tag in ("latest", "latest-7-arm64", "pull-request"):
         result = project.run("manifest", "--inspect", "--tag", tag)
         assert (1, f"{project.image}:{tag} is not published: there is no such tag") == (
             result.status,
             result.err.strip(),
         )
+
+
+def test_a_pull_request_publishes_nothing_that_is_there(project: Project) -> None:
+    """Also where images of its build are under the staging tags: `manifest` says so, and leaves the tag alone."""
+    project.ok("build-arch", *PLATFORM, **build(7, "c0"))
+    result = project.run("manifest", *PLATFORM, **build(7, "c0", TRAVIS_PULL_REQUEST="3"))
+    assert (0, [], "nothing is published: of a pull request") == (result.status, result.out, result.err.strip())
+    assert 1 == project.run("manifest", "--inspect").status
+
+
+def test_where_no_tag_applies_nothing_is_pushed(project: Project) -> None:
+    """A build of a branch, whose tags are made of a version: it passes. Where it is not in a CI, that is an error."""
+    tags = {"INVOKE_MULTIARCH_TAGS": "{semver}"}
+    for words in (("build-arch", *PLATFORM), ("manifest", *PLATFORM)):
+        result = project.run(*words, **build(7, "c0"), **tags)
+        assert (0, []) == (result.status, result.out), result.err
+        assert "none of {semver} applies to what is checked out (main, no tag)" in result.err
+    here = project.run("build-arch", *PLATFORM, **tags)
+    assert (1, []) == (here.status, here.out)
+    assert "INVOKE_MULTIARCH_TAGS: none of {semver} applies to what is checked out" in here.err
+    assert [] != project.ok("setup-binfmt", **tags)

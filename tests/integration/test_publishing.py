@@ -173,7 +173,7 @@ def test_a_registry_that_wants_a_login(
     config = project.path / "config"
     config.mkdir()
     if stored == "environment":
-        environ = {"DOCKER_CONFIG": str(config), "DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
+        environ = {"DOCKER_CONFIG": str(config), "DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD, "CI": "true"}
     else:
         environ = {"DOCKER_CONFIG": str(config), "PATH": _log_in(config, registry.host, stored)}
     image = f"{registry.host}/private/app"

@@ -76,7 +76,12 @@ CIRCLECI = {"CIRCLECI": "true", "CIRCLE_SHA1": "c0", "CIRCLE_BRANCH": "main"}
         ),
         (CIRCLECI, ("", "main", "", "c0", "", False)),
         (CIRCLECI | {"CIRCLE_TAG": "v1", "CIRCLE_BRANCH": ""}, ("", "", "v1", "c0", "", False)),
-        (CIRCLECI | {"CIRCLE_PULL_REQUEST": "https://github.com/a/b/pull/3"}, ("", "main", "", "c0", "", True)),
+        (CIRCLECI | {"CIRCLE_PULL_REQUEST": "https://github.com/a/b/pull/3"}, ("", "main", "", "c0", "", False)),
+        (CIRCLECI | {"CIRCLE_PR_NUMBER": "3", "CIRCLE_BRANCH": "pull/3"}, ("", "pull/3", "", "c0", "", True)),
+        (
+            GITHUB | {"GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-1"},
+            ("7", "gh-readonly-queue/main/pr-1", "", "c0", "https://github.com/a/b", True),
+        ),
     ],
 )
 def test_what_a_ci_tells(environ: dict[str, str], expected: tuple[object, ...]) -> None:
@@ -124,6 +129,7 @@ def test_nothing_is_known_without_git(tmp_path: Path) -> None:
         ("https://gitlab-ci-token:s3cret@gitlab.example.com/g/sub/one.git", "https://gitlab.example.com/g/sub/one"),
         ("https://x-access-token:s3cr:et@github.com/some/one", "https://github.com/some/one"),
         ("ssh://git@git.example.com:2222/some/one.git", "https://git.example.com/some/one"),
+        ("https://example.com/some/one?token=s3cret", "https://example.com/some/one"),
         ("/srv/git/one.git", ""),
         ("../one", ""),
         ("file:///srv/one.git", ""),

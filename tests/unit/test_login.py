@@ -16,6 +16,7 @@ from multiarch.login import logged_in, variables
 
 USER, PASSWORD = "somebody", "s3cret-of-the-ci"
 LOGIN = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
+IN_CI = LOGIN | {"CI": "true"}
 
 
 def known(registry: str | None) -> tuple[str, str] | None:
@@ -24,19 +25,42 @@ def known(registry: str | None) -> tuple[str, str] | None:
     return (found["username"], found["password"]) if found else None
 
 
-def test_the_variables() -> None:
-    """DOCKER_* for the first repository's registry, and for others names after them."""
-    assert {
-        "docker.io": ("DOCKER_USERNAME", "DOCKER_PASSWORD"),
-        "ghcr.io": ("GHCR_IO_USERNAME", "GHCR_IO_PASSWORD"),
-        "127.0.0.1:5001": ("127_0_0_1_5001_USERNAME", "127_0_0_1_5001_PASSWORD"),
-    } == variables(["docker.io", "ghcr.io", "docker.io", "127.0.0.1:5001"])
+@pytest.mark.parametrize(
+    ("registries", "prefixes"),
+    [
+        (["docker.io"], ["DOCKER"]),
+        (["ghcr.io", "docker.io", "ghcr.io"], ["GHCR_IO", "DOCKER"]),
+        (["docker.io", "ghcr.io", "r.example.com:5000"], ["DOCKER", "GHCR_IO", "R_EXAMPLE_COM_5000"]),
+        # Where nothing goes to Docker Hub, its names are the first one's.
+        (
+            ["ghcr.io", "127.0.0.1:5001", "github.example.com"],
+            ["DOCKER", "REGISTRY_127_0_0_1_5001", "REGISTRY_GITHUB_EXAMPLE_COM"],
+        ),
+    ],
+)
+def test_the_variables(registries: list[str], prefixes: list[str]) -> None:
+    """DOCKER_* is Docker Hub's, and others are named after their registry, as variables and secrets may be called."""
+    names = variables(registries)
+    assert [(f"{prefix}_USERNAME", f"{prefix}_PASSWORD") for prefix in prefixes] == list(names.values())
+    assert list(dict.fromkeys(registries)) == list(names)
+
+
+def test_docker_hubs_password_is_sent_to_no_other_registry(docker_config: Path) -> None:
+    """Only in a CI that has no other use for the names; and a registry's own names win there."""
+    with logged_in(["ghcr.io"], LOGIN):
+        assert known("ghcr.io") is None
+    with logged_in(["ghcr.io", "docker.io"], LOGIN | {"CI": "true"}):
+        assert (None, (USER, PASSWORD)) == (known("ghcr.io"), known(None))
+    with logged_in(["ghcr.io"], LOGIN | {"CI": "true"}):
+        assert (USER, PASSWORD) == known("ghcr.io")
+    with logged_in(["ghcr.io"], LOGIN | {"CI": "true", "GHCR_IO_USERNAME": "me", "GHCR_IO_PASSWORD": "mine"}):
+        assert ("me", "mine") == known("ghcr.io")
 
 
 @pytest.mark.parametrize(("registry", "asked"), [("docker.io", None), ("r.example.com:5000", "r.example.com:5000")])
 def test_a_login_is_there_while_it_runs(docker_config: Path, registry: str, asked: str | None) -> None:
     """In a directory of this user's alone, in memory; afterwards everything is as before."""
-    with logged_in([registry], LOGIN):
+    with logged_in([registry], IN_CI):
         directory = Path(os.environ["DOCKER_CONFIG"])
         assert (USER, PASSWORD) == known(asked)
         assert "/dev/shm" == str(directory.parent)
@@ -58,7 +82,7 @@ def test_what_docker_login_stored_stays(docker_config: Path) -> None:
     stored = {r: {"auth": base64.b64encode(b"old:one").decode()} for r in ("a.example.com", "b.example.com")}
     docker_config.write_text(json.dumps({"auths": stored, "proxies": {"default": {}}, "currentContext": "far"}))
     (docker_config.parent / "contexts").mkdir()
-    with logged_in(["a.example.com"], LOGIN):
+    with logged_in(["a.example.com"], IN_CI):
         assert ((USER, PASSWORD), ("old", "one")) == (known("a.example.com"), known("b.example.com"))
         directory = Path(os.environ["DOCKER_CONFIG"])
         config = json.loads((directory / "config.json").read_text())
@@ -72,7 +96,7 @@ def test_a_helper_is_not_asked_for_what_is_given(docker_config: Path) -> None:
     """A helper for all is asked for what it knew alone; it would win over what the environment says."""
     auths: dict[str, object] = {"a.example.com": {}, "b.example.com": {}}
     docker_config.write_text(json.dumps({"auths": auths, "credsStore": "x", "credHelpers": {"c.example.com": "y"}}))
-    with logged_in(["a.example.com"], LOGIN):
+    with logged_in(["a.example.com"], IN_CI):
         config = json.loads((Path(os.environ["DOCKER_CONFIG"]) / "config.json").read_text())
     assert {"b.example.com": "x", "c.example.com": "y"} == config["credHelpers"]
     assert "credsStore" not in config

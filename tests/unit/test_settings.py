@@ -55,8 +55,20 @@ def test_a_pull_request_is_not_pushed() -> None:
     """Unless it is asked for; and no tag has to apply to it."""
     request = TRAVIS | {"TRAVIS_PULL_REQUEST": "3"}
     settings = read({"tags": ["{semver}"]}, request)
-    assert ("none", ("pull-request",)) == (settings.output.type, settings.tags)
+    assert ("none", "of a pull request") == (settings.output.type, settings.withheld)
     assert "image" == read({}, request, {"output": "image"}).output.type
+
+
+def test_no_tag_applies() -> None:
+    """In a CI there is nothing to push then; elsewhere what pushes says so, and nothing else does."""
+    why = "none of {semver}, {tag} applies to what is checked out (main, no tag)"
+    block = {"tags": ["{semver}", "{tag}"]}
+    in_ci = read(block, TRAVIS)
+    assert ("none", why) == (in_ci.output.type, in_ci.withheld)
+    asked = read(block, TRAVIS, {"output": "image"})
+    assert ("image", f"multiarch.tags: {why}; add one that does") == (asked.output.type, asked.untagged)
+    here = read(block)
+    assert ("image", "", True) == (here.output.type, here.withheld, here.untagged.startswith("multiarch.tags: none of"))
 
 
 def test_tags_that_apply() -> None:

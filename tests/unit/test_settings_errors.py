@@ -29,13 +29,6 @@ def complaint(
     return str(caught.value)
 
 
-def test_no_tag_that_applies() -> None:
-    """What is checked out is named."""
-    environ = {"TRAVIS": "true", "TRAVIS_BRANCH": "main"}
-    expected = "none of {semver}, {tag} applies to what is checked out (main, no tag); add one that does"
-    assert f"multiarch.tags: {expected}" == complaint({"tags": ["{semver}", "{tag}"]}, environ)
-
-
 @pytest.mark.parametrize(
     ("block", "expected"),
     [

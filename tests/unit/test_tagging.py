@@ -26,7 +26,9 @@ def at(*, branch: str = "", tag: str = "") -> Checkout:
         (at(branch="feature/new thing"), ("feature-new-thing", "0123456", "latest")),
         (at(tag="v1.4.2"), ("v1.4.2", "1.4.2", "1.4", "1", "0123456", "latest")),
         # Each once; and a release candidate moves neither 1.4 nor 1.
-        (at(tag="1.4.2-rc.1+build.5"), ("1.4.2-rc.1-build.5", "0123456", "latest")),
+        (at(tag="1.4.2-rc.1+build.5"), ("1.4.2-rc.1-build.5", "1.4.2-rc.1", "0123456", "latest")),
+        (at(tag="v1.4.2+b.5"), ("v1.4.2-b.5", "1.4.2", "1.4", "1", "0123456", "latest")),
+        (at(tag="v1.4.2-rc_1"), ("v1.4.2-rc_1", "0123456", "latest")),
         (at(tag="nightly"), ("nightly", "0123456", "latest")),
         (at(tag="v1.4"), ("v1.4", "0123456", "latest")),
         (at(tag="v01.4.2"), ("v01.4.2", "0123456", "latest")),
