@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from multiarch.configuration import PREFIX
+
 if TYPE_CHECKING:
     from multiarch.pipeline import Pipeline
 
 PATH = ".circleci/config.yml"
-# Where a project may have jobs and workflows of its own.
-OPEN = frozenset({(), ("jobs",), ("workflows",)})
+_WORKFLOW, _CHECK = "multiarch", "multiarch-check"
+_BUILD, _PUBLISH = "multiarch-build", "multiarch-publish"
+LISTS = frozenset({("workflows", _WORKFLOW, "jobs"), ("workflows", _CHECK, "jobs")})
 _MACHINE = {"image": "ubuntu-2404:current"}
 _USUAL = "medium"
 _VENV = """\
@@ -23,30 +26,44 @@ echo ". $VIRTUAL_ENV/bin/activate" >> "$BASH_ENV"
 """
 
 
-def write(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the file as plain data."""
-    only = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
+def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the file holds of ours, as plain data.
+
+    :param there: what is in the file already.
+    """
+    only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}
     others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}
     names = [f"build {build.platform}" for build in pipeline.builds]
-    builds = _jobs(pipeline, "image", only)
-    publish = {"multiarch-publish": {"requires": names, "filters": only}}
+    publish = {_PUBLISH: {"requires": names, "filters": only}}
     return {
-        "version": 2.1,
-        "jobs": {"multiarch-build": _build(pipeline), "multiarch-publish": _publish(pipeline)},
-        "workflows": {"release": {"jobs": [*builds, publish]}, "check": {"jobs": _jobs(pipeline, "none", others)}},
+        **({} if there and "version" in there else {"version": 2.1}),
+        "jobs": {_BUILD: _build(pipeline), _PUBLISH: _publish(pipeline)},
+        "workflows": {
+            _WORKFLOW: {"jobs": [*_jobs(pipeline, "image", only), publish]},
+            _CHECK: {"jobs": _jobs(pipeline, "none", others)},
+        },
     }
 
 
-def is_ours(place: tuple[str, ...], entry: object) -> bool:  # noqa: ARG001 (as all writers have it)
-    """Tell whether an entry that the pipeline has not any more was written by us: ours have fixed names here."""
-    return False
+def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
+    """Tell whether what is in a file, and would not be written any more, is ours to remove."""
+    if place in LISTS:
+        return isinstance(value, dict) and _BUILD in value
+    if place[:1] == ("workflows",) and place[-1:] in ((_BUILD,), (_PUBLISH,)):
+        return key in ("resource_class", "emulated", "builder", "output", "filters")
+    return place == ("jobs", _BUILD, "parameters") or (place[-1:] == ("environment",) and key.startswith(PREFIX))
+
+
+def settings_of(pipeline: Pipeline) -> str:
+    """Return what has to be set at the CI."""
+    return pipeline.told()
 
 
 def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
-            "multiarch-build": {
+            _BUILD: {
                 "name": f"build {build.platform}",
                 "platform": build.platform,
                 **({"resource_class": build.runner} if build.runner else {}),

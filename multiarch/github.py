@@ -5,14 +5,19 @@ Secrets reach the two steps that push, and no other; those of a repository are n
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from multiarch.configuration import PREFIX
+from multiarch.pipeline import IMAGE
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from multiarch.pipeline import Build, Pipeline
 
 PATH = ".github/workflows/multiarch.yml"
-# Where a project may have jobs and triggers of its own.
-OPEN = frozenset({(), ("on",), ("jobs",)})
+LISTS: frozenset[tuple[str, ...]] = frozenset()
 _RUNNER = "ubuntu-latest"
 _OWN = "ghcr.io"
 # The system's Python takes no packages (PEP 668).
@@ -23,11 +28,11 @@ echo "$VIRTUAL_ENV/bin" >> "$GITHUB_PATH"
 """
 
 
-def write(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the file as plain data."""
-    push = {"branches": list(pipeline.branches), "tags": ["*"]} if pipeline.branches else {"tags": ["*"]}
+def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
+    """Return what the file holds of ours, as plain data."""
+    push = {"branches": list(pipeline.branches), "tags": ["**"]} if pipeline.branches else {"tags": ["**"]}
     packages = {"packages": "write"} if _OWN in pipeline.logins else {}
-    image = {"INVOKE_MULTIARCH_IMAGE": "${{ vars.INVOKE_MULTIARCH_IMAGE }}"} if pipeline.needs_image else {}
+    image = {IMAGE: f"${{{{ vars.{IMAGE} }}}}"} if pipeline.needs_image else {}
     variables = {**image, **pipeline.variables}
     return {
         "name": "multiarch",
@@ -38,9 +43,17 @@ def write(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def is_ours(place: tuple[str, ...], entry: object) -> bool:  # noqa: ARG001 (as all writers have it)
-    """Tell whether an entry that the pipeline has not any more was written by us: ours have fixed names here."""
-    return False
+def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:  # noqa: ARG001 (as all writers have it)
+    """Tell whether what is in a file, and would not be written any more, is ours to remove."""
+    ends = key.startswith(PREFIX) or key.endswith(("_USERNAME", "_PASSWORD"))
+    return (place == ("permissions",) and key == "packages") or (place[-1:] == ("env",) and ends)
+
+
+def settings_of(pipeline: Pipeline) -> str:
+    """Return what has to be set at the CI."""
+    secrets = pipeline.secrets(given=_OWN)
+    told = [f"the secrets {', '.join(secrets)}"] if secrets else []
+    return " and ".join([*told, *([f"the variable {IMAGE}"] if pipeline.needs_image else [])])
 
 
 def _build(pipeline: Pipeline) -> dict[str, Any]:
@@ -60,19 +73,23 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
         "strategy": {
             "matrix": {"include": [_entry(build, builder=pipeline.some_elsewhere) for build in pipeline.builds]}
         },
-        "steps": [*_start(pipeline), *steps, {"run": pipeline.build(platform), "env": _secrets(pipeline)}],
+        "steps": [
+            *_start(pipeline),
+            *steps,
+            {"run": pipeline.build(platform), "env": {**_logins(pipeline), **_secrets(pipeline.build_secrets)}},
+        ],
     }
 
 
 def _publish(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "needs": "build",
-        "if": "github.event_name != 'pull_request'",
+        "if": f"github.event_name != 'pull_request' && ({_published(pipeline)})",
         "runs-on": _RUNNER,
         "steps": [
             *_start(pipeline),
             *({"run": command} for command in pipeline.try_out),
-            {"run": pipeline.publish, "env": _secrets(pipeline)},
+            {"run": pipeline.publish, "env": _logins(pipeline)},
         ],
     }
 
@@ -86,11 +103,21 @@ def _entry(build: Build, *, builder: bool) -> dict[str, Any]:
     return {**entry, "builder": build.builder} if builder else entry
 
 
-def _secrets(pipeline: Pipeline) -> dict[str, str]:
+def _published(pipeline: Pipeline) -> str:
+    """Return the condition of what is published, whatever has started the workflow."""
+    names = json.dumps(list(pipeline.branches))
+    branch = [f"contains(fromJSON('{names}'), github.ref_name)"] if pipeline.branches else []
+    return " || ".join(["github.ref_type == 'tag'", *branch])
+
+
+def _logins(pipeline: Pipeline) -> dict[str, str]:
     """Return where the credentials come from: the repository's secrets; GitHub's own registry takes the job's token."""
     found: dict[str, str] = {}
     for registry, (user, password) in pipeline.logins.items():
-        own = registry == _OWN
-        found[user] = "${{ github.actor }}" if own else f"${{{{ secrets.{user} }}}}"
-        found[password] = "${{ secrets.GITHUB_TOKEN }}" if own else f"${{{{ secrets.{password} }}}}"
+        own = {user: "${{ github.actor }}", password: "${{ secrets.GITHUB_TOKEN }}"}
+        found |= own if registry == _OWN else _secrets((user, password))
     return found
+
+
+def _secrets(names: Sequence[str]) -> dict[str, str]:
+    return {name: f"${{{{ secrets.{name} }}}}" for name in names}

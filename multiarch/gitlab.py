@@ -8,31 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from multiarch.configuration import PREFIX
+
 if TYPE_CHECKING:
     from multiarch.pipeline import Build, Pipeline
 
 PATH = ".gitlab-ci.yml"
-# Where a project may have jobs and stages of its own.
-OPEN = frozenset({(), ("stages",)})
+LISTS = frozenset({("stages",)})
 _OWN = "registry.gitlab.com"
 _DOCKER = "docker:28"
-_BASE = ".multiarch"
-_PUBLISH = "manifest"
+_BASE, _PUBLISH = ".multiarch", "publish manifest"
+# What a file without stages has.
+_DEFAULT_STAGES = ["build", "test", "deploy"]
 
 
-def write(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the file as plain data."""
-    branches = [f'$CI_COMMIT_BRANCH == "{branch}"' for branch in pipeline.branches]
-    conditions = ['$CI_PIPELINE_SOURCE == "merge_request_event"', "$CI_COMMIT_TAG", *branches]
-    publish = {
-        "extends": _BASE,
-        "stage": "publish",
-        "rules": [{"if": condition} for condition in conditions[1:]],
-        "script": [*pipeline.try_out, pipeline.publish],
-    }
+def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the file holds of ours, as plain data.
+
+    :param there: what is in the file already.
+    """
+    published = ["$CI_COMMIT_TAG", *(f'$CI_COMMIT_BRANCH == "{branch}"' for branch in pipeline.branches)]
+    built = ['$CI_PIPELINE_SOURCE == "merge_request_event"', *published]
+    default = _DEFAULT_STAGES if there and "stages" not in there else []
     return {
-        "stages": ["build", "publish"],
-        "workflow": {"rules": [{"if": condition} for condition in conditions]},
+        "stages": [*default, *(stage for stage in ("build", "publish") if stage not in default)],
         _BASE: {
             "image": _DOCKER,
             "services": [f"{_DOCKER}-dind"],
@@ -41,23 +40,42 @@ def write(pipeline: Pipeline) -> dict[str, Any]:
                 "DOCKER_TLS_CERTDIR": "/certs",
                 "DOCKER_TLS_VERIFY": "1",
                 "DOCKER_CERT_PATH": "/certs/client",
-                **_credentials(pipeline),
                 **pipeline.variables,
             },
+            "rules": _rules(built),
             "before_script": [
+                *_credentials(pipeline),
                 "command -v python3 || apk add --no-cache python3 git",
                 'venv=$(mktemp -d) && python3 -m venv "$venv" && . "$venv/bin/activate"',
                 pipeline.install,
             ],
         },
         **{_name(build): _job(pipeline, build) for build in pipeline.builds},
-        _PUBLISH: publish,
+        _PUBLISH: {
+            "extends": _BASE,
+            "stage": "publish",
+            "rules": _rules(published),
+            "script": [*pipeline.try_out, pipeline.publish],
+        },
     }
 
 
-def is_ours(place: tuple[str, ...], entry: object) -> bool:
-    """Tell whether a job that the file has, and the pipeline has not any more, was written by us."""
-    return place == () and str(entry).startswith("build linux/")
+def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
+    """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
+    if place == ():
+        return key.startswith("build ") and isinstance(value, dict) and value.get("extends") == _BASE
+    if place == (_BASE, "variables"):
+        return key.startswith(PREFIX)
+    return len(place) == 1 and place[0].startswith("build ") and key == "tags"
+
+
+def settings_of(pipeline: Pipeline) -> str:
+    """Return what has to be set at the CI."""
+    return pipeline.told(given=_OWN)
+
+
+def _rules(conditions: list[str]) -> list[dict[str, str]]:
+    return [{"if": condition} for condition in conditions]
 
 
 def _name(build: Build) -> str:
@@ -73,7 +91,11 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
     }
 
 
-def _credentials(pipeline: Pipeline) -> dict[str, str]:
-    """Return those of GitLab's own registry, which the job has; the others are the project's variables by name."""
-    user, password = pipeline.logins.get(_OWN, ("", ""))
-    return {user: "$CI_REGISTRY_USER", password: "$CI_REGISTRY_PASSWORD"} if user else {}
+def _credentials(pipeline: Pipeline) -> list[str]:
+    """Return what gives our names to the credentials of GitLab's own registry, which its jobs have."""
+    names = pipeline.logins.get(_OWN)
+    if names is None:
+        return []
+    # Here, as a variable of the project or group would win over one of the job.
+    user, password = names
+    return [f'export {user}="$CI_REGISTRY_USER" {password}="$CI_REGISTRY_PASSWORD"']

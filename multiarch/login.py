@@ -1,10 +1,10 @@
 """Credentials from the environment, as a CI has them: for one run, in memory, and nowhere else.
 
 ``DOCKER_USERNAME`` and ``DOCKER_PASSWORD`` (a password, or an access token) are Docker Hub's; those of other registries
-are named after them: ``GHCR_IO_USERNAME`` and ``GHCR_IO_PASSWORD``. In a CI that publishes nothing to Docker Hub, the first
-repository's registry may have the former. They win over what ``docker login`` stored. Docker's libraries and BuildKit's
-client read credentials from the directory ``DOCKER_CONFIG`` alone: so a run has one of its own, on a file system in
-memory where there is one, until it ends.
+are named after them: ``GHCR_IO_USERNAME`` and ``GHCR_IO_PASSWORD``. In a CI that publishes nothing to Docker Hub, the
+first repository's registry may have the former. They win over what ``docker login`` stored. Docker's libraries and
+BuildKit's client read credentials from the directory ``DOCKER_CONFIG`` alone: so a run has one of its own, on a file
+system in memory where there is one, until it ends.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from multiarch.settings import Settings, Target
 
+# The repository, where the settings leave it to the CI.
+IMAGE = f"{PREFIX}IMAGE"
 # What the machines of all four CIs are where nothing else is said.
 _MACHINE = "x86_64"
 
@@ -47,6 +49,7 @@ class Pipeline:
     :ivar branches: from which is published, as it is from tags.
     :ivar tried: the platforms whose images are run before they are published, and need an emulator there.
     :ivar logins: by registry, that of the first repository first, the variables of its user and its password.
+    :ivar build_secrets: the variables that the builds take secrets from.
     :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
     :ivar variables: settings that hold for a CI, whose machines begin with nothing.
     """
@@ -57,6 +60,7 @@ class Pipeline:
     branches: tuple[str, ...]
     tried: tuple[str, ...]
     logins: Mapping[str, tuple[str, str]]
+    build_secrets: tuple[str, ...]
     needs_image: bool
     variables: Mapping[str, str]
 
@@ -94,10 +98,17 @@ class Pipeline:
         """The command that publishes."""
         return f"{self.program} manifest"
 
-    @property
-    def secrets(self) -> list[str]:
-        """The names of the variables that hold credentials."""
-        return [name for names in self.logins.values() for name in names]
+    def secrets(self, *, given: str = "") -> list[str]:
+        """Return the names of the secrets that a CI is to be told.
+
+        :param given: a registry whose credentials the CI gives to its jobs by itself.
+        """
+        logins = [name for registry, names in self.logins.items() if registry != given for name in names]
+        return [*logins, *self.build_secrets]
+
+    def told(self, *, given: str = "") -> str:
+        """Return what is to be set at a CI that has secrets and other variables in one place."""
+        return ", ".join([*([IMAGE] if self.needs_image else []), *self.secrets(given=given)])
 
 
 def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
@@ -122,6 +133,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         branches=settings.branches,
         tried=tuple(str(target.platform) for target in settings.matrix if target.smoke and _is_foreign(target)),
         logins=variables(["docker.io"] if settings.embedded else [image.registry for image in settings.images]),
+        build_secrets=tuple(place for kind, place in settings.secrets.values() if kind == "env"),
         needs_image=settings.embedded,
         # A cache of this machine would be gone with it.
         variables={f"{PREFIX}CACHE": "registry"} if settings.cache in ("none", "local") else {},

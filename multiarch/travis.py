@@ -1,64 +1,116 @@
 """The pipeline of Travis: ``.travis.yml`` (docs.travis-ci.com, "Build Stages", "Conditions", "Job Lifecycle").
 
-The steps that prepare stand in before_script, where the first that fails ends the job; the one that pushes is the last
-of script, never in after_success, whose failures leave a job green.
+What our jobs need stands in them, so that what a project has for its own stays its own. The steps that prepare stand in
+before_script, where the first that fails ends the job; the one that pushes is the last of script, never in
+after_success, whose failures leave a job green.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import ConfigurationError
+from multiarch.conditions import ConditionError, parse
+from multiarch.errors import ConfigurationError, PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipeline import Build, Pipeline
 
 PATH = ".travis.yml"
-# Where a project may have stages and jobs of its own.
-OPEN = frozenset({(), ("stages",), ("jobs", "include"), ("env",), ("env", "global")})
-_STAGES = ("build", "publish")
+LISTS = frozenset({("stages",), ("jobs", "include")})
+_BUILD, _PUBLISH = "build", "publish"
 # Containers without privileges: BuildKit cannot run there.
 _UNPRIVILEGED = ("arm64", "ppc64le", "s390x")
-_VIRTUAL = {"arm64-graviton2": {"virt": "vm", "group": "edge"}}
+_NATIVE = {"arm64-graviton2": {"arch": "arm64-graviton2", "virt": "vm", "group": "edge"}, "amd64": {"arch": "amd64"}}
 
 
-def write(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the file as plain data.
+def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the file holds of ours, as plain data.
 
+    :param there: what is in the file already.
     :raises ConfigurationError: a runner on which BuildKit cannot run.
+    :raises PipelineError: jobs that are written in a way that there is no room in.
     """
-    branches = f"branch IN ({', '.join(pipeline.branches)}) OR " if pipeline.branches else ""
-    publish: dict[str, Any] = {"stage": "publish", "name": "manifest"}
-    if pipeline.try_out:
-        publish["before_script"] = pipeline.try_out
+    jobs = (there or {}).get("jobs") or {}
+    if not isinstance(jobs, dict) or not isinstance(jobs.get("include") or [], list) or "matrix" in (there or {}):
+        raise PipelineError(f"{PATH}: its jobs are no list jobs.include, to add to; write them so, and run it again")
+    # A file without stages runs them as its jobs come.
+    stages = {"stages": [_BUILD, _PUBLISH]} if not there or "stages" in there else {}
+    return {**stages, "jobs": {"include": [*(_build(pipeline, b) for b in pipeline.builds), _publish(pipeline)]}}
+
+
+def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
+    """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
+    if place == ("jobs", "include"):
+        command = value.get("script") if isinstance(value, dict) else None
+        return isinstance(command, str) and bool(re.fullmatch(r"(invoke|multiarch) (build-arch .*|manifest)", command))
+    return place[:2] == ("jobs", "include") and key in ("arch", "virt", "group", "before_script", "env")
+
+
+def settings_of(pipeline: Pipeline) -> str:
+    """Return what has to be set at the CI."""
+    return pipeline.told()
+
+
+def _machine(pipeline: Pipeline) -> dict[str, Any]:
+    env = [f"{name}={value}" for name, value in pipeline.variables.items()]
     return {
         "os": "linux",
         "dist": "jammy",
         "language": "python",
         "python": "3.12",
         "services": "docker",
-        "if": f"type = pull_request OR {branches}tag IS present",
-        **({"env": {"global": [f"{n}={v}" for n, v in pipeline.variables.items()]}} if pipeline.variables else {}),
+        **({"env": env[0] if len(env) == 1 else env} if env else {}),
         "install": pipeline.install,
-        "stages": ["build", {"name": "publish", "if": "type != pull_request"}],
-        "jobs": {"include": [*(_job(pipeline, b) for b in pipeline.builds), {**publish, "script": pipeline.publish}]},
     }
 
 
-def is_ours(place: tuple[str, ...], entry: object) -> bool:
-    """Tell whether a job or stage that the file has, and the pipeline has not any more, was written by us."""
-    return place == ("jobs", "include") and isinstance(entry, dict) and entry.get("stage") in _STAGES
-
-
-def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
-    if build.runner in _UNPRIVILEGED:
-        problem = f"the runner {build.runner} of Travis is a container without privileges, where BuildKit cannot run"
-        raise ConfigurationError("multiarch.platforms", f"{build.platform}: {problem}; use arm64-graviton2, or none")
-    machine = {"arch": build.runner, **_VIRTUAL.get(build.runner, {})} if build.runner else {}
+def _build(pipeline: Pipeline, build: Build) -> dict[str, Any]:
     return {
-        "stage": "build",
+        "stage": _BUILD,
         "name": build.platform,
-        **machine,
+        "if": f"type = pull_request OR {_published(pipeline)}",
+        **_machine(pipeline),
+        **_runner(build),
         "before_script": pipeline.prepare(build, build.platform),
         "script": pipeline.build(build.platform),
     }
+
+
+def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "stage": _PUBLISH,
+        "name": "manifest",
+        "if": f"type != pull_request AND ({_published(pipeline)})",
+        **_machine(pipeline),
+        **({"before_script": pipeline.try_out} if pipeline.try_out else {}),
+        "script": pipeline.publish,
+    }
+
+
+def _runner(build: Build) -> dict[str, str]:
+    if build.runner is None:
+        return {}
+    if build.runner in _UNPRIVILEGED:
+        problem = f"the runner {build.runner} of Travis is a container without privileges, where BuildKit cannot run"
+    elif build.runner not in _NATIVE:
+        problem = f"Travis has no runner {build.runner}; name one for each CI: {{travis: arm64-graviton2, github: …}}"
+    else:
+        return _NATIVE[build.runner]
+    raise ConfigurationError("multiarch.platforms", f"{build.platform}: {problem}")
+
+
+def _published(pipeline: Pipeline) -> str:
+    """Return the condition of what is published."""
+    names = ", ".join(map(_word, pipeline.branches))
+    return f"branch IN ({names}) OR tag IS present" if names else "tag IS present"
+
+
+def _word(branch: str) -> str:
+    """Return a branch as a condition takes it: in quotes where it is a word of theirs."""
+    try:
+        condition = parse(f"branch IN ({branch})")
+    except ConditionError:
+        return f"'{branch}'"
+    means_itself = condition.evaluate({"branch": branch}, {}) and not condition.evaluate({"branch": f"{branch}x"}, {})
+    return branch if means_itself else f"'{branch}'"

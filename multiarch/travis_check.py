@@ -95,9 +95,12 @@ class _Check:
             first.setdefault(key.value, key.start_mark.line + 1)
 
     def keys(self, fields: Fields, known: frozenset[str], where: str) -> None:
-        for word, (key, _) in fields.items():
-            # Travis names such keys private: they hold what anchors point to, and nothing reads them.
-            if word not in known and not word.startswith("_"):
+        for word, (key, value) in fields.items():
+            # Travis names the first of these private; all hold what anchors point to, and nothing reads them.
+            holds = word.startswith(("_", ".", "x-")) or (
+                known == ROOT_KEYS and _is_named(value) and not _guess(word, known)
+            )
+            if word not in known and not holds:
                 self.add(key, f"unknown key {word!r} {where}; {_remedy(word, known)}")
 
     def phases(self, fields: Fields) -> None:
@@ -237,6 +240,11 @@ def _several(root: Fields, axis: str) -> bool:
         fields = _fields(node)
         node = (fields.get("jobs") or fields.get("matrix") or (node, node))[1]
     return len(list(_items(node))) > 1
+
+
+def _is_named(node: Node) -> bool:
+    """Tell whether an anchor names a node, or an item of it."""
+    return bool(node.anchor) or any(item.anchor for item in node.value if isinstance(node, SequenceNode))
 
 
 def _tag(node: Node) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = "someone/app"
+# What the job that publishes is called.
+PUBLISH = {"github": "manifest", "gitlab": "publish manifest"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def test_a_release_in_jobs(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
 
     run = ci.push(7)
 
-    assert {f"build {p}": "success" for p in MACHINES} | {"manifest": "success"} == told(run), run.output
-    published = ci.to.told(run.job("manifest").output)
+    assert {f"build {p}": "success" for p in MACHINES} | {PUBLISH[ci.name]: "success"} == told(run), run.output
+    published = ci.to.told(run.job(PUBLISH[ci.name]).output)
     assert (published, MACHINES) == (ci.to.digest(), ci.to.machines())
     assert 1 == len(set(ci.to.revisions(published)))
     assert SECRETS["DOCKER_PASSWORD"] not in run.output
@@ -130,7 +132,7 @@ def test_a_job_that_fails_publishes_nothing(ci: Ci) -> None:
 
     assert "success" == first.status, first.output
     failed = [name for name, status in told(run).items() if status == "failure"]
-    assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job("manifest").status), (
+    assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job(PUBLISH[ci.name]).status), (
         run.output
     )
     assert "RUN exit 3" in run.output

@@ -12,7 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from multiarch import travis_check
+from multiarch.conditions import parse
 from multiarch.errors import ConfigurationError, EmptyMatrixError, PipelineError
+from multiarch.pipeline import IMAGE
 from multiarch.pipeline_file import check_pipeline, pipeline_text, write_pipeline
 from multiarch.settings import CIS
 from multiarch.validation import load
@@ -132,10 +134,19 @@ def test_the_jobs_of_travis(tmp_path: Path) -> None:
     assert f"invoke setup-binfmt {tried}" == jobs[-1]["before_script"][0]
 
 
-@pytest.mark.parametrize("arch", ["arm64", "ppc64le", "s390x"])
-def test_a_machine_without_privileges_is_refused(tmp_path: Path, arch: str) -> None:
-    """Travis's containers cannot run BuildKit."""
-    with pytest.raises(ConfigurationError, match=f"runner {arch} of Travis is a container without privileges"):
+@pytest.mark.parametrize(
+    ("arch", "expected"),
+    [
+        *(
+            (arch, f"runner {arch} of Travis is a container without privileges")
+            for arch in ("arm64", "ppc64le", "s390x")
+        ),
+        ("ubuntu-24.04-arm", "Travis has no runner ubuntu-24.04-arm; name one for each CI"),
+    ],
+)
+def test_a_machine_that_will_not_do_is_refused(tmp_path: Path, arch: str, expected: str) -> None:
+    """Travis's containers cannot run BuildKit; and what it does not know, it ignores."""
+    with pytest.raises(ConfigurationError, match=expected):
         text("travis", tmp_path, platforms=[{"platform": "arm64", "runner": arch}])
 
 
@@ -157,7 +168,9 @@ def test_the_jobs_of_github(tmp_path: Path) -> None:
         "copy-buildctl": None,
         "build-arch": None,
     } == steps
-    assert ("build", "github.event_name != 'pull_request'") == (jobs["manifest"]["needs"], jobs["manifest"]["if"])
+    published = "github.ref_type == 'tag' || contains(fromJSON('[\"trunk\", \"release/1\"]'), github.ref_name)"
+    condition = f"github.event_name != 'pull_request' && ({published})"
+    assert ("build", condition) == (jobs["manifest"]["needs"], jobs["manifest"]["if"])
 
 
 def test_secrets_reach_the_steps_that_push_alone(tmp_path: Path) -> None:
@@ -184,13 +197,13 @@ def test_the_jobs_of_gitlab(tmp_path: Path) -> None:
     """A runner is asked for by its tag; GitLab's own registry takes the credentials of the job."""
     file = parsed("gitlab", tmp_path, **VARIED)
     assert (["saas-arm64"], None) == (file["build linux/arm64"]["tags"], file["build linux/riscv64"].get("tags"))
-    variables = file[".multiarch"]["variables"]
-    assert {
-        "REGISTRY_GITLAB_COM_USERNAME": "$CI_REGISTRY_USER",
-        "REGISTRY_GITLAB_COM_PASSWORD": "$CI_REGISTRY_PASSWORD",
-    }.items() <= variables.items()
-    rules = [rule["if"] for rule in file["manifest"]["rules"]]
-    assert ["$CI_COMMIT_TAG", '$CI_COMMIT_BRANCH == "trunk"', '$CI_COMMIT_BRANCH == "release/1"'] == rules
+    names = ("REGISTRY_GITLAB_COM_USERNAME", "REGISTRY_GITLAB_COM_PASSWORD")
+    exported = f'export {names[0]}="$CI_REGISTRY_USER" {names[1]}="$CI_REGISTRY_PASSWORD"'
+    assert exported == file[".multiarch"]["before_script"][0]
+    published = ["$CI_COMMIT_TAG", '$CI_COMMIT_BRANCH == "trunk"', '$CI_COMMIT_BRANCH == "release/1"']
+    assert published == [rule["if"] for rule in file["publish manifest"]["rules"]]
+    built = ['$CI_PIPELINE_SOURCE == "merge_request_event"', *published]
+    assert built == [rule["if"] for rule in file[".multiarch"]["rules"]]
 
 
 def test_the_references_of_circleci(tmp_path: Path) -> None:
@@ -214,7 +227,7 @@ def test_the_references_of_circleci(tmp_path: Path) -> None:
 def test_what_circleci_publishes(tmp_path: Path) -> None:
     """Branches and tags that are asked for; anything else is built and goes nowhere."""
     file = parsed("circleci", tmp_path, **VARIED)
-    release, check = (file["workflows"][name]["jobs"] for name in ("release", "check"))
+    release, check = (file["workflows"][name]["jobs"] for name in ("multiarch", "multiarch-check"))
     only = {"branches": {"only": ["trunk", "release/1"]}, "tags": {"only": "/.*/"}}
     assert [only] * 5 == [next(iter(entry.values()))["filters"] for entry in release]
     assert [("none", {"branches": {"ignore": ["trunk", "release/1"]}})] * 4 == [
@@ -234,7 +247,6 @@ def test_a_repository_of_the_settings(tmp_path: Path, ci: str) -> None:
     """A file without an image names the variable that has to be set."""
     without = text(ci, tmp_path, platforms=["arm64"])
     assert ("INVOKE_MULTIARCH_IMAGE" in without, "INVOKE_MULTIARCH_IMAGE" in text(ci, tmp_path)) == (True, False)
-    assert "DOCKER_USERNAME, DOCKER_PASSWORD" in without
 
 
 def test_there_is_something_to_build(tmp_path: Path) -> None:
@@ -243,68 +255,224 @@ def test_there_is_something_to_build(tmp_path: Path) -> None:
         text("travis", tmp_path, image=["a/b"])
 
 
+@pytest.mark.parametrize(
+    ("ci", "image", "expected"),
+    [
+        ("travis", "a/b", "DOCKER_USERNAME, DOCKER_PASSWORD, TOKEN"),
+        ("github", "a/b", "the secrets DOCKER_USERNAME, DOCKER_PASSWORD, TOKEN"),
+        ("github", "ghcr.io/a/b", "the secrets TOKEN"),
+        ("github", "", f"the secrets DOCKER_USERNAME, DOCKER_PASSWORD, TOKEN and the variable {IMAGE}"),
+        ("gitlab", "registry.gitlab.com/a/b", "TOKEN"),
+        ("circleci", "ghcr.io/a/b", "DOCKER_USERNAME, DOCKER_PASSWORD, TOKEN"),
+        ("circleci", "", f"{IMAGE}, DOCKER_USERNAME, DOCKER_PASSWORD, TOKEN"),
+    ],
+)
+def test_a_file_tells_what_is_to_be_set(tmp_path: Path, ci: str, image: str, expected: str) -> None:
+    """Credentials that the CI does not give by itself, and secrets of the build; told anew when they change."""
+    block = {"image": [image] if image else [], "platforms": ["arm64"], "secrets": {"t": "env:TOKEN", "f": "file:x"}}
+    write_pipeline(settings(), ci, tmp_path, program="invoke")
+    for _ in range(2):
+        written = write_pipeline(settings(**block), ci, tmp_path, program="invoke").read_text()
+        assert f"# To be set at the CI: {expected}." == written.splitlines()[2]
+        assert 1 == written.count("Written by")
+
+
+def test_secrets_of_the_build_reach_it_alone(tmp_path: Path) -> None:
+    """GitHub gives a step what is named there; other CIs have them in all of their jobs."""
+    jobs = parsed("github", tmp_path, platforms=["arm64"], secrets={"t": "env:TOKEN"})["jobs"]
+    assert ("${{ secrets.TOKEN }}", None) == (
+        jobs["build"]["steps"][-1]["env"]["TOKEN"],
+        jobs["manifest"]["steps"][-1]["env"].get("TOKEN"),
+    )
+
+
+@pytest.mark.parametrize("branch", ["main", "release/1", "env-prod", "environment", "tag", "branch", "concat"])
+def test_a_branch_that_is_a_word_of_conditions(tmp_path: Path, branch: str) -> None:
+    """It means itself."""
+    file = text("travis", tmp_path, platforms=["arm64"], branches=[branch])
+    assert [] == travis_check.check(file, ".travis.yml")
+    condition = parse(YAML(typ="safe").load(file)["jobs"]["include"][0]["if"])
+    there = [condition.evaluate({"type": "push", "branch": name}, {}) for name in (branch, "other")]
+    assert [True, False] == there
+
+
 # What stands in the file already.
 
 
-def test_what_is_the_projects_stays_in_travis(tmp_path: Path) -> None:
-    """Its comments, jobs, stages and settings; what was ours and is not any more goes."""
-    path = write_pipeline(settings(platforms=["amd64", "s390x"]), "travis", tmp_path, program="invoke")
-    mine = path.read_text().replace("stages:\n", "# Ours too.\ncache: pip  # quick\nstages:\n  - unit  # first\n")
-    own = "  include:\n    # The tests.\n    - stage: unit\n      script: tox  # all of them\n"
-    path.write_text(mine.replace("  include:\n", own))
-    after = write_pipeline(settings(platforms=["amd64", "riscv64"]), "travis", tmp_path, program="invoke").read_text()
-    data = YAML(typ="safe").load(after)
-    assert ["unit", "build", {"name": "publish", "if": "type != pull_request"}] == data["stages"]
-    assert ["tox", "linux/amd64", "linux/riscv64", "manifest"] == [
-        job.get("name", job["script"]) for job in data["jobs"]["include"]
+def merged(directory: Path, ci: str, there: str, **block: Any) -> tuple[str, Any]:
+    """Return what becomes of a file, as text and as data; written again it is the same."""
+    path = directory / PATHS[ci]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(there, newline="")
+    write_pipeline(settings(**block), ci, directory, program="invoke")
+    with path.open(newline="") as file:
+        text = file.read()
+    check_pipeline(settings(**block), ci, directory, program="invoke")
+    return text, YAML(typ="safe").load(text)
+
+
+TRAVIS = """\
+# Ours.
+language: go
+os: [linux, osx]
+go: ["1.20", "1.21"]  # both
+services: [docker, redis]
+env:
+- DB=mysql
+- DB=pg
+install: go mod download
+
+jobs:
+  include:
+  - stage: build
+    name: wheels
+    script: make wheels
+  # The docs.
+  - stage: docs
+    script: >
+      a very long command that a formatter would like to put into several lines, but which is somebody's own, and stays
+"""
+
+
+def test_a_projects_travis_file_stays(tmp_path: Path) -> None:
+    """Everything that is in it is in it still, as it was written, in its order; our jobs come after."""
+    after, data = merged(tmp_path, "travis", TRAVIS)
+    assert after.startswith(TRAVIS)
+    assert ["wheels", None, "linux/amd64", "linux/arm64", "manifest"] == [
+        j.get("name") for j in data["jobs"]["include"]
     ]
-    assert [] == [part for part in ("# Ours too.", "pip  # quick", "tox  # all of them") if part not in after]
-    assert (
-        after
-        == write_pipeline(settings(platforms=["amd64", "riscv64"]), "travis", tmp_path, program="invoke").read_text()
+    assert [] == [line for line in TRAVIS.splitlines() if line not in after.splitlines()]
+
+
+def test_stages_of_travis_keep_their_order(tmp_path: Path) -> None:
+    """Ours come last where they are not there yet."""
+    _, data = merged(tmp_path, "travis", "stages: [test, build, deploy]\nscript: make\n")
+    assert ["test", "build", "deploy", "publish"] == data["stages"]
+
+
+def test_a_platform_that_is_no_more_goes_from_travis(tmp_path: Path) -> None:
+    """With its job; what a project has added to ours stays, and so do comments."""
+    first = text("travis", tmp_path, platforms=["amd64", {"platform": "arm64", "runner": "arm64-graviton2"}, "s390x"])
+    edited = first.replace(
+        "      script: invoke manifest", "      script: invoke manifest  # last\n      after_success: ./tell.sh"
     )
-
-
-def test_what_is_the_projects_stays_in_the_others(tmp_path: Path) -> None:
-    """Jobs and triggers of one's own; GitLab's jobs of platforms that are no more go."""
-    for ci in ("github", "gitlab", "circleci"):
-        path = write_pipeline(settings(), ci, tmp_path, program="invoke")
-        data = path.read_text()
-        job = "  mine: # kept\n    runs-on: x\n" if ci != "gitlab" else ""
-        path.write_text(
-            data.replace("jobs:\n", f"jobs:\n{job}", 1) + ("mine: # kept\n  script: x\n" if not job else "")
-        )
-        after = write_pipeline(settings(image=["a/b"], platforms=["amd64"]), ci, tmp_path, program="invoke").read_text()
-        assert "mine: # kept\n" in after
-        assert "arm64" not in after
-
-
-def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> None:
-    """What is shared by several jobs is written out for ours, and stays as it is for others."""
-    (tmp_path / ".travis.yml").write_text(
-        "jobs:\n  include:\n    - stage: build\n      name: linux/amd64\n      before_script: &p [a, b]\n"
-        "    - stage: mine\n      before_script: *p\n      script: x\n"
+    edited = edited.replace(
+        "        - invoke copy-buildctl", "        # The client.\n        - invoke copy-buildctl", 1
     )
-    data = YAML(typ="safe").load(text("travis", tmp_path))
-    assert [["a", "b"], "invoke start-buildkit --platform linux/amd64"] == [
-        data["jobs"]["include"][0]["before_script"],
-        data["jobs"]["include"][1]["before_script"][0],
-    ]
+    after, data = merged(tmp_path, "travis", edited, platforms=["amd64", "arm64", "riscv64"])
+    jobs = {job["name"]: job for job in data["jobs"]["include"]}
+    assert ["linux/amd64", "linux/arm64", "linux/riscv64", "manifest"] == list(jobs)
+    assert (None, None, "./tell.sh") == (
+        *map(jobs["linux/arm64"].get, ("arch", "virt")),
+        jobs["manifest"]["after_success"],
+    )
+    assert [True, True] == [part in after for part in ("# last", "# The client.")]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "jobs: [{script: a}]\n",
+        "jobs: {include: {script: a}}\n",
+        "matrix: {include: [{script: a}]}\n",
+    ],
+)
+def test_jobs_without_room_are_left_alone(tmp_path: Path, there: str) -> None:
+    """The error says how they should be written."""
+    with pytest.raises(PipelineError, match=r"write them so, and run it again"):
+        merged(tmp_path, "travis", there)
+    assert there == (tmp_path / ".travis.yml").read_text()
+
+
+def test_a_projects_gitlab_file_stays(tmp_path: Path) -> None:
+    """Its workflow, its stages in their order, its jobs, whatever they are called."""
+    there = (
+        "workflow: {rules: [{when: always}]}\nstages: [build, test, deploy]\n\n"
+        "manifest:\n  script: make manifest # ours\nbuild linux/wheel:\n  stage: build\n  script: make\n"
+    )
+    after, data = merged(tmp_path, "gitlab", there)
+    assert (["build", "test", "deploy", "publish"], [{"when": "always"}]) == (data["stages"], data["workflow"]["rules"])
+    assert ("make manifest", "make") == (data["manifest"]["script"], data["build linux/wheel"]["script"])
+    assert [] == [line for line in there.splitlines() if line not in after.splitlines() and "stages" not in line]
+    after, data = merged(
+        tmp_path, "gitlab", after.replace("build linux/arm64:\n", "build linux/arm64:\n  timeout: 2h\n")
+    )
+    assert "2h" == data["build linux/arm64"]["timeout"]
+    assert "build linux/arm64" not in merged(tmp_path, "gitlab", after, image=["a/b"], platforms=["amd64"])[1]
+
+
+def test_a_gitlab_file_without_stages_keeps_gitlabs_own(tmp_path: Path) -> None:
+    """A job without a stage is of the stage test."""
+    assert ["build", "test", "deploy", "publish"] == merged(tmp_path, "gitlab", "unit:\n  script: x\n")[1]["stages"]
+
+
+def test_a_projects_circleci_file_stays(tmp_path: Path) -> None:
+    """Its workflows and jobs; and a context for ours, which is how organisations share secrets."""
+    there = "version: 2.1\njobs:\n  test: # quick\n    docker: [{image: x}]\nworkflows:\n  release: {jobs: [test]}\n"
+    after, data = merged(tmp_path, "circleci", there)
+    assert (["test"], True) == (data["workflows"]["release"]["jobs"], "test: # quick" in after)
+    added = re.sub(r"( +)platform: linux/arm64\n", r"\g<0>\1context: hub\n", after)
+    _, data = merged(tmp_path, "circleci", added, platforms=["arm64"])
+    assert ["hub", None] == [next(iter(job.values())).get("context") for job in data["workflows"]["multiarch"]["jobs"]]
+
+
+def test_a_projects_additions_to_the_workflow_of_github_stay(tmp_path: Path) -> None:
+    """Triggers, jobs, and variables of a step; a token that may write packages only while it is needed."""
+    first = text("github", tmp_path, image=["ghcr.io/a/b"], platforms=["arm64"])
+    mine = "  workflow_dispatch:\n", "  mine: # kept\n    runs-on: x\n", "          API_TOKEN: x\n"
+    edited = first.replace("on:\n", f"on:\n{mine[0]}").replace("jobs:\n", f"jobs:\n{mine[1]}")
+    edited = edited.replace("          DOCKER_USERNAME", f"{mine[2]}          DOCKER_USERNAME", 1)
+    after, data = merged(tmp_path, "github", edited, image=["a/b"], platforms=["arm64"])
+    assert [] == [part for part in mine if part not in after]
+    assert {"contents": "read"} == data["permissions"]
 
 
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
-        ("a: [\n", ".travis.yml:2: this is not YAML; correct it, or remove the file"),
-        ("- a\n", ".travis.yml: this is no mapping; correct it, or remove the file"),
+        ("# Top.\n---\n# Below.\nscript: x\n", "# Top.\n---\n# Below.\nscript: x\n"),
+        ("script: x\r\nlanguage: c\r\n", "script: x\r\nlanguage: c\r\nstages:\r\n"),
+        ("# Only this.\n", "# Only this.\n"),
     ],
 )
-def test_a_file_that_cannot_be_read(tmp_path: Path, there: str, expected: str) -> None:
+def test_how_a_file_is_written_stays(tmp_path: Path, there: str, expected: str) -> None:
+    """The mark of a document, what stands above it, the ends of lines, a file of comments."""
+    after, _ = merged(tmp_path, "travis", there)
+    assert expected.replace("stages:\r\n", "") in after
+    assert after.count("\n") == after.count("\r\n") or "\r" not in after
+
+
+def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> None:
+    """What is shared by several jobs is written out for ours, and stays as it is for others."""
+    there = (
+        "jobs:\n  include:\n    - stage: build\n      name: linux/amd64\n      before_script: &p [a, b]\n"
+        "    - stage: mine\n      before_script: *p\n      script: x\n"
+    )
+    _, data = merged(tmp_path, "travis", there)
+    jobs = {job.get("name"): job.get("before_script") for job in data["jobs"]["include"]}
+    ours = ["invoke start-buildkit --platform linux/amd64", "invoke copy-buildctl"]
+    assert (["a", "b"], ours) == (jobs[None], jobs["linux/amd64"])
+
+
+@pytest.mark.parametrize(
+    ("ci", "there", "expected"),
+    [
+        ("travis", "a: [\n", ".travis.yml:2: this is not YAML; correct it, or remove the file"),
+        ("travis", "- a\n", ".travis.yml: this is no mapping; correct it, or remove the file"),
+        (
+            "gitlab",
+            "spec: {}\n---\na: {script: x}\n",
+            ".gitlab-ci.yml: it holds several documents, and is left as it is; put ours into one",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, ci: str, there: str, expected: str) -> None:
     """It is left as it is."""
-    (tmp_path / ".travis.yml").write_text(there)
+    path = tmp_path / PATHS[ci]
+    path.write_text(there)
     with pytest.raises(PipelineError) as caught:
-        write_pipeline(settings(), "travis", tmp_path, program="invoke")
-    assert (expected, there) == (str(caught.value), (tmp_path / ".travis.yml").read_text())
+        write_pipeline(settings(), ci, tmp_path, program="invoke")
+    assert (expected, there) == (str(caught.value), path.read_text())
 
 
 # The task.
@@ -321,7 +489,7 @@ def test_the_task(project: Project) -> None:
     assert [1, 0, 0] == [missing.status, written.status, checked.status]
     assert [".travis.yml: there is no such file; run: invoke pipeline --ci travis"] == missing.err
     assert ([".travis.yml"], [".travis.yml"]) == (written.out, checked.out)
-    assert "invoke build-arch --platform linux/arm64" in shown.out[-4]
+    assert "      script: invoke build-arch --platform linux/arm64" in shown.out
 
 
 def test_a_project_without_a_tasks_file(project: Project) -> None:
@@ -350,7 +518,7 @@ def test_a_ci_that_is_not_known(project: Project, words: tuple[str, ...], expect
     [
         ("      script: invoke build-arch", "      scirpt: invoke build-arch", r":\d+: .*scirpt.*script"),
         ("    - stage: publish", "    - stage: pubish", r":\d+: .*pubish.*"),
-        ("    if: type != pull_request", "    if: type !== pull_request", r":\d+: .*"),
+        ("      if: type != pull_request AND", "      if: type !== pull_request AND", r":\d+: .*"),
     ],
 )
 def test_a_mistake_that_the_schema_misses(project: Project, wrong: str, right: str, expected: str) -> None:

@@ -49,7 +49,7 @@ def test_our_own() -> None:
             "script: make\nstage: test\n",
             "2: unknown key 'stage' at the top level; it belongs into a job, below jobs: include:",
         ),
-        ("prepare: &prepare x\nscript: *prepare\n", f"1: unknown key 'prepare' at the top level; {PRIVATE}"),
+        ("prepare: x\nscript: make\n", f"1: unknown key 'prepare' at the top level; {PRIVATE}"),
         (JOBS + "name: a\n    scripts: x\n", f"4: unknown key 'scripts' {IN_A_JOB}; did you mean script?"),
         (JOBS + "stages: [a]\n", f"3: unknown key 'stages' {IN_A_JOB}; it belongs to the top level"),
         ("matrix:\n  include:\n  - pyhton: 3\n", f"3: unknown key 'pyhton' {IN_A_JOB}; did you mean python?"),
@@ -77,6 +77,10 @@ def test_known_keys() -> None:
         language: python
         python: ["3.11", "3.12"]
         services: [docker]
+        aliases: [&a b]
+        shared: &shared [c]
+        x-more: 1
+        .more: 2
         _prepare: &prepare {addons: {apt: {packages: [jq]}}, vm: {size: large}}
         env: {global: [A=1], jobs: [B=1, B=2]}
         script: make

@@ -1,0 +1,180 @@
+"""What stands in a CI's file, brought to what is wanted there: what is a project's own stays, and its comments.
+
+Keys and jobs that we do not write stay, wherever they are, unless the writer knows them for its own of before. Lists of
+commands are ours as a whole; lists of jobs and stages are a project's too, and keep their order.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import ComposerError
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from multiarch.errors import PipelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The mark of a document's beginning, which the parser does not keep, nor what stands above it.
+_ABOVE = re.compile(r"(?:#[^\n]*\n|\s*\n)*---[^\n]*\n")
+# Whatever is a project's is not folded anew.
+_WIDTH = 4096
+
+
+def load_file(text: str, name: str) -> Any:
+    """Return a file as data that keeps its comments; None where there is nothing in it.
+
+    :raises PipelineError: it is no YAML, or no mapping.
+    """
+    try:
+        data = _yaml().load(text)
+    except ComposerError:
+        raise PipelineError(f"{name}: it holds several documents, and is left as it is; put ours into one") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise PipelineError(f"{where}: this is not YAML; correct it, or remove the file") from None
+    if data is not None and not isinstance(data, CommentedMap):
+        raise PipelineError(f"{name}: this is no mapping; correct it, or remove the file")
+    return data
+
+
+def merged(
+    text: str,
+    data: Any,
+    wanted: dict[str, Any],
+    lists: frozenset[tuple[str, ...]],
+    is_ours: Callable[[tuple[str, ...], str, Any], bool],
+) -> str:
+    """Return the text of a file with what is wanted in it.
+
+    :param text: of the file; *data* is what `load_file` made of it, and is changed.
+    :param lists: where lists of jobs or stages are, which are a project's too.
+    :param is_ours: tells of a place, a key (or the name of an item) and its value whether it is removed where it is not
+        wanted any more.
+    """
+    yaml = _yaml()
+    above = _ABOVE.match(text)
+    if data is None:
+        data, start = CommentedMap(), text
+    else:
+        start = above[0] if above else ""
+        _, sequence, offset = load_yaml_guess_indent(text)
+        if sequence is not None:
+            yaml.indent(mapping=2, sequence=sequence, offset=offset or 0)
+    _Merge(lists, is_ours).into(data, wanted, ())
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return start + out.getvalue()
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = _WIDTH
+    yaml.preserve_quotes = True
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _nothing)
+    return yaml
+
+
+class _Merge:
+    def __init__(self, lists: frozenset[tuple[str, ...]], is_ours: Callable[[tuple[str, ...], str, Any], bool]) -> None:
+        self._lists = lists
+        self._is_ours = is_ours
+
+    def into(self, kept: Any, wanted: dict[str, Any], place: tuple[str, ...]) -> None:
+        """Merge a mapping in place."""
+        for key in list(kept):
+            if key not in wanted and self._is_ours(place, str(key), kept[key]):
+                del kept[key]
+        after = len(kept)
+        for key, value in wanted.items():
+            if key in kept:
+                new = self._value(kept[key], value, (*place, key))
+                if new is not kept[key]:
+                    kept[key] = new
+                after = list(kept).index(key) + 1
+            else:
+                # At the top a project has its own order.
+                at = after if place else len(kept)
+                kept.insert(at, key, self._value(None, value, (*place, key)))
+                after = at + 1
+
+    def _value(self, kept: Any, wanted: Any, place: tuple[str, ...]) -> Any:
+        """Return what is there, brought to what is wanted; what is equal stays as it is written."""
+        if isinstance(wanted, dict):
+            mapping = kept if isinstance(kept, CommentedMap) and not kept.merge and _is_alone(kept) else CommentedMap()
+            self.into(mapping, wanted, place)
+            return mapping
+        if isinstance(wanted, list):
+            sequence = kept if isinstance(kept, CommentedSeq) and _is_alone(kept) else CommentedSeq()
+            return self._shared(sequence, wanted, place) if place in self._lists else self._own(sequence, wanted, place)
+        if kept is not None and type(wanted) in (type(kept), *type(kept).__mro__) and kept == wanted:
+            return kept
+        if isinstance(wanted, str) and "\n" in wanted:
+            return LiteralScalarString(wanted)
+        if isinstance(wanted, str) and wanted.replace(".", "").isdigit():
+            return DoubleQuotedScalarString(wanted)
+        return wanted
+
+    def _own(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
+        """Bring a list that is ours to what is wanted; its comments stay while it is as long as it was."""
+        named = {name: item for item in kept if (name := _name(item))}
+        items = [self._value(named.get(_name(item)), item, (*place, "[]")) for item in wanted]
+        if len(kept) != len(wanted):
+            return CommentedSeq(items)
+        for index, item in enumerate(items):
+            if item is not kept[index]:
+                kept[index] = item
+        return kept
+
+    def _shared(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
+        """Bring the items of ours in a list to what is wanted; those that are new come behind the one before them."""
+        names = [_name(item) for item in wanted]
+        for index in reversed(range(len(kept))):
+            name = _name(kept[index])
+            if name not in names and self._is_ours(place, name, kept[index]):
+                del kept[index]
+        there = [_name(item) for item in kept]
+        after = len(kept)
+        for name, item in zip(names, wanted, strict=True):
+            if name in there:
+                index = there.index(name)
+                new = self._value(kept[index], item, (*place, "[]"))
+                if new is not kept[index]:
+                    kept[index] = new
+                after = index + 1
+            else:
+                # A stage comes last; a job behind the one of ours that is before it.
+                at = len(kept) if isinstance(item, str) else after
+                kept.insert(at, self._value(None, item, (*place, "[]")))
+                there.insert(at, name)
+                after = at + 1
+        return kept
+
+
+def _is_alone(node: Any) -> bool:
+    """Tell whether a node stands in one place, so that it may be changed there."""
+    return node.anchor.value is None
+
+
+def _name(item: Any) -> str:
+    """Return what an item of a list is known by."""
+    if not isinstance(item, dict):
+        return str(item)
+    if len(item) == 1 and isinstance(inner := next(iter(item.values())), dict):
+        return str(inner.get("name") or next(iter(item)))
+    return str(next((item[key] for key in ("name", "platform", "run", "uses", "if") if item.get(key)), ""))
+
+
+def _nothing(representer: Any, _: None) -> Any:
+    """Write ``pull_request:``, with nothing after it."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "")
