@@ -221,7 +221,7 @@ def _cache(settings: Settings, target: Target, *, exports: bool) -> list[str]:
     if not exported:
         return []
     # What is not pushed leaves nothing at the registry; nor is there an image to keep a cache in.
-    exports = exports and (settings.output.type != "none" or settings.cache == "local")
+    exports = exports and (settings.pushes or settings.cache == "local")
     export = ["--export-cache", _record(*exported)] if exports else []
     return [*export, "--import-cache", _record(*imported)]
 

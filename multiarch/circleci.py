@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.configuration import PREFIX
+from multiarch.errors import PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipeline import Pipeline
@@ -30,7 +31,10 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     """Return what the file holds of ours, as plain data.
 
     :param there: what is in the file already.
+    :raises PipelineError: it is of another version.
     """
+    if there and there.get("version") not in (None, 2.1):
+        raise PipelineError(f"{PATH}: its version is {there['version']}, and parameters of jobs need 2.1")
     only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}
     others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}
@@ -49,9 +53,11 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
 def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
     """Tell whether what is in a file, and would not be written any more, is ours to remove."""
     if place in LISTS:
-        return isinstance(value, dict) and _BUILD in value
+        return isinstance(value, dict) and (_BUILD in value or _PUBLISH in value)
     if place[:1] == ("workflows",) and place[-1:] in ((_BUILD,), (_PUBLISH,)):
         return key in ("resource_class", "emulated", "builder", "output", "filters")
+    if place[:1] == ("workflows",) and "filters" in place:
+        return True
     return place == ("jobs", _BUILD, "parameters") or (place[-1:] == ("environment",) and key.startswith(PREFIX))
 
 

@@ -38,15 +38,18 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:  
         "name": "multiarch",
         "on": {"push": push, "pull_request": None},
         "permissions": {"contents": "read", **packages},
-        **({"env": variables} if variables else {}),
+        "env": variables,
         "jobs": {"build": _build(pipeline), "manifest": _publish(pipeline)},
     }
 
 
 def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:  # noqa: ARG001 (as all writers have it)
     """Tell whether what is in a file, and would not be written any more, is ours to remove."""
-    ends = key.startswith(PREFIX) or key.endswith(("_USERNAME", "_PASSWORD"))
-    return (place == ("permissions",) and key == "packages") or (place[-1:] == ("env",) and ends)
+    if place[-2:] == ("steps", "[]"):
+        return key == "if"
+    if place[-1:] == ("env",):
+        return key.startswith(PREFIX) or key.endswith(("_USERNAME", "_PASSWORD"))
+    return (place[-1:], key) in ((("permissions",), "packages"), (("push",), "branches"), (("[]",), "builder"))
 
 
 def settings_of(pipeline: Pipeline) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.configuration import PREFIX
+from multiarch.errors import PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipeline import Build, Pipeline
@@ -26,7 +27,11 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     """Return what the file holds of ours, as plain data.
 
     :param there: what is in the file already.
+    :raises PipelineError: it has another job of a name of ours.
     """
+    for name in [_PUBLISH, *map(_name, pipeline.builds)]:
+        if there and name in there and not _extends(there[name]):
+            raise PipelineError(f"{PATH}: its job {name!r} is not ours, and has our name; rename it")
     published = ["$CI_COMMIT_TAG", *(f'$CI_COMMIT_BRANCH == "{branch}"' for branch in pipeline.branches)]
     built = ['$CI_PIPELINE_SOURCE == "merge_request_event"', *published]
     default = _DEFAULT_STAGES if there and "stages" not in there else []
@@ -63,15 +68,17 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
 def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
     """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
     if place == ():
-        return key.startswith("build ") and isinstance(value, dict) and value.get("extends") == _BASE
-    if place == (_BASE, "variables"):
-        return key.startswith(PREFIX)
-    return len(place) == 1 and place[0].startswith("build ") and key == "tags"
+        return key.startswith("build ") and _extends(value)
+    return place == (_BASE, "variables") and key.startswith(PREFIX)
 
 
 def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
     return pipeline.told(given=_OWN)
+
+
+def _extends(job: Any) -> bool:
+    return isinstance(job, dict) and job.get("extends") == _BASE
 
 
 def _rules(conditions: list[str]) -> list[dict[str, str]]:

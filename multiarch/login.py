@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,17 +66,19 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
     for registry, shared in variables(registries).items():
         # Elsewhere somebody's password for Docker Hub may be in a variable that is not meant for this registry.
         for names in dict.fromkeys([_named(_prefix(registry)), *([shared] if in_ci else [])]):
+            if registry in found:
+                continue
             user, password = (environ.get(name, "") for name in names)
             if needed and bool(user) != bool(password):
                 given, missing = names if user else reversed(names)
                 raise ConfigurationError(given, f"{missing} is not set: set both, or neither")
             if user and password:
-                found.setdefault(registry, (user, password))
+                found[registry] = user, password
     if not found:
         yield
         return
     former = os.environ.get("DOCKER_CONFIG")
-    stored = Path(former) if former else Path.home() / ".docker"
+    stored = Path(former or os.path.expanduser("~/.docker"))  # noqa: PTH111 (it passes where there is no home)
     directory = Path(tempfile.mkdtemp(prefix="multiarch-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
     try:
         _write(directory, stored, found)
@@ -93,14 +95,16 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
 def _write(directory: Path, stored: Path, found: Mapping[str, tuple[str, str]]) -> None:
     """Lay out a configuration that is the stored one, but for the credentials that were found."""
     try:
-        config: dict[str, Any] = json.loads((stored / "config.json").read_text())
+        read = json.loads((stored / "config.json").read_text())
     except (OSError, ValueError):
-        config = {}
+        read = {}
+    config = _mapping(read)
     # Contexts and plug-ins lie beside it.
-    for entry in stored.iterdir() if stored.is_dir() else ():
-        if entry.name != "config.json":
-            (directory / entry.name).symlink_to(entry.resolve())
-    auths, helpers = dict(config.get("auths") or {}), dict(config.get("credHelpers") or {})
+    with suppress(OSError):
+        for entry in stored.iterdir():
+            if entry.name != "config.json":
+                (directory / entry.name).symlink_to(entry.absolute())
+    auths, helpers = _mapping(config.get("auths")), _mapping(config.get("credHelpers"))
     # A helper for all would be asked in place of what is written here; it stays for those that it knew.
     if helper := config.pop("credsStore", None):
         helpers = {**dict.fromkeys(auths, helper), **helpers}
@@ -110,3 +114,8 @@ def _write(directory: Path, stored: Path, found: Mapping[str, tuple[str, str]]) 
         auths[key] = {"auth": base64.b64encode(":".join(login).encode()).decode()}
     text = json.dumps({**config, "auths": auths, "credHelpers": helpers})
     (directory / "config.json").write_text(text)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Docker passes over what is none, too."""
+    return dict(value) if isinstance(value, dict) else {}

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from multiarch.settings import Settings
 
 _WRITERS = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
-_HEADING = re.compile(r"# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n)*?# To be set at the CI: .*\n")
+_HEADING = re.compile(
+    r"((?:#.*\n|[^\S\n]*\n)*?)# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n)*?# To be set at the CI: .*\n"
+)
 
 
 def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
@@ -95,10 +97,12 @@ def _render(writer: ModuleType, pipeline: Pipeline, there: str | None, ci: str) 
     text = (there or "").replace("\r\n", "\n")
     ours = _HEADING.match(text)
     body = text[ours.end() :] if ours else text
+    blank = body[: len(body) - len(body.lstrip("\n"))]
+    body = body.removeprefix(blank)
     data = load_file(body, writer.PATH)
     # What is a project's own file does not tell of us.
-    heading = _heading(writer, pipeline, ci) if ours or data is None else ""
-    new = heading + merged(body, data, writer.write(pipeline, data), writer.LISTS, writer.is_ours)
+    heading = (ours[1] if ours else "") + _heading(writer, pipeline, ci) if ours or data is None else ""
+    new = heading + blank + merged(body, data, writer.write(pipeline, data), writer.LISTS, writer.is_ours)
     return new.replace("\n", "\r\n") if "\r\n" in (there or "") else new
 
 

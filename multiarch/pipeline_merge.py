@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The mark of a document's beginning, which the parser does not keep, nor what stands above it.
-_ABOVE = re.compile(r"(?:#[^\n]*\n|\s*\n)*---[^\n]*\n")
+_ABOVE = re.compile(r"(?:#[^\n]*\n|[^\S\n]*\n)*---[^\n]*\n")
 # Whatever is a project's is not folded anew.
 _WIDTH = 4096
 
@@ -94,7 +94,7 @@ class _Merge:
         """Merge a mapping in place."""
         for key in list(kept):
             if key not in wanted and self._is_ours(place, str(key), kept[key]):
-                del kept[key]
+                _remove(kept, key)
         after = len(kept)
         for key, value in wanted.items():
             if key in kept:
@@ -102,7 +102,10 @@ class _Merge:
                 if new is not kept[key]:
                     kept[key] = new
                 after = list(kept).index(key) + 1
-            else:
+                if new in ({}, []):
+                    _remove(kept, key)
+                    after -= 1
+            elif value not in ({}, []):
                 # At the top a project has its own order.
                 at = after if place else len(kept)
                 kept.insert(at, key, self._value(None, value, (*place, key)))
@@ -126,39 +129,99 @@ class _Merge:
         return wanted
 
     def _own(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
-        """Bring a list that is ours to what is wanted; its comments stay while it is as long as it was."""
+        """Bring a list that is ours to what is wanted; what stands below it in the file stays there."""
         named = {name: item for item in kept if (name := _name(item))}
         items = [self._value(named.get(_name(item)), item, (*place, "[]")) for item in wanted]
-        if len(kept) != len(wanted):
-            return CommentedSeq(items)
+        below = _below(kept) if len(kept) != len(items) else None
         for index, item in enumerate(items):
-            if item is not kept[index]:
+            if index >= len(kept):
+                kept.append(item)
+            elif item is not kept[index]:
                 kept[index] = item
+        while len(kept) > len(items):
+            del kept[-1]
+        _put_below(kept, below)
         return kept
 
     def _shared(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
-        """Bring the items of ours in a list to what is wanted; those that are new come behind the one before them."""
-        names = [_name(item) for item in wanted]
+        """Bring the items of ours in a list to what is wanted; those that are new come before the next of ours."""
+
+        def ours(item: Any) -> str:
+            # A stage is whoever's names it, in whatever case.
+            is_ours = isinstance(item, str) or self._is_ours(place, _name(item), item) or place == ("stages",)
+            return _name(item).lower() if is_ours else ""
+
+        names = [_name(item).lower() for item in wanted]
         for index in reversed(range(len(kept))):
-            name = _name(kept[index])
-            if name not in names and self._is_ours(place, name, kept[index]):
-                del kept[index]
-        there = [_name(item) for item in kept]
-        after = len(kept)
-        for name, item in zip(names, wanted, strict=True):
+            if ours(kept[index]) not in names and self._is_ours(place, _name(kept[index]), kept[index]):
+                _remove(kept, index)
+        there = [ours(item) for item in kept]
+        for number, (name, item) in enumerate(zip(names, wanted, strict=True)):
+            if name in there and not isinstance(item, dict):
+                continue
             if name in there:
                 index = there.index(name)
                 new = self._value(kept[index], item, (*place, "[]"))
                 if new is not kept[index]:
                     kept[index] = new
-                after = index + 1
             else:
-                # A stage comes last; a job behind the one of ours that is before it.
-                at = len(kept) if isinstance(item, str) else after
+                at = min((there.index(later) for later in names[number:] if later in there), default=len(kept))
+                below = _below(kept) if at == len(kept) else None
                 kept.insert(at, self._value(None, item, (*place, "[]")))
+                _put_below(kept, below)
                 there.insert(at, name)
-                after = at + 1
         return kept
+
+
+def _remove(kept: Any, key: Any) -> None:
+    """Remove a key or an item; the comment below it, which the parser takes for a part of it, goes to what is above."""
+    keys = list(range(len(kept)) if isinstance(kept, CommentedSeq) else kept)
+    above = keys[keys.index(key) - 1] if keys.index(key) else None
+    below = _below(kept, key)
+    del kept[key]
+    if above is not None:
+        _put_below(kept, below, above)
+
+
+def _below(node: Any, key: Any = None) -> Any:
+    """Take the comment that stands below a node, or below one of its items."""
+    found = _last(node, key)
+    if found is None or found[1] not in found[0].ca.items:
+        return None
+    holder, last = found
+    slot = 0 if isinstance(holder, CommentedSeq) else 2
+    token = holder.ca.items[last][slot]
+    # What stands behind it on its own line is its own.
+    if token is None or not token.value.startswith("\n"):
+        return None
+    holder.ca.items[last][slot] = None
+    return token
+
+
+def _put_below(node: Any, token: Any, key: Any = None) -> None:
+    """Put a comment below a node, or below one of its items."""
+    found = _last(node, key)
+    if token is None or found is None:
+        return
+    holder, last = found
+    slot = 0 if isinstance(holder, CommentedSeq) else 2
+    slots = holder.ca.items.setdefault(last, [None, None, None, None])
+    if slots[slot] is None:
+        slots[slot] = token
+    else:
+        slots[slot].value += token.value.removeprefix("\n")
+
+
+def _last(node: Any, key: Any = None) -> tuple[Any, Any] | None:
+    """Return the mapping or list in which a node ends, with the key or index of its last scalar."""
+    while isinstance(node, (CommentedMap, CommentedSeq)):
+        if not node:
+            return None
+        last = key if key is not None else len(node) - 1 if isinstance(node, CommentedSeq) else list(node)[-1]
+        if not isinstance(node[last], (CommentedMap, CommentedSeq)):
+            return node, last
+        node, key = node[last], None
+    return None
 
 
 def _is_alone(node: Any) -> bool:
@@ -169,7 +232,7 @@ def _is_alone(node: Any) -> bool:
 def _name(item: Any) -> str:
     """Return what an item of a list is known by."""
     if not isinstance(item, dict):
-        return str(item)
+        return re.split(r"(?<=\w)=", str(item))[0]
     if len(item) == 1 and isinstance(inner := next(iter(item.values())), dict):
         return str(inner.get("name") or next(iter(item)))
     return str(next((item[key] for key in ("name", "platform", "run", "uses", "if") if item.get(key)), ""))

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch import manifest
+from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 def publish_staged(session: Session) -> tuple[PublishedTag, ...]:
     """Publish what is under the staging tags; nothing where nothing is pushed, as for a pull request."""
     settings = session.settings
-    if settings.output.type == "none":
+    if settings.output.type == "none" or (settings.withheld and not settings.pushes):
         session.progress.say(f"nothing is published{f': {settings.withheld}' if settings.withheld else ''}")
         return ()
+    if settings.untagged:
+        raise ConfigurationError(*settings.untagged.split(": ", 1))
     return publish(session).tags
 
 
@@ -48,7 +51,9 @@ def commands(settings: Settings, *, inspect: bool) -> list[list[str]]:
     """Return the document's commands, or those that show what is published."""
     from multiarch import inspection
 
-    return inspection.commands(settings) if inspect else manifest.commands(settings)
+    if inspect:
+        return inspection.commands(settings)
+    return [] if settings.output.type == "none" else manifest.commands(settings)
 
 
 def _start_registry(session: Session) -> None:

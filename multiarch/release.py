@@ -133,7 +133,7 @@ def commands(settings: Settings) -> list[list[str]]:
     lines += buildctl.commands(settings)
     for target in settings.matrix:
         lines += build_commands(settings, target)
-    return lines + index.commands(settings)
+    return lines + (index.commands(settings) if settings.pushes else [])
 
 
 def _is_tried(settings: Settings) -> bool:

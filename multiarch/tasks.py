@@ -162,7 +162,7 @@ def manifest(
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    with session_of(c, pushes=True, quiet=quiet, verbose=verbose, **where) as session:
+    with session_of(c, pushes=not inspect, quiet=quiet, verbose=verbose, **where) as session:
         from multiarch import publishing
 
         if c.config.run.dry:

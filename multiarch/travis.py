@@ -11,16 +11,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from multiarch.conditions import ConditionError, parse
+from multiarch.configuration import PREFIX
 from multiarch.errors import ConfigurationError, PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipeline import Build, Pipeline
 
 PATH = ".travis.yml"
-LISTS = frozenset({("stages",), ("jobs", "include")})
+LISTS = frozenset({("stages",), ("jobs", "include"), ("jobs", "include", "[]", "env")})
 _BUILD, _PUBLISH = "build", "publish"
 # Containers without privileges: BuildKit cannot run there.
 _UNPRIVILEGED = ("arm64", "ppc64le", "s390x")
+_PHASES = ("before_install", "before_script", "after_success", "after_failure", "after_script")
+_NOTHING = "true"
 _NATIVE = {"arm64-graviton2": {"arch": "arm64-graviton2", "virt": "vm", "group": "edge"}, "amd64": {"arch": "amd64"}}
 
 
@@ -36,15 +39,23 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
         raise PipelineError(f"{PATH}: its jobs are no list jobs.include, to add to; write them so, and run it again")
     # A file without stages runs them as its jobs come.
     stages = {"stages": [_BUILD, _PUBLISH]} if not there or "stages" in there else {}
-    return {**stages, "jobs": {"include": [*(_build(pipeline, b) for b in pipeline.builds), _publish(pipeline)]}}
+    ours = [*(_build(pipeline, build, there) for build in pipeline.builds), _publish(pipeline, there)]
+    return {**stages, "jobs": {"include": ours}}
 
 
 def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
     """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
     if place == ("jobs", "include"):
-        command = value.get("script") if isinstance(value, dict) else None
-        return isinstance(command, str) and bool(re.fullmatch(r"(invoke|multiarch) (build-arch .*|manifest)", command))
-    return place[:2] == ("jobs", "include") and key in ("arch", "virt", "group", "before_script", "env")
+        script = value.get("script") if isinstance(value, dict) and value.get("stage") in (_BUILD, _PUBLISH) else ""
+        return bool(
+            re.match(r"(invoke|multiarch)\b", str(script[0] if isinstance(script, list) and script else script))
+        )
+    if place == ("jobs", "include", "[]", "env"):
+        return key.startswith(PREFIX)
+    if place != ("jobs", "include", "[]"):
+        return False
+    first = value[0] if isinstance(value, list) and value else value
+    return key in ("virt", "group") or (key in _PHASES and (first == _NOTHING or "setup-binfmt" in str(first)))
 
 
 def settings_of(pipeline: Pipeline) -> str:
@@ -52,37 +63,39 @@ def settings_of(pipeline: Pipeline) -> str:
     return pipeline.told()
 
 
-def _machine(pipeline: Pipeline) -> dict[str, Any]:
-    env = [f"{name}={value}" for name, value in pipeline.variables.items()]
+def _machine(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "os": "linux",
         "dist": "jammy",
+        "arch": "amd64",
         "language": "python",
         "python": "3.12",
         "services": "docker",
-        **({"env": env[0] if len(env) == 1 else env} if env else {}),
+        "env": [f"{name}={value}" for name, value in pipeline.variables.items()],
         "install": pipeline.install,
+        # What a project's jobs do in these is not for ours, which would inherit it.
+        **{phase: _NOTHING for phase in _PHASES if phase in (there or {})},
     }
 
 
-def _build(pipeline: Pipeline, build: Build) -> dict[str, Any]:
+def _build(pipeline: Pipeline, build: Build, there: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "stage": _BUILD,
         "name": build.platform,
         "if": f"type = pull_request OR {_published(pipeline)}",
-        **_machine(pipeline),
+        **_machine(pipeline, there),
         **_runner(build),
         "before_script": pipeline.prepare(build, build.platform),
         "script": pipeline.build(build.platform),
     }
 
 
-def _publish(pipeline: Pipeline) -> dict[str, Any]:
+def _publish(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "stage": _PUBLISH,
         "name": "manifest",
         "if": f"type != pull_request AND ({_published(pipeline)})",
-        **_machine(pipeline),
+        **_machine(pipeline, there),
         **({"before_script": pipeline.try_out} if pipeline.try_out else {}),
         "script": pipeline.publish,
     }

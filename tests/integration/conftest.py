@@ -118,6 +118,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(path)
 
 
+@pytest.fixture
+def prepared(project: Project) -> None:
+    """What build-arch stands on is there, whatever ran before."""
+    for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):
+        project.ok(step)
+
+
 @dataclass
 class RegistryContainer:
     """A registry of a test's own, to be started, stopped and broken."""

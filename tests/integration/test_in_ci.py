@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.conftest import docker
 from tests.integration.test_publishing import index_of
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("prepared")
 REVISION = "org.opencontainers.image.revision"
 PLATFORM = ("--platform", "linux/arm64")
 

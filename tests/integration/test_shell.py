@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("prepared")
+
 PERSON = {"CI": "", "TRAVIS": "", "GITHUB_ACTIONS": "", "GITLAB_CI": "", "TERM": "xterm-256color"}
 ASKED = b"echo $(uname -m) $(ls /) $HELLO in $PWD; exit\n"
 CONTEXT = "FROM busybox:stable\nENV HELLO=there\nWORKDIR /work\n"

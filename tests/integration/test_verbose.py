@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("prepared")
+
 INFO = r"docker GET /v[\d.]+/info: 200, \d+ ms"
 EXEC = r"docker POST /v[\d.]+/containers/\w+/exec: 201, \d+ ms"
 REGISTRY = r"docker GET /v[\d.]+/containers/multiarch-registry/json: 200, \d+ ms"

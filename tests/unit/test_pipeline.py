@@ -113,11 +113,11 @@ def test_the_jobs_of_travis(tmp_path: Path) -> None:
     """Emulators only where the machine needs them; a native machine is one that BuildKit can run on."""
     jobs = parsed("travis", tmp_path, **VARIED)["jobs"]["include"]
     assert [
-        ("build", "linux/amd64", None, ["start-buildkit", "copy-buildctl"], "build-arch"),
+        ("build", "linux/amd64", "amd64", ["start-buildkit", "copy-buildctl"], "build-arch"),
         ("build", "linux/arm64", "arm64-graviton2", ["start-buildkit", "copy-buildctl"], "build-arch"),
-        ("build", "linux/riscv64", None, ["setup-binfmt", "start-buildkit", "copy-buildctl"], "build-arch"),
-        ("build", "linux/s390x", None, ["copy-buildctl"], "build-arch"),
-        ("publish", "manifest", None, ["setup-binfmt"], "manifest"),
+        ("build", "linux/riscv64", "amd64", ["setup-binfmt", "start-buildkit", "copy-buildctl"], "build-arch"),
+        ("build", "linux/s390x", "amd64", ["copy-buildctl"], "build-arch"),
+        ("publish", "manifest", "amd64", ["setup-binfmt"], "manifest"),
     ] == [
         (
             job["stage"],
@@ -362,11 +362,82 @@ def test_a_platform_that_is_no_more_goes_from_travis(tmp_path: Path) -> None:
     after, data = merged(tmp_path, "travis", edited, platforms=["amd64", "arm64", "riscv64"])
     jobs = {job["name"]: job for job in data["jobs"]["include"]}
     assert ["linux/amd64", "linux/arm64", "linux/riscv64", "manifest"] == list(jobs)
-    assert (None, None, "./tell.sh") == (
+    assert ("amd64", None, "./tell.sh") == (
         *map(jobs["linux/arm64"].get, ("arch", "virt")),
         jobs["manifest"]["after_success"],
     )
     assert [True, True] == [part in after for part in ("# last", "# The client.")]
+
+
+def test_what_a_project_has_added_to_our_jobs_stays_in_travis(tmp_path: Path) -> None:
+    """Variables, the condition of a stage, and jobs that are called like ours; what ours would inherit, they do not."""
+    there = (
+        "stages: [test, {name: Build, if: fork = false}, publish]\nbefore_install: ./mine\narch: arm64\n"
+        "jobs:\n  include:\n    - {stage: test, name: linux/arm64, script: make test}\n"
+        "    - {stage: publish, name: manifest, script: make manifest}\n"
+    )
+    after, data = merged(tmp_path, "travis", there)
+    assert [line for line in there.splitlines() if line in after.splitlines()] == there.splitlines()
+    ours = data["jobs"]["include"][2:]
+    assert [("linux/amd64", "amd64", "true")] == [(j["name"], j["arch"], j["before_install"]) for j in ours[:1]]
+    added = after.replace(
+        "        - INVOKE_MULTIARCH_CACHE=registry\n",
+        "        - INVOKE_MULTIARCH_CACHE=registry\n        - secure: abc\n",
+        1,
+    )
+    added = added.replace("before_install: ./mine\n", "")
+    _, data = merged(tmp_path, "travis", added, platforms=["amd64", "arm64"], image=["a/b"], cache="inline")
+    ours = data["jobs"]["include"][2:]
+    assert ([{"secure": "abc"}], None) == (ours[0]["env"], ours[0].get("before_install"))
+
+
+def test_new_stages_and_jobs_come_before_what_publishes(tmp_path: Path) -> None:
+    """Nothing is published before it is built, whatever has been replaced."""
+    _, data = merged(tmp_path, "travis", "stages: [test, publish]\nscript: make\n")
+    assert ["test", "build", "publish"] == data["stages"]
+    after, _ = merged(tmp_path, "travis", "script: make\n", platforms=["amd64"])
+    _, data = merged(tmp_path, "travis", after, platforms=["riscv64"])
+    assert ["linux/riscv64", "manifest"] == [job["name"] for job in data["jobs"]["include"]]
+
+
+@pytest.mark.parametrize("ci", CIS)
+@pytest.mark.parametrize("before", [VARIED, NATIVE, FAR, PLAIN])
+@pytest.mark.parametrize("after", [VARIED, NATIVE, FAR, PLAIN])
+def test_nothing_of_former_settings_is_left(
+    tmp_path: Path, ci: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """A file that was of other settings says what a new one would."""
+    (tmp_path / "new").mkdir()
+    path = tmp_path / PATHS[ci]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text(ci, tmp_path, **before))
+    written = YAML(typ="safe").load(text(ci, tmp_path, **after))
+    new = parsed(ci, tmp_path / "new", **after)
+    for key in ("tags",) if ci == "gitlab" else ():  # may be a project's own
+        for job in (job for job in written.values() if isinstance(job, dict)):
+            job.pop(key, None)
+        for job in (job for job in new.values() if isinstance(job, dict)):
+            job.pop(key, None)
+    assert new == written
+
+
+COMMENT = "# Deploys to production; ask before you change it."
+
+
+@pytest.mark.parametrize(
+    ("ci", "own"),
+    [
+        ("gitlab", f"\n{COMMENT}\ndeploy:\n  script: x\n"),
+        ("travis", f"\n    {COMMENT}\n    - stage: build\n      script: x\n"),
+        ("circleci", f"\n{COMMENT}\norbs: {{}}\n"),
+    ],
+)
+def test_a_comment_below_ours_stays(tmp_path: Path, ci: str, own: str) -> None:
+    """Whatever of ours goes, grows or shrinks above it."""
+    now = text(ci, tmp_path) + own
+    for block in ({**PLAIN, "smoke": ["true"]}, {**PLAIN, "platforms": ["amd64"]}, PLAIN):
+        now, _ = merged(tmp_path, ci, now, **block)
+        assert 1 == now.count(COMMENT)
 
 
 @pytest.mark.parametrize(
@@ -433,6 +504,8 @@ def test_a_projects_additions_to_the_workflow_of_github_stay(tmp_path: Path) -> 
         ("# Top.\n---\n# Below.\nscript: x\n", "# Top.\n---\n# Below.\nscript: x\n"),
         ("script: x\r\nlanguage: c\r\n", "script: x\r\nlanguage: c\r\nstages:\r\n"),
         ("# Only this.\n", "# Only this.\n"),
+        ("\n\nscript: x\n", "\n\nscript: x\n"),
+        ("\n" * 40 + "script: x\n", "\n" * 40 + "script: x\n"),
     ],
 )
 def test_how_a_file_is_written_stays(tmp_path: Path, there: str, expected: str) -> None:
@@ -459,6 +532,12 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
     [
         ("travis", "a: [\n", ".travis.yml:2: this is not YAML; correct it, or remove the file"),
         ("travis", "- a\n", ".travis.yml: this is no mapping; correct it, or remove the file"),
+        ("circleci", "version: 2\n", ".circleci/config.yml: its version is 2, and parameters of jobs need 2.1"),
+        (
+            "gitlab",
+            "publish manifest: {script: x}\n",
+            ".gitlab-ci.yml: its job 'publish manifest' is not ours, and has our name; rename it",
+        ),
         (
             "gitlab",
             "spec: {}\n---\na: {script: x}\n",
@@ -469,6 +548,7 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
 def test_a_file_that_cannot_be_read(tmp_path: Path, ci: str, there: str, expected: str) -> None:
     """It is left as it is."""
     path = tmp_path / PATHS[ci]
+    path.parent.mkdir(exist_ok=True)
     path.write_text(there)
     with pytest.raises(PipelineError) as caught:
         write_pipeline(settings(), ci, tmp_path, program="invoke")
