@@ -33,7 +33,7 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     :param there: what is in the file already.
     :raises PipelineError: it is of another version.
     """
-    if there and there.get("version") not in (None, 2.1):
+    if there and str(there.get("version", 2.1)) != "2.1":
         raise PipelineError(f"{PATH}: its version is {there['version']}, and parameters of jobs need 2.1")
     only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -114,7 +115,10 @@ class _Merge:
     def _value(self, kept: Any, wanted: Any, place: tuple[str, ...]) -> Any:
         """Return what is there, brought to what is wanted; what is equal stays as it is written."""
         if isinstance(wanted, dict):
-            mapping = kept if isinstance(kept, CommentedMap) and not kept.merge and _is_alone(kept) else CommentedMap()
+            mapping = kept if isinstance(kept, CommentedMap) else CommentedMap()
+            # What others share is written out for ours, with what a project has in it.
+            if mapping.merge or not _is_alone(mapping):
+                mapping = CommentedMap((key, deepcopy(value)) for key, value in mapping.items())
             self.into(mapping, wanted, place)
             return mapping
         if isinstance(wanted, list):

@@ -528,6 +528,28 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("ci", "there"),
+    [
+        (
+            "circleci",
+            "version: '2.1'\njobs: &j\n  t: {machine: true, steps: [checkout]}\nworkflows: &w\n  t: {jobs: [t]}\n",
+        ),
+        (
+            "travis",
+            "_x: &x\n  addons: {apt: {packages: [jq]}}\njobs: &j\n  include:\n    - <<: *x\n      script: make\n",
+        ),
+    ],
+)
+def test_what_a_project_has_anchored_stays(tmp_path: Path, ci: str, there: str) -> None:
+    """A mapping with an anchor, or one that is merged, loses nothing."""
+    before, (_, data) = YAML(typ="safe").load(there), merged(tmp_path, ci, there)
+    if ci == "travis":
+        assert before["jobs"]["include"][0] == data["jobs"]["include"][0]
+    else:
+        assert [True, True] == [before[key].items() <= data[key].items() for key in ("jobs", "workflows")]
+
+
+@pytest.mark.parametrize(
     ("ci", "there", "expected"),
     [
         ("travis", "a: [\n", ".travis.yml:2: this is not YAML; correct it, or remove the file"),
