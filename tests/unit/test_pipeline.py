@@ -534,6 +534,7 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
             "circleci",
             "version: '2.1'\njobs: &j\n  t: {machine: true, steps: [checkout]}\nworkflows: &w\n  t: {jobs: [t]}\n",
         ),
+        ("travis", "jobs: &j\n  include:\n    - script: make\n_x: *j\n"),
         (
             "travis",
             "_x: &x\n  addons: {apt: {packages: [jq]}}\njobs: &j\n  include:\n    - <<: *x\n      script: make\n",
