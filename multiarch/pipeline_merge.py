@@ -69,7 +69,8 @@ def merged(
         start = above[0] if above else ""
         _, sequence, offset = load_yaml_guess_indent(text)
         if sequence is not None:
-            yaml.indent(mapping=2, sequence=sequence, offset=offset or 0)
+            yaml.indent(sequence=sequence, offset=offset or 0)
+        yaml.indent(mapping=_indent(data))
     _Merge(lists, is_ours).into(data, wanted, ())
     out = io.StringIO()
     yaml.dump(data, out)
@@ -122,7 +123,9 @@ class _Merge:
             self.into(mapping, wanted, place)
             return mapping
         if isinstance(wanted, list):
-            sequence = kept if isinstance(kept, CommentedSeq) and _is_alone(kept) else CommentedSeq()
+            sequence = kept if isinstance(kept, CommentedSeq) else CommentedSeq()
+            if not _is_alone(sequence):
+                sequence = CommentedSeq(deepcopy(item) for item in sequence)
             return self._shared(sequence, wanted, place) if place in self._lists else self._own(sequence, wanted, place)
         if kept is not None and type(wanted) in (type(kept), *type(kept).__mro__) and kept == wanted:
             return kept
@@ -175,6 +178,12 @@ class _Merge:
                 _put_below(kept, below)
                 there.insert(at, name)
         return kept
+
+
+def _indent(data: CommentedMap) -> int:
+    """Return by how many columns a file indents the mappings in a mapping."""
+    inner = (value for value in data.values() if isinstance(value, CommentedMap) and value)
+    return next((int(value.lc.col - data.lc.col) for value in inner if not value.fa.flow_style()), 2)
 
 
 def _remove(kept: Any, key: Any) -> None:

@@ -534,6 +534,8 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
             "circleci",
             "version: '2.1'\njobs: &j\n  t: {machine: true, steps: [checkout]}\nworkflows: &w\n  t: {jobs: [t]}\n",
         ),
+        ("gitlab", "test:\n    script:\n        - x\n    variables:\n        A: b\n"),
+        ("travis", "jobs:\n  include: &inc\n    - script: make\n_more: *inc\n"),
         ("travis", "jobs: &j\n  include:\n    - script: make\n_x: *j\n"),
         (
             "travis",
@@ -542,10 +544,12 @@ def test_an_anchor_of_the_projects_is_not_written_through(tmp_path: Path) -> Non
     ],
 )
 def test_what_a_project_has_anchored_stays(tmp_path: Path, ci: str, there: str) -> None:
-    """A mapping with an anchor, or one that is merged, loses nothing."""
-    before, (_, data) = YAML(typ="safe").load(there), merged(tmp_path, ci, there)
+    """A mapping or list with an anchor, or one that is merged, loses nothing; and a file keeps its own indentation."""
+    before, (after, data) = YAML(typ="safe").load(there), merged(tmp_path, ci, there)
     if ci == "travis":
         assert before["jobs"]["include"][0] == data["jobs"]["include"][0]
+    elif ci == "gitlab":
+        assert after.startswith(there)
     else:
         assert [True, True] == [before[key].items() <= data[key].items() for key in ("jobs", "workflows")]
 
