@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+# What is started in the background may have it ignored, and hand that on; tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a CI that these tests run in tells them of itself.
 _OF_A_CI = re.compile(r"(CI|TRAVIS|GITHUB|GITLAB|CIRCLE|CIRCLECI|DOCKER_USERNAME|DOCKER_PASSWORD)(_.*)?|CI_.*")
