@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch import manifest
-from multiarch.errors import ConfigurationError
+from multiarch.errors import MultiarchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def publish_staged(session: Session) -> tuple[PublishedTag, ...]:
         session.progress.say(f"nothing is published{f': {settings.withheld}' if settings.withheld else ''}")
         return ()
     if settings.untagged:
-        raise ConfigurationError(*settings.untagged.split(": ", 1))
+        raise MultiarchError(settings.untagged)
     return publish(session).tags
 
 
