@@ -12,8 +12,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from multiarch.oci import DOCKER_MANIFEST, Descriptor, Manifest, digest_of, is_attestation
-from multiarch.platforms import Platform
+from multiarch.image.manifest import DOCKER_MANIFEST, Descriptor, Manifest, digest_of, is_attestation
+from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
     from multiarch.registry import Registry

@@ -22,14 +22,14 @@ import requests
 from benchmarks.delay import delayed
 from benchmarks.images import published, push_image
 from benchmarks.peers import OURS, STATE, TASKS, Commands, Job, contestants, plain_environment
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from multiarch.oci import Manifest
+    from multiarch.image.manifest import Manifest
 
 ROUND_TRIP = 0.05
 REPOSITORY = "bench/app"

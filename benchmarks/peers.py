@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
 
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 REGCTL = "github.com/regclient/regclient/cmd/regctl@v0.11.7"

@@ -27,7 +27,7 @@ import docker
 
 from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
 from multiarch import buildkitd, manifest, release
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 from multiarch.settings import BUILDKIT_CONTAINER

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryError
-from multiarch.references import DOCKER_HUB
+from multiarch.image.reference import DOCKER_HUB
 from multiarch.retry import describe
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.errors import DockerError, EmulatorError, ForeignContainerError
-from multiarch.platforms import Platform, runs_natively
+from multiarch.image.platform import Platform, runs_natively
 from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from multiarch.oci import Descriptor
+    from multiarch.image.manifest import Descriptor
 
 
 class BlobReader(io.RawIOBase):

@@ -22,9 +22,9 @@ from multiarch.solve import Solve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.progress import Progress
-    from multiarch.references import ImageReference
     from multiarch.retry import Policy
     from multiarch.settings import Settings, Target
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_host import OWNER
+from multiarch.image.platform import Platform
+from multiarch.image.reference import is_loopback
 from multiarch.paths import state_directory
-from multiarch.platforms import Platform
-from multiarch.references import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

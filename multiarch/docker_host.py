@@ -19,7 +19,7 @@ from multiarch.errors import (
     NoDockerError,
     PortTakenError,
 )
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.retry import Policy, describe
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.checkout import REVISION
-from multiarch.platforms import Platform, architectures_of, runs_natively
+from multiarch.image.elf import architectures_of
+from multiarch.image.platform import Platform, runs_natively
 from multiarch.refusals import (
     DroppedPlatformError,
     ForeignProgramError,
@@ -21,8 +22,8 @@ from multiarch.refusals import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from multiarch.programs import Program
-    from multiarch.references import ImageReference
+    from multiarch.image.programs import Program
+    from multiarch.image.reference import ImageReference
 
 
 def check_set(found: Sequence[tuple[Platform, ImageReference, Sequence[str]]]) -> None:

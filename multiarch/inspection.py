@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from multiarch.oci import REFERENCE_DIGEST, is_attestation
+from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
 from multiarch.refusals import NotPublishedError
 from multiarch.registry import stopping
 from multiarch.settings import insecure_flag
@@ -15,8 +15,8 @@ from multiarch.text import columns, size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.oci import Descriptor, Manifest
-    from multiarch.references import ImageReference
+    from multiarch.image.manifest import Descriptor, Manifest
+    from multiarch.image.reference import ImageReference
     from multiarch.registry import Registry
     from multiarch.settings import Settings
 

@@ -20,7 +20,7 @@ from multiarch.text import duration, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
     from multiarch.progress import Summary
     from multiarch.steps import Step
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import ConfigurationError
-from multiarch.references import DOCKER_HUB
+from multiarch.image.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication, smoke
 from multiarch.checkout import REVISION
-from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
 from multiarch.registry import stopping
 from multiarch.remembered import CONFIG_PLATFORM
 from multiarch.settings import insecure_flag
@@ -23,9 +23,9 @@ from multiarch.staged import StagedImage, index_of_one, read_platforms, read_sta
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publication import PublishedTag
-    from multiarch.references import ImageReference
     from multiarch.registry import Registry
     from multiarch.settings import Settings
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from multiarch.errors import ConfigurationError
-from multiarch.references import is_loopback
+from multiarch.image.reference import is_loopback
 from multiarch.settings import Output
 
 if TYPE_CHECKING:

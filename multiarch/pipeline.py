@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.configuration import PREFIX
+from multiarch.image.platform import runs_natively
 from multiarch.login import variables
-from multiarch.platforms import runs_natively
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

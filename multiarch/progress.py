@@ -17,7 +17,7 @@ from multiarch.text import columns, duration, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
     from multiarch.steps import Step
     from multiarch.trace import Trace
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from multiarch.oci import Descriptor, Manifest
-    from multiarch.references import ImageReference
+    from multiarch.image.manifest import Descriptor, Manifest
+    from multiarch.image.reference import ImageReference
     from multiarch.registry import Registry
     from multiarch.staged import StagedImage
 

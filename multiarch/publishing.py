@@ -11,8 +11,8 @@ from multiarch.errors import MultiarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from multiarch.image.platform import Platform
     from multiarch.manifest import Published
-    from multiarch.platforms import Platform
     from multiarch.publication import PublishedTag
     from multiarch.session import Session
     from multiarch.settings import Settings

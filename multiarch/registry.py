@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 from multiarch.blobs import BlobReader, Upload
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
-from multiarch.oci import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
+from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
 from multiarch.refusals import ReadBackError
 from multiarch.retry import is_transient
 from multiarch.transport import Transport
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from multiarch.references import ImageReference
+    from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 

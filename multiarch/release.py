@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from multiarch.build import PushedImage
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publication import PublishedTag
-    from multiarch.references import ImageReference
     from multiarch.session import Session
     from multiarch.settings import Settings, Target
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.checkout import REVISION
+from multiarch.image.elf import Elf
+from multiarch.image.programs import Program
 from multiarch.paths import cache_directory
-from multiarch.platforms import Elf
-from multiarch.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import ConfigurationError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.schedule import is_emulated
 from multiarch.summary import built_for, runs_on
 

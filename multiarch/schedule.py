@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from multiarch.platforms import runs_natively
+from multiarch.image.platform import runs_natively
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

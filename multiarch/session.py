@@ -15,7 +15,7 @@ from multiarch.retry import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
     from multiarch.progress import Progress
     from multiarch.settings import Settings
     from multiarch.solve import Solve

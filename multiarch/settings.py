@@ -10,8 +10,8 @@ from multiarch.errors import EmptyMatrixError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.platforms import Platform
-    from multiarch.references import ImageReference
+    from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
 CIS = ("travis", "github", "gitlab", "circleci")

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import DockerError
-from multiarch.platforms import runs_natively
+from multiarch.image.platform import runs_natively
 from multiarch.refusals import SmokeError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
     from multiarch.progress import Progress
     from multiarch.steps import Step
 

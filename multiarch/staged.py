@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch.oci import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
-from multiarch.platforms import Platform
-from multiarch.programs import Layer, Program, started_programs
-from multiarch.references import ImageReference
+from multiarch.image.layers import Layer
+from multiarch.image.manifest import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
+from multiarch.image.platform import Platform
+from multiarch.image.programs import Program, started_programs
+from multiarch.image.reference import ImageReference
 from multiarch.refusals import IncompleteMatrixError, NotAnImageError
 from multiarch.remembered import recall, remember
 

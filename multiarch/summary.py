@@ -10,7 +10,7 @@ from multiarch.schedule import is_emulated
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from multiarch.platforms import Platform
+    from multiarch.image.platform import Platform
     from multiarch.settings import Target
     from multiarch.solve import Solve
     from multiarch.steps import Step

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from multiarch.ahead import Ahead, use
 from multiarch.authorization import Authorizer, Scopes
 from multiarch.errors import ConfigurationError, RegistryError, RegistryUnreachableError
-from multiarch.references import DOCKER_HUB, is_loopback
+from multiarch.image.reference import DOCKER_HUB, is_loopback
 from multiarch.retry import Policy, describe, is_transient
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from multiarch.checkout import Checkout
 from multiarch.configuration import PREFIX, Block, Layers, join
 from multiarch.errors import ConfigurationError
+from multiarch.image.platform import Platform
+from multiarch.image.reference import ImageReference, check_tag
 from multiarch.notations import read_address, read_attestations, read_output, read_secrets, read_ssh
-from multiarch.platforms import Platform
-from multiarch.references import ImageReference, check_tag
 from multiarch.settings import CIS, EMBEDDED_REGISTRY, Settings, Target, staging_tag
 from multiarch.tagging import check_template, expand, fields_of
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from multiarch.errors import RegistryError
-from multiarch.oci import OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
-from multiarch.references import ImageReference
+from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
+from multiarch.image.reference import ImageReference
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 from tests.unit.clock import Clock

@@ -8,7 +8,7 @@ import threading
 import time
 
 from multiarch.console import progress_for
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress, Summary
 from multiarch.solve import Solve
 from tests.unit.rawjson import log, status, vertex

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import MultiarchError
+from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.manifest import manifest
-from multiarch.oci import OCI_INDEX, OCI_MANIFEST
 from multiarch.refusals import TagsNotMovedError
 from multiarch.registry import Registry
 from multiarch.retry import Policy

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import MultiarchError, RegistryError, RegistryUnreachableError
-from multiarch.oci import OCI_INDEX
+from multiarch.image.manifest import OCI_INDEX
 from multiarch.refusals import ReadBackError
 from multiarch.retry import Policy
 from tests.exhaustive.fault_table import (

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from multiarch.oci import OCI_MANIFEST
+from multiarch.image.manifest import OCI_MANIFEST
 
 if TYPE_CHECKING:
     import ssl

@@ -9,7 +9,7 @@ import pytest
 
 from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries, read_state
 from multiarch.errors import DockerError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.validation import load
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 
 from multiarch.build import PushedImage, build_arch, build_beginning, check_paths, commands
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
+from multiarch.image.reference import ImageReference
 from multiarch.progress import Progress
-from multiarch.references import ImageReference
 from multiarch.retry import Policy
 from multiarch.validation import load
 from tests.unit.rawjson import vertex

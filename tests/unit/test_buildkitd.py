@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multiarch.buildkitd import Server, mirrors_toml, wanted
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.validation import load
 
 # What the Engine API's /info says, as far as it is read.

@@ -10,7 +10,7 @@ import requests
 
 from multiarch import buildkit, errors, refusals
 from multiarch.faults import hint_for
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.transport import refusal
 from tests.unit.cli import ROOT
 from tests.unit.test_tasks import FLAGS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
     from tests.unit.cli import Project

@@ -8,9 +8,10 @@ import pytest
 
 from multiarch.checkout import REVISION
 from multiarch.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
-from multiarch.platforms import ELF, Elf, Platform
-from multiarch.programs import Program
-from multiarch.references import ImageReference
+from multiarch.image.elf import ELF, Elf
+from multiarch.image.platform import Platform
+from multiarch.image.programs import Program
+from multiarch.image.reference import ImageReference
 from multiarch.refusals import (
     DroppedPlatformError,
     ForeignProgramError,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
+from multiarch.image.elf import ELF
+from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.image.platform import Platform
+from multiarch.image.reference import ImageReference
 from multiarch.manifest import commands, manifest
-from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
-from multiarch.platforms import ELF, Platform
 from multiarch.publication import PublishedTag
-from multiarch.references import ImageReference
 from multiarch.refusals import (
     DroppedPlatformError,
     ForeignProgramError,

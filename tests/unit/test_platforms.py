@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.platforms import Platform, runs_natively
+from multiarch.image.platform import Platform, runs_natively
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.platforms import ELF, Elf, architectures_of
-from multiarch.programs import Layer, Program, started_programs
+from multiarch.image.elf import ELF, Elf, architectures_of
+from multiarch.image.layers import Layer
+from multiarch.image.programs import Program, started_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

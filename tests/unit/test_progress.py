@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from multiarch.console import progress_for
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress, Summary
 from tests.exhaustive.scenes import PAUSE, solve
 from tests.unit.rawjson import log, status, vertex

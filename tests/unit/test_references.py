@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.references import ImageReference, check_tag, is_loopback
+from multiarch.image.reference import ImageReference, check_tag, is_loopback
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

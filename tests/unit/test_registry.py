@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import DigestMismatchError, RegistryError, RegistryUnreachableError
-from multiarch.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 from tests.unit.clock import Clock

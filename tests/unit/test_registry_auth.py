@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryError
-from multiarch.oci import OCI_MANIFEST, Manifest
+from multiarch.image.manifest import OCI_MANIFEST, Manifest
 from multiarch.registry import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply, refusal

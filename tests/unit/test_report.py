@@ -11,7 +11,7 @@ import pytest
 
 from multiarch import report
 from multiarch.errors import ConfigurationError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.summary import summarise
 from multiarch.validation import load
 from tests.unit.rawjson import log, vertex

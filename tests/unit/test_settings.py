@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import EmptyMatrixError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.validation import load
 
 if TYPE_CHECKING:

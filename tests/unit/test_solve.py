@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress
 from multiarch.solve import Solve
 from tests.unit.rawjson import log, vertex, warning

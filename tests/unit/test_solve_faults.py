@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from multiarch.errors import BuildFailedError
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress
 from multiarch.solve import Solve
 from tests.unit.rawjson import vertex

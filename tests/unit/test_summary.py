@@ -6,7 +6,7 @@ import io
 import json
 from typing import Any
 
-from multiarch.platforms import Platform
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress, Summary
 from multiarch.settings import Target
 from multiarch.solve import Solve

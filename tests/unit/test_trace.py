@@ -13,8 +13,8 @@ import pytest
 
 from multiarch.docker_host import DockerHost
 from multiarch.errors import MultiarchError, RegistryUnreachableError
-from multiarch.oci import OCI_MANIFEST
-from multiarch.platforms import Platform
+from multiarch.image.manifest import OCI_MANIFEST
+from multiarch.image.platform import Platform
 from multiarch.progress import Progress
 from multiarch.registry import Registry
 from multiarch.retry import Policy

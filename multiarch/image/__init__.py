@@ -1,0 +1,1 @@
+"""What an image is and holds: names, platforms, manifests, programs. No network."""
