@@ -27,17 +27,17 @@ import docker
 
 from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
 from multiarch import buildkitd, manifest, release
+from multiarch.config.load import load
+from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.image.platform import Platform
 from multiarch.registry import Registry
 from multiarch.retry import Policy
-from multiarch.settings import BUILDKIT_CONTAINER
 from multiarch.staged import read_platforms
-from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
 
 PLATFORMS = tuple(Platform.parse(name) for name in ("linux/amd64", "linux/arm64", "linux/arm/v7"))
 BUILDKIT = "moby/buildkit:v0.32.2"

@@ -12,15 +12,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import DockerError, EmulatorError, ForeignContainerError
 from multiarch.image.platform import Platform, runs_natively
-from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
-    from multiarch.settings import Settings
 
 # Small, and has a shell, which the installers have not.
 PROBE_IMAGE = "busybox:stable"

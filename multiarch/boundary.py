@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from multiarch.configuration import PREFIX, tell_of_yaml
+from multiarch.config.layers import tell_of_yaml
+from multiarch.config.load import load
+from multiarch.config.schema import PREFIX
 from multiarch.console import progress_for
 from multiarch.errors import MultiarchError
 from multiarch.login import logged_in
-from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

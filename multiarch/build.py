@@ -22,11 +22,11 @@ from multiarch.solve import Solve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multiarch.config.settings import Settings, Target
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.progress import Progress
     from multiarch.retry import Policy
-    from multiarch.settings import Settings, Target
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError
 from multiarch.paths import cache_directory
-from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
-    from multiarch.settings import Settings
     from multiarch.trace import Trace
 
 INSIDE = "/usr/bin/buildctl"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkitd import SOCKET, Server, wanted
+from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import (
     BuilderUnreachableError,
     DockerError,
@@ -24,13 +25,12 @@ from multiarch.errors import (
     NotReadyError,
     PortTakenError,
 )
-from multiarch.settings import BUILDKIT_CONTAINER
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
-    from multiarch.settings import Settings
 
 CONTAINER_ADDRESS = f"docker-container://{BUILDKIT_CONTAINER}"
 _READY_SECONDS = 60.0

@@ -20,7 +20,7 @@ from multiarch.paths import state_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
 
 VOLUME = "buildkit-state"
 SOCKET = "buildkitd.sock"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.settings import EMBEDDED_REGISTRY
 from multiarch.docker_host import OWNER
 from multiarch.errors import ConfigurationError, NotReadyError
 from multiarch.retry import describe
-from multiarch.settings import EMBEDDED_REGISTRY
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from multiarch.checkout import REVISION
+from multiarch.config.checkout import REVISION
 from multiarch.image.elf import architectures_of
 from multiarch.image.platform import Platform, runs_natively
 from multiarch.refusals import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from multiarch.configuration import PREFIX
+from multiarch.config.schema import PREFIX
 from multiarch.pipeline import IMAGE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from multiarch.configuration import PREFIX
+from multiarch.config.schema import PREFIX
 from multiarch.errors import PipelineError
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from multiarch.config.settings import insecure_flag
+from multiarch.formatting import columns, size
 from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
 from multiarch.refusals import NotPublishedError
 from multiarch.registry import stopping
-from multiarch.settings import insecure_flag
 from multiarch.staged import read_platforms
-from multiarch.text import columns, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.settings import Settings
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.reference import ImageReference
     from multiarch.registry import Registry
-    from multiarch.settings import Settings
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
 _PREDICATE = "in-toto.io/predicate-type"

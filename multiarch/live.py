@@ -14,8 +14,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from multiarch.formatting import duration, one_line
 from multiarch.progress import Progress, owners, summary_lines, transferred
-from multiarch.text import duration, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch import gates, publication, smoke
-from multiarch.checkout import REVISION
+from multiarch.config.checkout import REVISION
+from multiarch.config.settings import insecure_flag
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
 from multiarch.registry import stopping
 from multiarch.remembered import CONFIG_PLATFORM
-from multiarch.settings import insecure_flag
 from multiarch.staged import StagedImage, index_of_one, read_platforms, read_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publication import PublishedTag
     from multiarch.registry import Registry
-    from multiarch.settings import Settings
 
 
 # Requests for each platform at the same time: its config and its layers.

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiarch.configuration import PREFIX
+from multiarch.config.schema import PREFIX
 from multiarch.image.platform import runs_natively
 from multiarch.login import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.settings import Settings, Target
+    from multiarch.config.settings import Settings, Target
 
 # The repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
@@ -112,7 +112,7 @@ class Pipeline:
 
 
 def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
-    """Return the jobs of a release on a CI, one of `multiarch.settings.CIS`.
+    """Return the jobs of a release on a CI, one of `multiarch.config.settings.CIS`.
 
     :param program: by which the tasks are run.
     :raises EmptyMatrixError: there is nothing to build.

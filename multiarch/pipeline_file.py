@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+    from multiarch.config.settings import Settings
     from multiarch.pipeline import Pipeline
-    from multiarch.settings import Settings
 
 _WRITERS = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
 _HEADING = re.compile(
@@ -30,7 +30,7 @@ _HEADING = re.compile(
 def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
     """Write the file of a CI, or bring it up to date; return its path, below *directory*.
 
-    :param ci: one of `multiarch.settings.CIS`.
+    :param ci: one of `multiarch.config.settings.CIS`.
     :param program: by which the tasks are run.
     :raises PipelineError: what is there cannot be read.
     """

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from multiarch.text import columns, duration, size
+from multiarch.formatting import columns, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

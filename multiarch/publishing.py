@@ -11,11 +11,11 @@ from multiarch.errors import MultiarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
     from multiarch.manifest import Published
     from multiarch.publication import PublishedTag
     from multiarch.session import Session
-    from multiarch.settings import Settings
     from multiarch.staged import StagedImage
 
 

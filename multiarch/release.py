@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from multiarch.build import PushedImage
+    from multiarch.config.settings import Settings, Target
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publication import PublishedTag
     from multiarch.session import Session
-    from multiarch.settings import Settings, Target
 
 
 def build_one(session: Session, target: Target) -> PushedImage | Path | None:

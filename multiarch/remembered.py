@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.checkout import REVISION
+from multiarch.config.checkout import REVISION
 from multiarch.image.elf import Elf
 from multiarch.image.programs import Program
 from multiarch.paths import cache_directory

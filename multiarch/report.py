@@ -21,8 +21,8 @@ from multiarch.summary import built_for, runs_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multiarch.config.settings import Settings, Target
     from multiarch.progress import Summary
-    from multiarch.settings import Settings, Target
     from multiarch.solve import Solve
     from multiarch.steps import Step
 

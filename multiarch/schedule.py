@@ -12,7 +12,7 @@ from multiarch.image.platform import runs_natively
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.settings import Target
+    from multiarch.config.settings import Target
 
 # An emulated platform needs the processor for longer, and some memory for its emulator.
 _EMULATED, _NATIVE = 2, 1

@@ -15,9 +15,9 @@ from multiarch.retry import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
     from multiarch.progress import Progress
-    from multiarch.settings import Settings
     from multiarch.solve import Solve
 
 

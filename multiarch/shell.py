@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 from multiarch import build, buildctl, buildkit, release, schedule
 from multiarch.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
-from multiarch.text import one_line
+from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from multiarch.build import PushedImage
+    from multiarch.config.settings import Target
     from multiarch.session import Session
-    from multiarch.settings import Target
     from multiarch.solve import Solve
 
 # What a RUN gets by default (Dockerfile reference, "SHELL").

@@ -18,8 +18,8 @@ from multiarch.refusals import SmokeError
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from multiarch.config.settings import Settings, Target
     from multiarch.docker_host import DockerHost
-    from multiarch.settings import Settings, Target
     from multiarch.staged import StagedImage
 
 _LOG_LINES = 20

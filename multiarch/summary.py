@@ -10,8 +10,8 @@ from multiarch.schedule import is_emulated
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from multiarch.config.settings import Target
     from multiarch.image.platform import Platform
-    from multiarch.settings import Target
     from multiarch.solve import Solve
     from multiarch.steps import Step
 

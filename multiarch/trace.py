@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from multiarch.text import duration
+from multiarch.formatting import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

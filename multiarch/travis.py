@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from multiarch.conditions import ConditionError, parse
-from multiarch.configuration import PREFIX
+from multiarch.config.schema import PREFIX
 from multiarch.errors import ConfigurationError, PipelineError
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.config.load import load
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.manifest import manifest
 from multiarch.refusals import TagsNotMovedError
 from multiarch.registry import Registry
 from multiarch.retry import Policy
-from multiarch.validation import load
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.buildctl import check_executable, commands, default_path, find_buildctl
+from multiarch.config.load import load
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError
-from multiarch.validation import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from multiarch.buildkitd import Server, mirrors_toml, wanted
+from multiarch.config.load import load
 from multiarch.image.platform import Platform
-from multiarch.validation import load
 
 # What the Engine API's /info says, as far as it is read.
 INFO = {"Architecture": "x86_64", "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.checkout import REVISION, SOURCE, Checkout
+from multiarch.config.checkout import REVISION, SOURCE, Checkout
 
 NOWHERE = Path("/nowhere")
 

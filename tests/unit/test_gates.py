@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.checkout import REVISION
+from multiarch.config.checkout import REVISION
 from multiarch.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
 from multiarch.image.elf import ELF, Elf
 from multiarch.image.platform import Platform

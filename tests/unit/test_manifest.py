@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.config.load import load
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
 from multiarch.image.elf import ELF
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
@@ -28,13 +29,12 @@ from multiarch.refusals import (
 )
 from multiarch.registry import Registry
 from multiarch.retry import Policy
-from multiarch.validation import load
 from tests.unit.registry_server import RegistryServer, Reply, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
 
 ATTESTS = "vnd.docker.reference.type"
 

@@ -13,14 +13,14 @@ from ruamel.yaml import YAML
 
 from multiarch import travis_check
 from multiarch.conditions import parse
+from multiarch.config.load import load
+from multiarch.config.settings import CIS
 from multiarch.errors import ConfigurationError, EmptyMatrixError, PipelineError
 from multiarch.pipeline import IMAGE
 from multiarch.pipeline_file import check_pipeline, pipeline_text, write_pipeline
-from multiarch.settings import CIS
-from multiarch.validation import load
 
 if TYPE_CHECKING:
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
     from tests.unit.cli import Project
 
 ROOT = Path(__file__).parents[2]

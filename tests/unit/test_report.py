@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch import report
+from multiarch.config.load import load
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 from multiarch.summary import summarise
-from multiarch.validation import load
 from tests.unit.rawjson import log, vertex
 from tests.unit.test_release import release as release
 from tests.unit.test_summary import solve

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.config.load import load
 from multiarch.errors import EmptyMatrixError
 from multiarch.image.platform import Platform
-from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.settings import Settings
+    from multiarch.config.settings import Settings
 
 HERE = Path("/somewhere/Some_Server 2")
 

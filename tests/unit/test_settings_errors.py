@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.config.load import load
 from multiarch.errors import ConfigurationError
-from multiarch.validation import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import io
 import json
 from typing import Any
 
+from multiarch.config.settings import Target
 from multiarch.image.platform import Platform
 from multiarch.progress import Progress, Summary
-from multiarch.settings import Target
 from multiarch.solve import Solve
 from multiarch.summary import summarise
 from tests.unit.rawjson import vertex

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.checkout import Checkout
-from multiarch.tagging import check_template, expand
+from multiarch.config.checkout import Checkout
+from multiarch.config.tags import check_template, expand
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ALL = ("{branch}", "{tag}", "{semver}", "{major}.{minor}", "{major}", "{sha}", "latest")

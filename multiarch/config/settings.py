@@ -1,4 +1,4 @@
-"""The settings of a run: frozen, and valid, because `multiarch.validation` alone makes them."""
+"""The settings of a run: frozen, and valid, because `multiarch.config.load` alone makes them."""
 
 from __future__ import annotations
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.checkout import Checkout
-from multiarch.configuration import PREFIX, Block, Layers, join
+from multiarch.config.checkout import Checkout
+from multiarch.config.layers import Layers, join
+from multiarch.config.schema import PREFIX, Block
+from multiarch.config.settings import CIS, EMBEDDED_REGISTRY, Settings, Target, staging_tag
+from multiarch.config.tags import check_template, expand, fields_of
+from multiarch.config.values import read_address, read_attestations, read_output, read_secrets, read_ssh
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference, check_tag
-from multiarch.notations import read_address, read_attestations, read_output, read_secrets, read_ssh
-from multiarch.settings import CIS, EMBEDDED_REGISTRY, Settings, Target, staging_tag
-from multiarch.tagging import check_template, expand, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

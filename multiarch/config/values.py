@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from multiarch.config.settings import Output
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import is_loopback
-from multiarch.settings import Output
 
 if TYPE_CHECKING:
-    from multiarch.configuration import Layers
+    from multiarch.config.layers import Layers
 
 # What BuildKit attests, and with which attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}

@@ -11,7 +11,7 @@ import string
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from multiarch.checkout import Checkout
+    from multiarch.config.checkout import Checkout
 
 # semver.org, "Is there a suggested regular expression": with the v that git tags have in front.
 _SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII)

@@ -1,0 +1,1 @@
+"""From what is written (flags, variables, ``invoke.yaml``) to valid settings."""
