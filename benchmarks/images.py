@@ -16,7 +16,7 @@ from multiarch.image.manifest import DOCKER_MANIFEST, Descriptor, Manifest, dige
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
-    from multiarch.registry import Registry
+    from multiarch.registry.client import Registry
 
 _SHELL_SIZE = 1 << 20
 _CONFIG = "application/vnd.docker.container.image.v1+json"

@@ -23,7 +23,7 @@ from benchmarks.delay import delayed
 from benchmarks.images import published, push_image
 from benchmarks.peers import OURS, STATE, TASKS, Commands, Job, contestants, plain_environment
 from multiarch.image.platform import Platform
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from multiarch import buildkitd, manifest, release
 from multiarch.config.load import load
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.image.platform import Platform
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from multiarch.staged import read_platforms
 

@@ -19,7 +19,7 @@ from multiarch.config.load import load
 from multiarch.config.schema import PREFIX
 from multiarch.console import progress_for
 from multiarch.errors import MultiarchError
-from multiarch.login import logged_in
+from multiarch.registry.credentials import logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -194,6 +194,15 @@ class DigestMismatchError(MultiarchError):
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
+class ReadBackError(MultiarchError):
+    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
+
+    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
+        actual = actual or "nothing"
+        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
+        self.late = late
+
+
 def unbroken(text: str) -> str:
     """Return *text* in one line."""
     return " ".join(text.split())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.config.checkout import REVISION
 from multiarch.image.elf import architectures_of
 from multiarch.image.platform import Platform, runs_natively
-from multiarch.refusals import (
+from multiarch.publish.errors import (
     DroppedPlatformError,
     ForeignProgramError,
     IncompleteMatrixError,

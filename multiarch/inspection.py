@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from multiarch.config.settings import insecure_flag
 from multiarch.formatting import columns, size
 from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
-from multiarch.refusals import NotPublishedError
-from multiarch.registry import stopping
+from multiarch.publish.errors import NotPublishedError
+from multiarch.registry.client import stopping
 from multiarch.staged import read_platforms
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.reference import ImageReference
-    from multiarch.registry import Registry
+    from multiarch.registry.client import Registry
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
 _PREDICATE = "in-toto.io/predicate-type"

@@ -16,7 +16,7 @@ from multiarch import gates, publication, smoke
 from multiarch.config.checkout import REVISION
 from multiarch.config.settings import insecure_flag
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
-from multiarch.registry import stopping
+from multiarch.registry.client import stopping
 from multiarch.remembered import CONFIG_PLATFORM
 from multiarch.staged import StagedImage, index_of_one, read_platforms, read_staged
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publication import PublishedTag
-    from multiarch.registry import Registry
+    from multiarch.registry.client import Registry
 
 
 # Requests for each platform at the same time: its config and its layers.

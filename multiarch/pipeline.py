@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
 from multiarch.image.platform import runs_natively
-from multiarch.login import variables
+from multiarch.registry.credentials import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

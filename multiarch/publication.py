@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from multiarch.errors import MultiarchError, RegistryError
-from multiarch.refusals import TagsNotMovedError
-from multiarch.registry import stopping
+from multiarch.publish.errors import TagsNotMovedError
+from multiarch.registry.client import stopping
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.reference import ImageReference
-    from multiarch.registry import Registry
+    from multiarch.registry.client import Registry
     from multiarch.staged import StagedImage
 
 T = TypeVar("T")

@@ -58,7 +58,7 @@ def commands(settings: Settings, *, inspect: bool) -> list[list[str]]:
 
 def _start_registry(session: Session) -> None:
     if session.settings.embedded:
-        from multiarch import embedded
+        from multiarch.registry import embedded
 
         embedded.start_registry(session.host)
 

@@ -6,9 +6,10 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import binfmt, build, buildctl, buildkit, embedded, publishing, schedule
+from multiarch import binfmt, build, buildctl, buildkit, publishing, schedule
 from multiarch import manifest as index
 from multiarch.errors import BuildctlMissingError, ConfigurationError
+from multiarch.registry import embedded
 from multiarch.summary import summarise
 
 if TYPE_CHECKING:

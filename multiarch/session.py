@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_host import DockerHost
 from multiarch.errors import MultiarchError
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import DockerError
 from multiarch.image.platform import runs_natively
-from multiarch.refusals import SmokeError
+from multiarch.publish.errors import SmokeError
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

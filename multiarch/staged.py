@@ -15,13 +15,13 @@ from multiarch.image.manifest import OCI_INDEX, REFERENCE_DIGEST, Descriptor, Ma
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program, started_programs
 from multiarch.image.reference import ImageReference
-from multiarch.refusals import IncompleteMatrixError, NotAnImageError
+from multiarch.publish.errors import IncompleteMatrixError, NotAnImageError
 from multiarch.remembered import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from multiarch.registry import Registry
+    from multiarch.registry.client import Registry
 
 # Layers whose beginnings are read at the same time, from the top; in most images the program is among them.
 _AHEAD = 4

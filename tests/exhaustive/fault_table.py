@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from multiarch.errors import RegistryError
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
 from multiarch.image.reference import ImageReference
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.clock import Clock
 from tests.unit.registry_server import CUT, EOF, RESET, RegistryServer, Reply, json_reply, refusal

@@ -17,8 +17,8 @@ from multiarch.config.load import load
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.manifest import manifest
-from multiarch.refusals import TagsNotMovedError
-from multiarch.registry import Registry
+from multiarch.publish.errors import TagsNotMovedError
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
 

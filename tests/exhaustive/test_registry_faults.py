@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import MultiarchError, RegistryError, RegistryUnreachableError
+from multiarch.errors import MultiarchError, ReadBackError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_INDEX
-from multiarch.refusals import ReadBackError
 from multiarch.retry import Policy
 from tests.exhaustive.fault_table import (
     FAULTS,

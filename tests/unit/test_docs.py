@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from multiarch import buildkit, errors, refusals
+from multiarch import buildkit, errors
 from multiarch.faults import hint_for
 from multiarch.image.platform import Platform
-from multiarch.transport import refusal
+from multiarch.publish import errors as refusals
+from multiarch.registry.transport import refusal
 from tests.unit.cli import ROOT
 from tests.unit.test_tasks import FLAGS
 

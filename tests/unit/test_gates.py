@@ -12,7 +12,7 @@ from multiarch.image.elf import ELF, Elf
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program
 from multiarch.image.reference import ImageReference
-from multiarch.refusals import (
+from multiarch.publish.errors import (
     DroppedPlatformError,
     ForeignProgramError,
     GateError,

@@ -12,7 +12,7 @@ import docker.auth
 import pytest
 
 from multiarch.errors import ConfigurationError
-from multiarch.login import logged_in, variables
+from multiarch.registry.credentials import logged_in, variables
 
 USER, PASSWORD = "somebody", "s3cret-of-the-ci"
 LOGIN = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}

@@ -18,7 +18,7 @@ from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
 from multiarch.manifest import commands, manifest
 from multiarch.publication import PublishedTag
-from multiarch.refusals import (
+from multiarch.publish.errors import (
     DroppedPlatformError,
     ForeignProgramError,
     IncompleteMatrixError,
@@ -27,7 +27,7 @@ from multiarch.refusals import (
     SurplusImageError,
     TagsNotMovedError,
 )
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import RegistryServer, Reply, refusal
 

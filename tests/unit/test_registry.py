@@ -11,7 +11,7 @@ import pytest
 
 from multiarch.errors import DigestMismatchError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.clock import Clock
 from tests.unit.registry_server import EOF, RESET, RegistryServer, Reply, refusal

@@ -15,7 +15,7 @@ import pytest
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryError
 from multiarch.image.manifest import OCI_MANIFEST, Manifest
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply, refusal
 

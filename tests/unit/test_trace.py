@@ -16,7 +16,7 @@ from multiarch.errors import MultiarchError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST
 from multiarch.image.platform import Platform
 from multiarch.progress import Progress
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from multiarch.solve import Solve
 from multiarch.trace import Trace

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from multiarch.errors import ConfigurationError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST, Manifest
-from multiarch.registry import Registry
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import RegistryServer, Reply
 

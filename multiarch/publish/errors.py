@@ -108,15 +108,6 @@ class NotPublishedError(MultiarchError):
         super().__init__(f"{reference} is not published: there is no such tag")
 
 
-class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
-
-    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
-        actual = actual or "nothing"
-        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
-        self.late = late
-
-
 class TagsNotMovedError(MultiarchError):
     """A tag could not be moved, so none was, but for those that the registries did not let us put back."""
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from multiarch.ahead import Ahead, use
-from multiarch.authorization import Authorizer, Scopes
 from multiarch.errors import ConfigurationError, RegistryError, RegistryUnreachableError
 from multiarch.image.reference import DOCKER_HUB, is_loopback
+from multiarch.registry.auth import Authorizer, Scopes
+from multiarch.registry.connections import Ahead, use
 from multiarch.retry import Policy, describe, is_transient
 
 if TYPE_CHECKING:

@@ -14,12 +14,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from multiarch.blobs import BlobReader, Upload
-from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
+from multiarch.errors import DigestMismatchError, MultiarchError, ReadBackError, RegistryError
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
-from multiarch.refusals import ReadBackError
+from multiarch.registry.blobs import BlobReader, Upload
+from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
-from multiarch.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,0 +1,1 @@
+"""From pushed images to moved tags, all or none."""
