@@ -26,13 +26,15 @@ from typing import TYPE_CHECKING
 import docker
 
 from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
-from multiarch import buildkitd, manifest, release
+from multiarch.buildkit import server as buildkitd
 from multiarch.config.load import load
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.image.platform import Platform
+from multiarch.publish import publication as manifest
+from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
-from multiarch.staged import read_platforms
+from multiarch.steps import build_arch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,7 +128,7 @@ def buildx(arena: Arena, image: str) -> Commands:
 def serial(arena: Arena, image: str) -> Commands:
     """The document's commands, which ``invoke --dry`` shows; ``docker manifest`` takes no attestations."""
     settings = load(arena.configured(image, attestations=[]), {"BUILDKIT_HOST": arena.address}, {})
-    builds = [command for target in settings.matrix for command in release.build_commands(settings, target)]
+    builds = [command for target in settings.matrix for command in build_arch.build_commands(settings, target)]
     return builds + manifest.commands(settings)
 
 

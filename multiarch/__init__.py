@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+from multiarch.version import __version__
+
 __all__ = ["__version__", "ns"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the tasks, and Invoke with them, only for those who ask for them."""
     if name == "ns":
-        from multiarch.tasks import ns
+        from multiarch.cli.tasks import ns
 
         return ns
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,7 +31,7 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def garbage() -> Iterator[None]:
-    """As in a run, no garbage is looked for meanwhile (`multiarch.tasks`); CPython 3.11.7 was seen to crash over it."""
+    """As in a run, no garbage is looked for meanwhile (`multiarch.cli.entry`); CPython 3.11.7 crashed over it once."""
     gc.disable()
     yield
     gc.enable()

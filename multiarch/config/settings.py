@@ -73,7 +73,7 @@ class Settings:
     :ivar build: what tells the builds of a CI apart.
     :ivar branches: from which a CI publishes, as it does from tags.
     :ivar install: the command by which a CI's job installs the tasks.
-    :ivar jobs: how many slots the builder has (`multiarch.schedule`), 0 for as many as its host is large.
+    :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host is large.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
     """

@@ -18,6 +18,7 @@ from multiarch.image.reference import DOCKER_HUB, is_loopback
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Ahead, use
 from multiarch.retry import Policy, describe, is_transient
+from multiarch.version import __version__
 
 if TYPE_CHECKING:
     import ssl
@@ -167,8 +168,6 @@ class Transport:
         import requests
         from requests.adapters import HTTPAdapter
 
-        import multiarch
-
         class Adapter(HTTPAdapter):
             """Has one context for all connections; requests would read the certificates again for each."""
 
@@ -190,7 +189,7 @@ class Transport:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         context = None if self.insecure or self._scheme == "http" else _tls(self.host)
         session = requests.Session()
-        session.headers["User-Agent"] = f"multiarch/{multiarch.__version__}"
+        session.headers["User-Agent"] = f"multiarch/{__version__}"
         # As Docker does, a registry on this machine is never asked for through a proxy.
         session.trust_env = not is_loopback(self.host)
         # requests would put a password of ~/.netrc over the token that the registry asked for.

@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 
-from multiarch.console import progress_for
+from multiarch.buildkit.solve import Solve
+from multiarch.display.console import progress_for
+from multiarch.display.progress import Progress, Summary
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress, Summary
-from multiarch.solve import Solve
 from tests.unit.rawjson import log, status, vertex
 
 AMD64, ARM64, ARM, S390X = map(Platform.parse, ("amd64", "arm64", "armhf", "s390x"))

@@ -175,7 +175,7 @@ def test_no_rows_in_a_ci_with_a_terminal(tmp_path: Path) -> None:
 def test_rich_is_for_terminals_alone() -> None:
     """Where there is none it is not even imported."""
     program = (
-        "import os, sys; from multiarch.console import progress_for;"
+        "import os, sys; from multiarch.display.console import progress_for;"
         "progress_for(sys.stderr, os.environ, quiet=False);"
         "print([name for name in sys.modules if name.startswith('rich')])"
     )

@@ -16,8 +16,8 @@ import pytest
 from multiarch.config.load import load
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
-from multiarch.manifest import manifest
 from multiarch.publish.errors import TagsNotMovedError
+from multiarch.publish.publication import manifest
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
@@ -25,7 +25,7 @@ from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from multiarch.publication import PublishedTag
+    from multiarch.publish.tags import PublishedTag
     from tests.unit.registry_server import Reaction, Request
 
 TAGS = ("latest", "1.4", "1.4.2")

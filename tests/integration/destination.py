@@ -12,7 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkitd import VOLUME
+from multiarch.buildkit.server import VOLUME
 from tests.integration.conftest import MACHINES, docker
 from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch import github
+from multiarch.pipelines import github
 from tests.integration.ci_machine import Machine
 from tests.integration.ci_runners import Run, act, commit, gitlab_ci_local
 from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 
-from multiarch.conditions import parse
-from multiarch.travis_keys import AXES, PHASES
+from multiarch.pipelines.travis.conditions import parse
+from multiarch.pipelines.travis.keys import AXES, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ def expand(text: str, event: Event, settings: Mapping[str, str] | None = None) -
     Where there are included jobs, and the axes make a single other, that one is dropped; where there are none at all,
     there is one job of the top level. Not modelled: axes that a language or system does not support.
 
-    :param text: a .travis.yml; what is wrong in it is not looked for (`multiarch.travis_check`).
+    :param text: a .travis.yml; what is wrong in it is not looked for (`multiarch.pipelines.travis.lint`).
     :param settings: variables of the repository's settings that conditions may use.
     :raises multiarch.conditions.ConditionError: a condition does not parse.
     """

@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.tasks import program
+from multiarch.cli.tasks import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

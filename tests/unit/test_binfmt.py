@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from multiarch.binfmt import Emulator, HostState, Runnable, commands, installer_arguments, parse_entries, read_state
 from multiarch.config.load import load
 from multiarch.errors import DockerError
 from multiarch.image.platform import Platform
+from multiarch.steps.setup_binfmt import (
+    Emulator,
+    HostState,
+    Runnable,
+    commands,
+    installer_arguments,
+    parse_entries,
+    read_state,
+)
 
 if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost

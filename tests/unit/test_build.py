@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.build import PushedImage, build_arch, build_beginning, check_paths, commands
+from multiarch.buildkit.build import PushedImage, build_arch, build_beginning, check_paths
+from multiarch.buildkit.command import commands
 from multiarch.config.load import load
+from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
-from multiarch.progress import Progress
 from multiarch.retry import Policy
 from tests.unit.rawjson import vertex
 
 if TYPE_CHECKING:
+    from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import Settings
-    from multiarch.solve import Solve
 
 DIGEST = "sha256:" + "ab" * 32
 ADDRESS = "unix:///run/x.sock"

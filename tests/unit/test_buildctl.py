@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.buildctl import check_executable, commands, default_path, find_buildctl
+from multiarch.buildkit.buildctl import check_executable, default_path, find_buildctl
 from multiarch.config.load import load
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError
+from multiarch.steps.copy_buildctl import commands
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from multiarch.buildkitd import Server, mirrors_toml, wanted
+from multiarch.buildkit.server import Server, mirrors_toml, wanted
 from multiarch.config.load import load
 from multiarch.image.platform import Platform
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.conditions import TYPES, ConditionError, Doubt, parse
+from multiarch.pipelines.travis.conditions import TYPES, ConditionError, Doubt, parse
 
 if TYPE_CHECKING:
-    from multiarch.condition_nodes import Value
+    from multiarch.pipelines.travis.condition_tree import Value
 
 DATA: dict[str, Value] = {
     "type": "push",

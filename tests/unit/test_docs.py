@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from multiarch import buildkit, errors
-from multiarch.faults import hint_for
+from multiarch import errors
+from multiarch.buildkit.faults import hint_for
 from multiarch.image.platform import Platform
 from multiarch.publish import errors as refusals
 from multiarch.registry.transport import refusal
+from multiarch.steps import start_buildkit as buildkit
 from tests.unit.cli import ROOT
 from tests.unit.test_tasks import FLAGS
 
@@ -28,7 +29,7 @@ MAY_NOT += "server message: insufficient_scope: authorization failed"
 
 
 def _failed(platform: str, step: str, cause: str, where: str = "") -> MultiarchError:
-    """Return the error of a solve, as `multiarch.solve` makes it."""
+    """Return the error of a solve, as `multiarch.buildkit.solve` makes it."""
     hint = hint_for(cause)
     return errors.BuildFailedError(platform, f"{cause}; {hint}" if hint else cause, step=step, where=where)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.checkout import REVISION
-from multiarch.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
 from multiarch.image.elf import ELF, Elf
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program
@@ -21,6 +20,7 @@ from multiarch.publish.errors import (
     PlatformMismatchError,
     SurplusImageError,
 )
+from multiarch.publish.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,6 @@ from multiarch.image.elf import ELF
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
-from multiarch.manifest import commands, manifest
-from multiarch.publication import PublishedTag
 from multiarch.publish.errors import (
     DroppedPlatformError,
     ForeignProgramError,
@@ -27,6 +25,8 @@ from multiarch.publish.errors import (
     SurplusImageError,
     TagsNotMovedError,
 )
+from multiarch.publish.publication import commands, manifest
+from multiarch.publish.tags import PublishedTag
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import RegistryServer, Reply, refusal

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
-from multiarch import travis_check
-from multiarch.conditions import parse
 from multiarch.config.load import load
 from multiarch.config.settings import CIS
 from multiarch.errors import ConfigurationError, EmptyMatrixError, PipelineError
-from multiarch.pipeline import IMAGE
-from multiarch.pipeline_file import check_pipeline, pipeline_text, write_pipeline
+from multiarch.pipelines.model import IMAGE
+from multiarch.pipelines.travis import lint as travis_check
+from multiarch.pipelines.travis.conditions import parse
+from multiarch.pipelines.update import check_pipeline, pipeline_text, write_pipeline
 
 if TYPE_CHECKING:
     from multiarch.config.settings import Settings

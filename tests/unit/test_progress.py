@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from multiarch.console import progress_for
+from multiarch.display.console import progress_for
+from multiarch.display.progress import Progress, Summary
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress, Summary
 from tests.exhaustive.scenes import PAUSE, solve
 from tests.unit.rawjson import log, status, vertex
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch import report
 from multiarch.config.load import load
+from multiarch.display import report
+from multiarch.display.summary import summarise
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
-from multiarch.summary import summarise
 from tests.unit.rawjson import log, vertex
 from tests.unit.test_release import release as release
 from tests.unit.test_summary import solve
 
 if TYPE_CHECKING:
-    from multiarch.solve import Solve
+    from multiarch.buildkit.solve import Solve
     from tests.unit.test_release import Release
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script>"
@@ -111,7 +111,7 @@ def test_a_step_is_emulated_where_it_runs(name: str, expected: bool) -> None:
 
 
 def test_a_native_builder_emulates_nothing() -> None:
-    """As `multiarch.schedule` has it."""
+    """As `multiarch.buildkit.schedule` has it."""
     entry = {"platform": "arm64", "builder": "tcp://arm:1234"}
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=9)), platforms=["amd64", entry])
     assert ([False], []) == ([step["emulated"] for step in data["solves"][0]["steps"]], data["advice"])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from multiarch.buildkit.schedule import Slots, default_jobs, groups, is_emulated, weight
 from multiarch.config.load import load
-from multiarch.schedule import Slots, default_jobs, groups, is_emulated, weight
 
 
 def grouped(*platforms: Any, slots: int = 100, machine: str = "x86_64", apart: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.shell import lines_before
+from multiarch.steps.debug_shell import lines_before
 
 if TYPE_CHECKING:
     from tests.unit.cli import Project

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.buildkit.solve import Solve
+from multiarch.display.progress import Progress
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress
-from multiarch.solve import Solve
 from tests.unit.rawjson import log, vertex, warning
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
+from multiarch.buildkit.solve import Solve
+from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress
-from multiarch.solve import Solve
 from tests.unit.rawjson import vertex
 
 HOST = "https://registry-1.docker.io/v2"

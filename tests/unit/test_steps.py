@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from multiarch.buildkit.status import Step, Steps
 from multiarch.formatting import one_line
-from multiarch.steps import Step, Steps
 from tests.unit.rawjson import status, vertex
 
 

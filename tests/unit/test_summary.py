@@ -6,11 +6,11 @@ import io
 import json
 from typing import Any
 
+from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import Target
+from multiarch.display.progress import Progress, Summary
+from multiarch.display.summary import summarise
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress, Summary
-from multiarch.solve import Solve
-from multiarch.summary import summarise
 from tests.unit.rawjson import vertex
 
 AMD64, ARM64, ARM = (Platform.parse(name) for name in ("amd64", "arm64", "arm/v7"))

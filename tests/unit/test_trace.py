@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.buildkit.solve import Solve
+from multiarch.display.progress import Progress
 from multiarch.docker_host import DockerHost
 from multiarch.errors import MultiarchError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST
 from multiarch.image.platform import Platform
-from multiarch.progress import Progress
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
-from multiarch.solve import Solve
 from multiarch.trace import Trace
 from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply, refusal
 
@@ -168,6 +168,6 @@ def test_results_alone_are_on_standard_output(server: RegistryServer, project: P
     assert [f"GET http://{server.host}/v2/app/manifests/latest-arm64: 200"] == [
         line.rpartition(",")[0] for line in result.err if "latest-arm64: 200" in line
     ]
-    program = "import sys; from multiarch.tasks import program; program.run(exit=False); print(sorted(sys.modules))"
+    program = "import sys; from multiarch.cli.tasks import program; program.run(exit=False); print(sorted(sys.modules))"
     plain = project.invoke("manifest", program=program)
     assert (0, [False, True]) == (plain.status, [f"'multiarch.{x}'" in plain.out[-1] for x in ("trace", "registry")])

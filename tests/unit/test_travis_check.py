@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from multiarch.travis_check import check
+from multiarch.pipelines.travis.lint import check
 
 ROOT = Path(__file__).parents[2]
 PRIVATE = "remove it, or begin it with _ if it only holds what an anchor names"

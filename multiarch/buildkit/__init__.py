@@ -1,0 +1,1 @@
+"""BuildKit: its server, its client, and one solve."""

@@ -1,0 +1,162 @@
+"""One run of ``buildctl build``: the process, its stream of states, and what its failure means.
+
+With ``--progress rawjson`` buildctl writes one ``SolveStatus`` (BuildKit, client/graph.go) a line to standard error,
+between them the words of an error that ended it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import subprocess
+from typing import TYPE_CHECKING
+
+from multiarch.buildkit.faults import hint_for, is_transient_fault
+from multiarch.buildkit.status import Steps, warnings
+from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from multiarch.buildkit.status import Step
+    from multiarch.display.progress import Progress
+    from multiarch.image.platform import Platform
+
+_LOG_LINES = 20
+# What buildctl logs, such as that a local cache is empty yet.
+_LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
+
+
+class Solve:
+    """One attempt at a solve.
+
+    :param platforms: what is built.
+    :param progress: shows what happens.
+    :ivar steps: what it did, also when it failed.
+    :ivar failed: the step that it failed in, where it is known.
+    :ivar where: the first line of its instruction, ``Dockerfile:12``; empty where BuildKit does not tell.
+    """
+
+    def __init__(self, platforms: Sequence[Platform], progress: Progress) -> None:
+        self.platforms = tuple(platforms)
+        self.progress = progress
+        self.steps = Steps()
+        self.failed: Step | None = None
+        self.where = ""
+        self._words: list[str] = []
+
+    def run(self, command: list[str], stopped: threading.Event) -> None:
+        """Run buildctl to its end.
+
+        :param stopped: when it is set, the solve is ended.
+        :raises BuildFailedError: it ended with another status than 0.
+        :raises BuildctlNotExecutableError: it cannot be started.
+        """
+        trace = self.progress.trace
+        ended = trace.command(command, self.platforms) if trace else None
+        try:
+            # A session of its own, so that an interrupt from the keyboard comes to us alone, who then end it in order.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BuildctlNotExecutableError(command[0], error.strerror or str(error)) from None
+        try:
+            for line in _lines(process, stopped):
+                self._read(line)
+            if not stopped.is_set():
+                process.wait()
+        finally:
+            _end(process)
+            if ended:
+                ended(process.returncode)
+        if stopped.is_set():
+            raise BuildFailedError(self._subject(), "stopped")
+        if process.returncode:
+            raise self._failure(process.returncode)
+
+    def _read(self, line: bytes) -> None:
+        try:
+            state = json.loads(line)
+        except ValueError:
+            state = None
+        if not isinstance(state, dict):
+            if (text := line.decode(errors="replace").strip()) and not _LOGGED.match(text):
+                self._words.append(text)
+            return
+        for step in self.steps.vertexes(state):
+            self.progress.changed(step, self.platforms)
+        self.steps.statuses(state)
+        for step, text in self.steps.logs(state):
+            self.progress.said(step, text, self.platforms)
+        for text in warnings(state):
+            self.progress.say(f"warning: {text}", self.platforms)
+
+    def _failure(self, status: int) -> BuildFailedError:
+        # Steps that ran beside the failing one end as canceled.
+        failures = [step for step in self.steps if step.error and "context canceled" not in step.error]
+        where, words = self._excerpt()
+        said = " ".join(words) or f"buildctl ended with status {status}"
+        # Of several that failed by themselves, the one that the line of the Dockerfile is of.
+        failed = next((step for step in failures if step.error in said), failures[0] if failures else None)
+        self.failed, self.where = failed, where if failed else ""
+        plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
+        cause = failed.error if failed else plain
+        hint = hint_for(cause)
+        return BuildFailedError(
+            self._subject(failed),
+            f"{cause}; {hint}" if hint else cause,
+            step=failed.name if failed else "",
+            where=where,
+            log=failed.output[-_LOG_LINES:] if failed else (),
+            transient=is_transient_fault(failed.error if failed else said),
+        )
+
+    def _subject(self, step: Step | None = None) -> str:
+        """Name what failed: the platform of the step, where BuildKit tells it."""
+        return (step.target or step.platform if step else "") or ", ".join(map(str, self.platforms))
+
+    def _excerpt(self) -> tuple[str, list[str]]:
+        """Return the line of the Dockerfile that buildctl shows between two rules, and what it says after them."""
+        words = self._words
+        rules = [number for number, word in enumerate(words) if word.startswith("-----")]
+        if len(rules) > 1 and rules[0] and re.fullmatch(r".+:\d+", words[rules[0] - 1]):
+            return words[rules[0] - 1], words[rules[1] + 1 :]
+        return "", words
+
+
+def _lines(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterator[bytes]:
+    """Yield the lines of standard error until it ends, or until *stopped*."""
+    assert process.stderr is not None  # noqa: S101 (it is a pipe)
+    descriptor = process.stderr.fileno()
+    rest = b""
+    while not stopped.is_set():
+        if not select.select([descriptor], [], [], 0.2)[0]:
+            continue
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            break
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave no process behind: buildctl cancels its solve on SIGTERM."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stderr:
+        process.stderr.close()

@@ -1,0 +1,61 @@
+"""When a report is written: whatever way a run ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from multiarch.display import report
+from multiarch.display.summary import summarise
+from multiarch.errors import MultiarchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from multiarch.run import Run
+
+
+@contextmanager
+def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
+    """Have what is done meanwhile reported in *file*, if there is one, also when it fails.
+
+    :param dry: write nothing.
+    :raises ConfigurationError: no report can be written there; at the start, before anything is done.
+    """
+    path = report.check_name(file)
+    if dry:
+        yield
+        return
+    report.check_writable(path)
+    started, problem = time.time(), ""
+    try:
+        yield
+    except BrokenPipeError:  # who read the results has left, when they were there
+        raise
+    except BaseException as error:
+        problem = _words(error)
+        raise
+    finally:
+        settings, solves = run.settings, run.solves
+        try:
+            machine = run.machine if solves else os.uname().machine
+        except MultiarchError:  # the Docker host is gone, and so is what it would have said
+            machine = os.uname().machine
+        rows = summarise(settings.matrix, solves, run.images, machine)
+        made = report.report_of(
+            settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
+        )
+        try:
+            report.write(made, path)
+            run.progress.say(f"report: {path}")
+        except OSError as error:
+            run.progress.say(f"--report: cannot write to {path}: {error.strerror}")
+
+
+def _words(error: BaseException) -> str:
+    """Return what the report says of the end of a run."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "interrupted"
+    return str(error) or type(error).__name__

@@ -1,0 +1,248 @@
+"""The report of a run, as a page to look at (``--report FILE.html``) or as data (``FILE.json``).
+
+It is made of what the solves told, so that it can be written however the run ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.buildkit.schedule import is_emulated
+from multiarch.display.summary import built_for, runs_on
+from multiarch.errors import ConfigurationError
+from multiarch.image.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from multiarch.buildkit.solve import Solve
+    from multiarch.buildkit.status import Step
+    from multiarch.config.settings import Settings, Target
+    from multiarch.display.progress import Summary
+
+# Of the JSON: a reader may rely on the fields as long as it stays.
+VERSION = 1
+_SUFFIXES = (".html", ".json")
+_ADVISED = 3
+# What is as well done by programs of the builder's own architecture, as far as its name tells.
+_COMPILES = re.compile(
+    r"(?<![\w./-])(go (build|install|test|generate|mod)|cargo|rustc|c?make|ninja|meson|gcc|g\+\+|cc|c\+\+|clang(\+\+)?|"
+    r"\./configure|npm|npx|yarn|pnpm|pip3?|poetry|uv|mvn|gradle|dotnet|bundle|composer|mix|cabal|stack|zig)(?![\w.-])"
+)
+
+
+@dataclass(frozen=True)
+class ReportedStep:
+    """A step as BuildKit told of it (`multiarch.buildkit.status.Step`).
+
+    :ivar platform: what it runs on, *target* what it is for; empty when it is for all platforms of its solve.
+    :ivar started: seconds since the epoch, as *completed*; None when it did not come to that.
+    :ivar emulated: whether it ran programs of another architecture than the builder's.
+    """
+
+    platform: str
+    target: str
+    name: str
+    instruction: str
+    number: int
+    total: int
+    started: float | None
+    completed: float | None
+    cached: bool
+    emulated: bool
+    error: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReportedSolve:
+    """One attempt. :ivar retries: how many went before it, of the same platforms."""
+
+    platforms: tuple[str, ...]
+    retries: int
+    steps: tuple[ReportedStep, ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One of the slowest emulated steps, and what can be done. :ivar share: of the whole run's time, 0 to 1."""
+
+    platform: str
+    name: str
+    instruction: str
+    seconds: float
+    share: float
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run of ``release`` or ``build-arch``.
+
+    :ivar started: seconds since the epoch, as *finished*.
+    :ivar outcome: what was achieved, or the text of the error.
+    """
+
+    task: str
+    images: tuple[str, ...]
+    tags: tuple[str, ...]
+    started: float
+    finished: float
+    succeeded: bool
+    outcome: str
+    platforms: tuple[Summary, ...]
+    advice: tuple[Advice, ...]
+    solves: tuple[ReportedSolve, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON."""
+        rows = [{**asdict(row), "platform": str(row.platform)} for row in self.platforms]
+        return {"version": VERSION, **asdict(self), "platforms": rows}
+
+
+def report_of(
+    settings: Settings,
+    solves: Sequence[Solve],
+    platforms: Sequence[Summary],
+    machine: str,
+    *,
+    task: str,
+    started: float,
+    finished: float,
+    error: str = "",
+) -> Report:
+    """Make the report of a run that is over.
+
+    :param machine: what the local builder's kernel calls itself (``uname -m``).
+    :param error: why it failed; empty when it did not.
+    """
+    reported = tuple(_solve(solve, solves[:index], settings.matrix, machine) for index, solve in enumerate(solves))
+    staged = [settings.staging(settings.images[0], target.platform).tag for target in settings.matrix]
+    is_release = task == "release"
+    return Report(
+        task=task,
+        images=tuple(map(str, settings.images if is_release else settings.images[:1])),
+        tags=settings.tags if is_release else tuple(staged),
+        started=started,
+        finished=finished,
+        succeeded=not error,
+        outcome=error or ("published" if is_release else "built"),
+        platforms=tuple(platforms),
+        advice=_advice(reported, finished - started),
+        solves=reported,
+    )
+
+
+def check_name(file: str) -> Path:
+    """Return the path of a report. :raises ConfigurationError: it is to be neither a page nor data."""
+    path = Path(file)
+    if path.suffix not in _SUFFIXES:
+        raise ConfigurationError("--report", f"{file!r} ends with none of {', '.join(_SUFFIXES)}")
+    return path
+
+
+def check_writable(path: Path) -> None:
+    """See whether a report can be written, before there is one. :raises ConfigurationError: it cannot."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise ConfigurationError("--report", f"cannot write to {path}: {error.strerror}") from None
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the report, as its name wants it: all of it, or nothing. :raises OSError: it cannot be written."""
+    data = report.as_data()
+    text = page(data) if path.suffix == ".html" else json.dumps(data, indent=1) + "\n"
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def page(data: dict[str, Any]) -> str:
+    """Return the page around the data."""
+    from importlib.resources import files
+
+    # Nothing in a script element ends it but "</", and "<!--" may hide that: without "<" there is neither.
+    embedded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    template = files("multiarch.display").joinpath("report.html").read_text(encoding="utf-8")
+    return template.replace("{{report}}", embedded)
+
+
+def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[Target], machine: str) -> ReportedSolve:
+    target = next(target for target in matrix if target.platform in solve.platforms)
+    return ReportedSolve(
+        platforms=tuple(map(str, solve.platforms)),
+        retries=sum(earlier.platforms == solve.platforms for earlier in before),
+        steps=tuple(_step(step, solve, target, machine) for step in solve.steps),
+    )
+
+
+def _step(step: Step, solve: Solve, target: Target, machine: str) -> ReportedStep:
+    platform = runs_on(step, solve.platforms)
+    # What is shared by several parts of the graph may be begun again, and then was not ended since.
+    is_over = step.started is not None and step.completed is not None and step.completed >= step.started
+    return ReportedStep(
+        platform=platform,
+        target=built_for(step, solve.platforms),
+        name=step.name,
+        instruction=step.instruction,
+        number=step.number,
+        total=step.total,
+        started=step.started,
+        completed=step.completed if is_over else None,
+        cached=step.cached,
+        emulated=step.instruction.startswith("RUN ") and _runs_emulated(platform, target, machine),
+        error=step.error,
+        log=tuple(step.output),
+    )
+
+
+def _runs_emulated(platform: str, target: Target, machine: str) -> bool:
+    """Tell whether the builder of a target has to emulate this platform."""
+    try:
+        return is_emulated(replace(target, platform=Platform.parse(platform)), machine)
+    except ValueError:  # nobody said on which platform it runs
+        return False
+
+
+def _advice(solves: Sequence[ReportedSolve], total: float) -> tuple[Advice, ...]:
+    """Return what to do about the slowest emulated steps; of one that was retried, its slowest attempt counts."""
+    slowest: dict[tuple[str, str], Advice] = {}
+    for step in (step for solve in solves for step in solve.steps):
+        if not step.emulated or step.cached or not step.started or not step.completed:
+            continue
+        seconds = step.completed - step.started
+        known = slowest.get((step.target, step.name))
+        if not known or known.seconds < seconds:
+            share = min(seconds / total, 1.0) if total > 0 else 0.0
+            texts = tuple(_texts(step))
+            advice = Advice(step.platform, step.name, step.instruction, seconds, share, texts)
+            slowest[step.target, step.name] = advice
+    return tuple(sorted(slowest.values(), key=lambda advice: -advice.seconds)[:_ADVISED])
+
+
+def _texts(step: ReportedStep) -> list[str]:
+    texts = []
+    if _COMPILES.search(step.instruction):
+        texts.append(
+            "This looks like compiling: do it without an emulator, in a stage that begins with "
+            "`FROM --platform=$BUILDPLATFORM`, cross-compile there for `$TARGETARCH` (declare it with ARG), "
+            "and copy the result from that stage."
+        )
+    texts.append(
+        f"Build {step.platform} on a machine of its own kind: give it a native builder, "
+        "`builder: tcp://…` in the platform's entry under `platforms`."
+    )
+    return texts

@@ -1,0 +1,55 @@
+"""What became of each platform, as the steps of the solves tell it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiarch.buildkit.schedule import is_emulated
+from multiarch.display.progress import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from multiarch.buildkit.solve import Solve
+    from multiarch.buildkit.status import Step
+    from multiarch.config.settings import Target
+    from multiarch.image.platform import Platform
+
+
+def summarise(
+    matrix: Sequence[Target],
+    solves: Sequence[Solve],
+    images: Mapping[Platform, tuple[str, int]],
+    machine: str,
+) -> tuple[Summary, ...]:
+    """Return what became of each platform of the matrix, in its order.
+
+    :param solves: every attempt; the time spans them all, the instructions are those of the last.
+    :param images: digest and size of what came out, as far as anything did.
+    :param machine: what the local builder's kernel calls itself (``uname -m``).
+    """
+    rows = []
+    for target in matrix:
+        platform = target.platform
+        attempts = [
+            [step for step in solve.steps if built_for(step, solve.platforms) == str(platform)]
+            for solve in solves
+            if platform in solve.platforms
+        ]
+        ended = [(s.started, s.completed) for steps in attempts for s in steps if s.started and s.completed]
+        seconds = max(end for _, end in ended) - min(start for start, _ in ended) if ended else 0.0
+        instructions = [step for step in attempts[-1] if step.number] if attempts else []
+        cached = sum(step.cached for step in instructions)
+        digest, size = images.get(platform, ("", 0))
+        rows.append(Summary(platform, digest, size, seconds, len(instructions), cached, is_emulated(target, machine)))
+    return tuple(rows)
+
+
+def built_for(step: Step, platforms: Sequence[Platform]) -> str:
+    """Return which platform of a solve's a step is for; empty when it is for all of them."""
+    return step.target or runs_on(step, platforms)
+
+
+def runs_on(step: Step, platforms: Sequence[Platform]) -> str:
+    """Return which platform's programs a step of a solve runs; empty where nobody says."""
+    return step.platform or (str(platforms[0]) if len(platforms) == 1 else "")

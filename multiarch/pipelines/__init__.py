@@ -1,0 +1,1 @@
+"""The files by which a CI runs the steps."""

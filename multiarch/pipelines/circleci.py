@@ -1,0 +1,127 @@
+"""The pipeline of CircleCI: ``.circleci/config.yml`` (circleci.com/docs, "Configuration reference").
+
+Two workflows: one publishes, from branches and tags that are asked for; the other builds everything else, and pushes
+nothing, so that pull requests are tried. The number of the pipeline is no variable there; the file hands it on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from multiarch.config.schema import PREFIX
+from multiarch.errors import PipelineError
+
+if TYPE_CHECKING:
+    from multiarch.pipelines.model import Pipeline
+
+PATH = ".circleci/config.yml"
+_WORKFLOW, _CHECK = "multiarch", "multiarch-check"
+_BUILD, _PUBLISH = "multiarch-build", "multiarch-publish"
+LISTS = frozenset({("workflows", _WORKFLOW, "jobs"), ("workflows", _CHECK, "jobs")})
+_MACHINE = {"image": "ubuntu-2404:current"}
+_USUAL = "medium"
+_VENV = """\
+python3 -m venv "$HOME/multiarch"
+. "$HOME/multiarch/bin/activate"
+echo ". $VIRTUAL_ENV/bin/activate" >> "$BASH_ENV"
+"""
+
+
+def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the file holds of ours, as plain data.
+
+    :param there: what is in the file already.
+    :raises PipelineError: it is of another version.
+    """
+    if there and str(there.get("version", 2.1)) != "2.1":
+        raise PipelineError(f"{PATH}: its version is {there['version']}, and parameters of jobs need 2.1")
+    only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
+    only["tags"] = {"only": "/.*/"}
+    others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}
+    names = [f"build {build.platform}" for build in pipeline.builds]
+    publish = {_PUBLISH: {"requires": names, "filters": only}}
+    return {
+        **({} if there and "version" in there else {"version": 2.1}),
+        "jobs": {_BUILD: _build(pipeline), _PUBLISH: _publish(pipeline)},
+        "workflows": {
+            _WORKFLOW: {"jobs": [*_jobs(pipeline, "image", only), publish]},
+            _CHECK: {"jobs": _jobs(pipeline, "none", others)},
+        },
+    }
+
+
+def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
+    """Tell whether what is in a file, and would not be written any more, is ours to remove."""
+    if place in LISTS:
+        return isinstance(value, dict) and (_BUILD in value or _PUBLISH in value)
+    if place[:1] == ("workflows",) and place[-1:] in ((_BUILD,), (_PUBLISH,)):
+        return key in ("resource_class", "emulated", "builder", "output", "filters")
+    if place[:1] == ("workflows",) and "filters" in place:
+        return True
+    return place == ("jobs", _BUILD, "parameters") or (place[-1:] == ("environment",) and key.startswith(PREFIX))
+
+
+def settings_of(pipeline: Pipeline) -> str:
+    """Return what has to be set at the CI."""
+    return pipeline.told()
+
+
+def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            _BUILD: {
+                "name": f"build {build.platform}",
+                "platform": build.platform,
+                **({"resource_class": build.runner} if build.runner else {}),
+                **({"emulated": True} if build.emulated else {}),
+                **({"builder": True} if build.builder and pipeline.some_elsewhere else {}),
+                **({"output": output} if output != "image" else {}),
+                **({"filters": filters} if filters else {}),
+            }
+        }
+        for build in pipeline.builds
+    ]
+
+
+def _build(pipeline: Pipeline) -> dict[str, Any]:
+    platform = "<< parameters.platform >>"
+    steps: list[Any] = []
+    for command in pipeline.prepare(pipeline.most, platform):
+        step: dict[str, Any] = {"run": command}
+        if "setup-binfmt" in command:
+            step = {"when": {"condition": "<< parameters.emulated >>", "steps": [step]}}
+        elif "start-buildkit" in command and pipeline.some_elsewhere:
+            step = {"unless": {"condition": "<< parameters.builder >>", "steps": [step]}}
+        steps.append(step)
+    emulated = {"emulated": {"type": "boolean", "default": False}} if pipeline.most.emulated else {}
+    builder = {"builder": {"type": "boolean", "default": False}} if pipeline.some_elsewhere else {}
+    return {
+        "parameters": {
+            "platform": {"type": "string"},
+            "resource_class": {"type": "string", "default": _USUAL},
+            **emulated,
+            **builder,
+            "output": {"type": "string", "default": "image"},
+        },
+        "machine": _MACHINE,
+        "resource_class": "<< parameters.resource_class >>",
+        "environment": {**_variables(pipeline), "INVOKE_MULTIARCH_OUTPUT": "<< parameters.output >>"},
+        "steps": [*_start(pipeline), *steps, {"run": pipeline.build(platform)}],
+    }
+
+
+def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "machine": _MACHINE,
+        "resource_class": _USUAL,
+        "environment": _variables(pipeline),
+        "steps": [*_start(pipeline), *({"run": command} for command in pipeline.try_out), {"run": pipeline.publish}],
+    }
+
+
+def _variables(pipeline: Pipeline) -> dict[str, str]:
+    return {"INVOKE_MULTIARCH_BUILD": "<< pipeline.number >>", **pipeline.variables}
+
+
+def _start(pipeline: Pipeline) -> list[Any]:
+    return ["checkout", {"run": {"name": "install", "command": f"{_VENV}{pipeline.install}\n"}}]

@@ -1,0 +1,99 @@
+"""The last gate: each platform's image runs, on the Docker host, before a tag moves.
+
+What runs is the exact image that was pushed, by its digest, under its platform: without a network, capabilities or
+mounts, and not for longer than it may. Its root file system can be written to, as many programs want it, and goes with
+the container. The memory is not bounded: how much a program needs under an emulator is anybody's guess.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+from multiarch.errors import DockerError
+from multiarch.image.platform import runs_natively
+from multiarch.publish.errors import SmokeError
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from multiarch.config.settings import Settings, Target
+    from multiarch.docker_host import DockerHost
+    from multiarch.publish.staged import StagedImage
+
+_LOG_LINES = 20
+_PIDS = 512
+_CONFINED: dict[str, Any] = {
+    "network_mode": "none",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": _PIDS,
+    # Whatever driver the host has: this one can be read back, and does not fill the disk.
+    "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
+    "labels": {"multiarch.smoke": ""},
+}
+
+
+def check_runs(target: Target, image: StagedImage, seconds: float, host: DockerHost) -> None:
+    """Run what the target is tried with in its image, for up to so many seconds; nothing is left of it.
+
+    :raises SmokeError: it did not end, or with another status than 0, or could not begin; with its last lines.
+    """
+    import docker.errors
+
+    command, platform = shlex.join(target.smoke), str(target.platform)
+    reference = f"{image.reference.name}@{image.manifest.digest}"
+    images, containers = host.client.images, host.client.containers
+
+    def create() -> Container:
+        return containers.create(reference, list(target.smoke), platform=platform, **_CONFINED)
+
+    host.say(f"{platform}: running {command}")
+    try:
+        host.run(f"pull {reference}", lambda: images.pull(reference, platform=platform))
+        container = host.run(f"create a container of {reference}", create)
+        try:
+            host.run("start it", container.start)
+            status = _wait(container, seconds, host)
+            written = host.run("read its output", lambda: container.logs(tail=_LOG_LINES))
+        finally:
+            host.remove(container)
+    except (DockerError, docker.errors.NotFound) as error:
+        raise SmokeError(platform, command, f"{error}{_hint(target, str(error), host)}") from None
+    log = written.decode(errors="replace").splitlines()
+    if status is None:
+        raise SmokeError(platform, command, f"no end after {seconds:g} s", log)
+    if status:
+        raise SmokeError(platform, command, f"exit status {status}{_hint(target, ' '.join(log), host)}", log)
+
+
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the equivalent commands; the staging tags stand for the digests, which are not known before."""
+    confined = ["--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    confined += ["--pids-limit", str(_PIDS)]
+    lines = []
+    for target in settings.matrix:
+        staged = str(settings.staging(settings.images[0], target.platform))
+        words = ["--pull", "always", "--platform", str(target.platform), *confined, staged, *target.smoke]
+        lines += [["docker", "run", "--rm", *words]] if target.smoke else []
+    return lines
+
+
+def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
+    """Return the exit status, None when there is none in time, or somebody has stopped us."""
+    deadline = time.monotonic() + seconds
+    while True:
+        host.run("look for the container", container.reload)
+        if container.status in ("exited", "dead"):
+            return int(container.attrs["State"]["ExitCode"])
+        if time.monotonic() > deadline or host.policy.stopped.wait(0.1):
+            return None
+
+
+def _hint(target: Target, said: str, host: DockerHost) -> str:
+    """Return what to do about a platform that the Docker host cannot run."""
+    foreign = not runs_natively(target.platform, str(host.info["Architecture"]))
+    if foreign and "exec format error" in said:
+        return f"; the Docker host cannot run it: run setup-binfmt --platform {target.platform} first"
+    return ""

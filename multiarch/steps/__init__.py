@@ -1,0 +1,1 @@
+"""The steps, one module each, named as on the command line."""

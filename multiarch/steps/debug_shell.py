@@ -1,0 +1,183 @@
+"""``build-arch --shell``: where a RUN has failed, a shell in the state before it.
+
+BuildKit's client cannot open one. So what stands before that RUN in the Dockerfile is built as an image of its own,
+from the cache that the failed build left, loaded into the Docker host, and run there; nothing is left of it afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.buildkit import build, buildctl, schedule
+from multiarch.buildkit.address import running_address
+from multiarch.display.console import has_person
+from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
+from multiarch.formatting import one_line
+from multiarch.steps import build_arch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from multiarch.buildkit.build import PushedImage
+    from multiarch.buildkit.solve import Solve
+    from multiarch.config.settings import Target
+    from multiarch.run import Run
+
+# What a RUN gets by default (Dockerfile reference, "SHELL").
+_SHELL = ["/bin/sh", "-c"]
+_RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
+_LONGEST = 200
+
+
+def build_or_enter(run: Run, target: Target) -> PushedImage | Path | None:
+    """Build one platform; where a RUN fails, have a person enter the state before it, and then let the build fail.
+
+    :raises ConfigurationError: nobody sits at a terminal, or the command line of Docker is missing; before the build.
+    :raises BuildFailedError: the build failed, whatever became of the shell.
+    """
+    _check(run)
+    try:
+        return build_arch.build_one(run, target)
+    except BuildFailedError:
+        if run.solves:
+            run.go_on()
+            _enter(run, target, run.solves[-1])
+        raise
+
+
+def lines_before(dockerfile: bytes, line: int) -> bytes | None:
+    """Return what stands before the instruction that begins in a *line*, from 1 on; None where that is no RUN.
+
+    Where a base image's ONBUILD has failed, BuildKit names the line of the FROM.
+    """
+    lines = dockerfile.split(b"\n")
+    is_run = 0 < line <= len(lines) and _RUN.match(lines[line - 1])
+    return b"\n".join([*lines[: line - 1], b""]) if is_run else None
+
+
+def _check(run: Run) -> None:
+    if not (has_person(sys.stdin, os.environ) and has_person(sys.stderr, os.environ)):
+        raise ConfigurationError("--shell", "it needs a terminal, at standard input and error, and no CI")
+    if shutil.which("docker") is None:
+        raise ConfigurationError("--shell", "it needs the docker command, which is not on PATH")
+    run.host.info  # noqa: B018 (asked before the build, to know that there is one)
+
+
+def _enter(run: Run, target: Target, failure: Solve) -> None:
+    """Open the shell; where there is none to be had, say why."""
+    say, step = run.progress.say, failure.failed
+    failed = _short(step.name) if step else "what failed"
+    failed += f" ({failure.where})" if failure.where else ""
+    _, dockerfile = build.check_paths(run.settings, target)
+    name, _, line = failure.where.rpartition(":")
+    before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
+    if step is None or before is None or not step.instruction.startswith("RUN "):
+        say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
+        return
+    try:
+        with _image(run, target, dockerfile, before) as image:
+            if image is None:
+                say(f"--shell: nothing is in the image before {failed}, so there is nothing to enter")
+                return
+            say(
+                f"--shell: {failed} failed; this is the state before it, without what RUN --mount brings"
+                " (cache, secret, ssh) and without build arguments; the build ends with the shell"
+            )
+            _run(run, target, image)
+    except MultiarchError as error:
+        say(f"--shell: the state before {failed} cannot be entered: {error}")
+
+
+@contextlib.contextmanager
+def _image(run: Run, target: Target, dockerfile: Path, before: bytes) -> Iterator[str | None]:
+    """Have an image of what a beginning of the Dockerfile makes on the Docker host; None where it is empty."""
+    import docker.errors
+
+    host, settings, name = run.host, run.settings, f"multiarch-shell:{secrets.token_hex(8)}"
+    with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
+        cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
+        cut.write_bytes(before)
+        # What the context leaves out may stand beside the Dockerfile, for it alone.
+        ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+        if ignored.is_file():
+            shutil.copy(ignored, directory)
+        try:
+            run.progress.begin({target.platform: schedule.is_emulated(target, run.machine)})
+            build.build_beginning(
+                settings,
+                target,
+                cut,
+                archive,
+                name,
+                buildctl=buildctl.find_buildctl(settings),
+                address=target.builder or running_address(settings, host),
+                policy=run.policy,
+                progress=run.progress,
+            )
+        finally:
+            run.progress.end()
+        if _is_empty(archive):
+            yield None
+            return
+        try:
+            host.run(f"load the image {name}", lambda: _load(run, archive))
+            archive.unlink()
+            yield name
+        finally:
+            with contextlib.suppress(docker.errors.NotFound):
+                host.run(f"remove the image {name}", lambda: host.client.images.remove(name, force=True))
+
+
+def _load(run: Run, archive: Path) -> None:
+    with archive.open("rb") as file:
+        run.host.client.images.load(file)
+
+
+def _is_empty(archive: Path) -> bool:
+    """Tell whether an image has no layers: it is FROM scratch, and nothing was put into it."""
+    with tarfile.open(archive) as tar:
+        (image,) = json.load(tar.extractfile("manifest.json") or io.BytesIO())
+    return not image["Layers"]
+
+
+def _run(run: Run, target: Target, image: str) -> None:
+    """Run the shell of an image's RUNs on our terminal, and remove its container however it ends."""
+    import docker.errors
+
+    host, container = run.host, image.replace(":", "-")
+    config: dict[str, Any] = host.run(f"look at {image}", lambda: host.client.images.get(image)).attrs["Config"]
+    shell = (config.get("Shell") or _SHELL)[0]
+    words = ["docker", "run", "--rm", "-it", "--pull", "never", "--name", container]
+    words += ["--platform", str(target.platform), "--entrypoint", shell, image]
+    trace = run.progress.trace
+    ended = trace.command(words) if trace else None
+    terminal = termios.tcgetattr(0)
+    try:
+        # Standard output is for results.
+        status = subprocess.call(words, stdout=sys.stderr)
+        if ended:
+            ended(status)
+    finally:
+        # When we are ended, so is Docker's command line, before it can do so itself.
+        termios.tcsetattr(0, termios.TCSADRAIN, terminal)
+        with contextlib.suppress(docker.errors.NotFound):
+            host.run(f"remove container {container}", lambda: host.client.api.remove_container(container, force=True))
+
+
+def _short(name: str) -> str:
+    """Return the name of a step as one line of some length."""
+    line = one_line(name)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
