@@ -20,8 +20,8 @@ from multiarch.errors import ConfigurationError, MissingPathError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multiarch.buildkit.status import Observer
     from multiarch.config.settings import Settings, Target
-    from multiarch.display.progress import Progress
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
@@ -49,7 +49,7 @@ def build_arch(
     buildctl: Path,
     address: str,
     policy: Policy,
-    progress: Progress,
+    observer: Observer,
     solves: list[Solve],
 ) -> PushedImage | Path | None:
     """Build one platform; return what was pushed to the first repository, or the path written with another output.
@@ -71,7 +71,7 @@ def build_arch(
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     staged = settings.staging(settings.images[0], target.platform)
     command = _command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))
-    digest = _solve(settings, (target,), command, policy, progress, solves)
+    digest = _solve(settings, (target,), command, policy, observer, solves)
     if output.type == "image":
         return PushedImage(target.platform, staged, digest)
     return Path(output.dest) if output.dest else None
@@ -84,7 +84,7 @@ def build_together(
     buildctl: Path,
     address: str,
     policy: Policy,
-    progress: Progress,
+    observer: Observer,
     solves: list[Solve],
 ) -> tuple[PushedImage, ...]:
     """Build platforms that differ in nothing else in one solve, so that the context travels once; push by digest.
@@ -96,7 +96,7 @@ def build_together(
     image = settings.images[0]
     output = _output(settings, image.name, "push-by-digest=true", "name-canonical=true")
     command = _command(settings, targets, str(buildctl), address, output)
-    digest = _solve(settings, targets, command, policy, progress, solves)
+    digest = _solve(settings, targets, command, policy, observer, solves)
     pushed = targets if settings.output.type == "image" else ()
     return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in pushed)
 
@@ -111,7 +111,7 @@ def build_beginning(
     buildctl: Path,
     address: str,
     policy: Policy,
-    progress: Progress,
+    observer: Observer,
 ) -> None:
     """Build what a *dockerfile* that is cut off comes to, from the cache, into an *archive* for ``docker load``.
 
@@ -123,7 +123,7 @@ def build_beginning(
     target = replace(target, dockerfile=str(dockerfile), stage=None)
     output = _record("type=docker", f"name={name}", f"dest={archive}")
     command = _command(settings, (target,), str(buildctl), address, output, exports_cache=False)
-    _solve(settings, (target,), command, policy, progress, [])
+    _solve(settings, (target,), command, policy, observer, [])
 
 
 def _solve(
@@ -131,7 +131,7 @@ def _solve(
     targets: Sequence[Target],
     command: list[str],
     policy: Policy,
-    progress: Progress,
+    observer: Observer,
     solves: list[Solve],
 ) -> str:
     """Run a solve until it succeeds; return the digest of what it exported, nothing when that is no image."""
@@ -140,7 +140,7 @@ def _solve(
     platforms = tuple(target.platform for target in targets)
 
     def attempt(metadata: Path) -> None:
-        solve = Solve(platforms, progress)
+        solve = Solve(platforms, observer)
         solves.append(solve)
         words = ["--metadata-file", str(metadata), "--progress", "rawjson"]
         solve.run([*command, *words], policy.stopped)
@@ -148,11 +148,11 @@ def _solve(
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         metadata = Path(directory) / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(metadata), show=lambda text: progress.retrying(text, platforms))
+            policy.call("build", lambda: attempt(metadata), show=lambda text: observer.retrying(text, platforms))
         except BaseException as error:
-            progress.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
+            observer.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
-        progress.done(platforms)
+        observer.done(platforms)
         return str(json.loads(metadata.read_text()).get("containerimage.digest", "")) if metadata.exists() else ""
 
 

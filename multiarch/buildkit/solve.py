@@ -14,15 +14,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.faults import hint_for, is_transient_fault
-from multiarch.buildkit.status import Steps, warnings
+from multiarch.buildkit.status import Vertices, warnings
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
-    from multiarch.buildkit.status import Step
-    from multiarch.display.progress import Progress
+    from multiarch.buildkit.status import Observer, Vertex
     from multiarch.image.platform import Platform
 
 _LOG_LINES = 20
@@ -34,17 +33,17 @@ class Solve:
     """One attempt at a solve.
 
     :param platforms: what is built.
-    :param progress: shows what happens.
-    :ivar steps: what it did, also when it failed.
-    :ivar failed: the step that it failed in, where it is known.
+    :param observer: shows what happens.
+    :ivar vertices: what it did, also when it failed.
+    :ivar failed: the vertex that it failed in, where it is known.
     :ivar where: the first line of its instruction, ``Dockerfile:12``; empty where BuildKit does not tell.
     """
 
-    def __init__(self, platforms: Sequence[Platform], progress: Progress) -> None:
+    def __init__(self, platforms: Sequence[Platform], observer: Observer) -> None:
         self.platforms = tuple(platforms)
-        self.progress = progress
-        self.steps = Steps()
-        self.failed: Step | None = None
+        self.observer = observer
+        self.vertices = Vertices()
+        self.failed: Vertex | None = None
         self.where = ""
         self._words: list[str] = []
 
@@ -55,7 +54,7 @@ class Solve:
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
-        trace = self.progress.trace
+        trace = self.observer.trace
         ended = trace.command(command, self.platforms) if trace else None
         try:
             # A session of its own, so that an interrupt from the keyboard comes to us alone, who then end it in order.
@@ -91,21 +90,21 @@ class Solve:
             if (text := line.decode(errors="replace").strip()) and not _LOGGED.match(text):
                 self._words.append(text)
             return
-        for step in self.steps.vertexes(state):
-            self.progress.changed(step, self.platforms)
-        self.steps.statuses(state)
-        for step, text in self.steps.logs(state):
-            self.progress.said(step, text, self.platforms)
+        for vertex in self.vertices.vertexes(state):
+            self.observer.changed(vertex, self.platforms)
+        self.vertices.statuses(state)
+        for vertex, text in self.vertices.logs(state):
+            self.observer.said(vertex, text, self.platforms)
         for text in warnings(state):
-            self.progress.say(f"warning: {text}", self.platforms)
+            self.observer.say(f"warning: {text}", self.platforms)
 
     def _failure(self, status: int) -> BuildFailedError:
-        # Steps that ran beside the failing one end as canceled.
-        failures = [step for step in self.steps if step.error and "context canceled" not in step.error]
+        # Vertices that ran beside the failing one end as canceled.
+        failures = [vertex for vertex in self.vertices if vertex.error and "context canceled" not in vertex.error]
         where, words = self._excerpt()
         said = " ".join(words) or f"buildctl ended with status {status}"
         # Of several that failed by themselves, the one that the line of the Dockerfile is of.
-        failed = next((step for step in failures if step.error in said), failures[0] if failures else None)
+        failed = next((vertex for vertex in failures if vertex.error in said), failures[0] if failures else None)
         self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
         cause = failed.error if failed else plain
@@ -119,9 +118,9 @@ class Solve:
             transient=is_transient_fault(failed.error if failed else said),
         )
 
-    def _subject(self, step: Step | None = None) -> str:
-        """Name what failed: the platform of the step, where BuildKit tells it."""
-        return (step.target or step.platform if step else "") or ", ".join(map(str, self.platforms))
+    def _subject(self, vertex: Vertex | None = None) -> str:
+        """Name what failed: the platform of the vertex, where BuildKit tells it."""
+        return (vertex.target or vertex.platform if vertex else "") or ", ".join(map(str, self.platforms))
 
     def _excerpt(self) -> tuple[str, list[str]]:
         """Return the line of the Dockerfile that buildctl shows between two rules, and what it says after them."""

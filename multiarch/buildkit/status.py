@@ -1,4 +1,4 @@
-"""The steps of a solve as BuildKit tells of them: one ``SolveStatus`` (BuildKit, client/graph.go) after the other."""
+"""The vertices of a solve as BuildKit tells of them: one ``SolveStatus`` (client/graph.go) after the other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import base64
 import datetime
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from multiarch.image.platform import Platform
+    from multiarch.trace import Trace
 
 # "[linux/arm64 build 2/3] RUN make", "[linux/amd64->arm64 2/3] …": the platform that it runs on, and is for.
 _NAME = re.compile(
@@ -22,7 +25,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass
-class Step:
+class Vertex:
     """A vertex of the build graph.
 
     :ivar name: as BuildKit writes it.
@@ -95,53 +98,80 @@ class Step:
             self.instruction = found["instruction"]
 
 
-class Steps:
-    """All steps of one solve, in the order in which they were first told of."""
+class Observer(Protocol):
+    """Whoever follows solves while they run; each call names the platforms that the solve is for.
+
+    :ivar trace: shows the programs that are run, None where that is not asked for.
+    """
+
+    trace: Trace | None
+
+    def say(self, text: str, platforms: Sequence[Platform] = ()) -> None:
+        """Take a line that is worth knowing."""
+
+    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+        """Take a vertex that began, ended or got its name."""
+
+    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
+        """Take a line of a vertex's output."""
+
+    def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
+        """Take the line of a retry: an attempt failed, and the next one follows."""
+
+    def done(self, platforms: Sequence[Platform]) -> None:
+        """Take note that the solve succeeded."""
+
+    def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
+        """Take note that the solve failed for good, or was stopped because something else failed."""
+
+
+class Vertices:
+    """All vertices of one solve, in the order in which they were first told of."""
 
     def __init__(self) -> None:
-        self._steps: dict[str, Step] = {}
+        self._vertices: dict[str, Vertex] = {}
 
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self._steps.values())
+    def __iter__(self) -> Iterator[Vertex]:
+        return iter(self._vertices.values())
 
-    def vertexes(self, state: Mapping[str, Any]) -> Iterator[Step]:
-        """Take over the vertexes of a state; yield the steps that began, ended or were named by it."""
-        for vertex in state.get("vertexes") or ():
-            step = self._steps.setdefault(vertex["digest"], Step())
-            before = (step.name, step.started, step.completed)
-            if vertex.get("name") and vertex["name"] != step.name:
-                step.named(vertex["name"])
-            step.error = vertex.get("error") or step.error
-            if step.error and step.name.startswith(_IMPORT):
+    def vertexes(self, state: Mapping[str, Any]) -> Iterator[Vertex]:
+        """Take over the vertexes of a state; yield the vertices that began, ended or were named by it."""
+        for told in state.get("vertexes") or ():
+            vertex = self._vertices.setdefault(told["digest"], Vertex())
+            before = (vertex.name, vertex.started, vertex.completed)
+            if told.get("name") and told["name"] != vertex.name:
+                vertex.named(told["name"])
+            vertex.error = told.get("error") or vertex.error
+            if vertex.error and vertex.name.startswith(_IMPORT):
                 # BuildKit goes on without a cache that is not there, as it is not at first: no failure.
-                step.name, step.error = f"{step.name}: {step.error}", ""
-            step.cached = bool(vertex.get("cached")) or step.cached
-            started, completed = seconds(vertex.get("started")), seconds(vertex.get("completed"))
-            if step.completed is not None and completed is None and started not in (None, step.started):
+                vertex.name, vertex.error = f"{vertex.name}: {vertex.error}", ""
+            vertex.cached = bool(told.get("cached")) or vertex.cached
+            started, completed = seconds(told.get("started")), seconds(told.get("completed"))
+            if vertex.completed is not None and completed is None and started not in (None, vertex.started):
                 # Begun again: a base image that was resolved is pulled, an image that was exported is pushed.
-                step.completed, step.doing, step.transfers = None, "", {}
-            step.started = started or step.started
-            step.completed = completed or step.completed
-            if before != (step.name, step.started, step.completed):
-                yield step
+                vertex.completed, vertex.doing, vertex.transfers = None, "", {}
+            vertex.started = started or vertex.started
+            vertex.completed = completed or vertex.completed
+            if before != (vertex.name, vertex.started, vertex.completed):
+                yield vertex
 
     def statuses(self, state: Mapping[str, Any]) -> None:
-        """Take over what the steps are at, and the bytes that came."""
+        """Take over what the vertices are at, and the bytes that came."""
         for status in state.get("statuses") or ():
-            step = self._steps.setdefault(status["vertex"], Step())
-            step.doing = str(status.get("id") or "").rstrip(":")
+            vertex = self._vertices.setdefault(status["vertex"], Vertex())
+            vertex.doing = str(status.get("id") or "").rstrip(":")
             current, total = int(status.get("current") or 0), int(status.get("total") or 0)
             if current or total:
-                step.transfers[step.doing] = current, total
+                vertex.transfers[vertex.doing] = current, total
 
-    def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Step, str]]:
+    def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Vertex, str]]:
         """Take over the output in a state; yield its whole lines."""
         for log in state.get("logs") or ():
-            step = self._steps.setdefault(log["vertex"], Step())
-            *lines, step.unfinished = (step.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
+            vertex = self._vertices.setdefault(log["vertex"], Vertex())
+            *lines, vertex.unfinished = (vertex.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
             for line in lines:
-                step.log.append(last_state(line))
-                yield step, step.log[-1]
+                vertex.log.append(last_state(line))
+                yield vertex, vertex.log[-1]
 
 
 def warnings(state: Mapping[str, Any]) -> Iterator[str]:

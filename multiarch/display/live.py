@@ -20,7 +20,7 @@ from multiarch.formatting import duration, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.buildkit.status import Step
+    from multiarch.buildkit.status import Vertex
     from multiarch.display.progress import Summary
     from multiarch.image.platform import Platform
 
@@ -45,7 +45,7 @@ _OVER = ("done", "failed", "stopped")
 
 
 class LiveProgress(Progress):
-    """Shows the same as `Progress`, as rows; of what the steps write only the last line, where it fits."""
+    """Shows the same as `Progress`, as rows; of what the vertices write only the last line, where it fits."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream, heartbeat=0)
@@ -57,7 +57,7 @@ class LiveProgress(Progress):
         self._state = threading.Lock()
         self._rows: dict[Platform, _Row] = {}
 
-    # What the steps tell.
+    # What the vertices tell.
 
     def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
         """Count it, and tell why."""
@@ -66,13 +66,13 @@ class LiveProgress(Progress):
                 row.retry()
         super().retrying(text, platforms)
 
-    def changed(self, step: Step, platforms: Sequence[Platform]) -> None:
-        """Show a step that began; remember those that run."""
+    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+        """Show a vertex that began; remember those that run."""
         with self._state:
-            for row in self._of(owners(step, platforms)):
-                row.changed(step)
+            for row in self._of(owners(vertex, platforms)):
+                row.changed(vertex)
 
-    def said(self, step: Step, line: str, platforms: Sequence[Platform]) -> None:
+    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
         """Show it until the next: the row looks for it itself."""
 
     def done(self, platforms: Sequence[Platform]) -> None:
@@ -82,7 +82,7 @@ class LiveProgress(Progress):
                 row.end("done")
 
     def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
-        """Tell those whose own step failed from those that were built together with them."""
+        """Tell those whose own vertex failed from those that were built together with them."""
         with self._state:
             rows = self._of(platforms)
             culprits = [row for row in rows if row.error] or rows
@@ -153,7 +153,7 @@ class LiveProgress(Progress):
 
 
 class _Row:
-    """A platform: its state and the steps that run."""
+    """A platform: its state and the vertices that run."""
 
     def __init__(self, name: str, emulated: bool) -> None:
         self.name = name
@@ -162,39 +162,39 @@ class _Row:
         self._state = "waiting"
         self._began: float | None = None
         self._took: float | None = None
-        self._running: dict[int, Step] = {}
-        self._step: Step | None = None
+        self._running: dict[int, Vertex] = {}
+        self._vertex: Vertex | None = None
 
     @property
     def error(self) -> bool:
-        """Whether the step that is shown failed, and not only because another did."""
-        return bool(self._step and self._step.error and "context canceled" not in self._step.error)
+        """Whether the vertex that is shown failed, and not only because another did."""
+        return bool(self._vertex and self._vertex.error and "context canceled" not in self._vertex.error)
 
     @property
     def state(self) -> str:
         """In one word."""
-        pushing = self._state == "building" and self._step is not None and self._step.is_pushing
+        pushing = self._state == "building" and self._vertex is not None and self._vertex.is_pushing
         return "pushing" if pushing else self._state
 
-    def changed(self, step: Step) -> None:
-        """Show a step that runs, rather one of the Dockerfile than one of BuildKit's own, rather a new one."""
+    def changed(self, vertex: Vertex) -> None:
+        """Show a vertex that runs, rather one of the Dockerfile than one of BuildKit's own, rather a new one."""
         if self._state in _OVER:
             return
         self._began = self._began or time.monotonic()
         self._state = "building"
-        if step.is_running:
-            self._running[id(step)] = step
+        if vertex.is_running:
+            self._running[id(vertex)] = vertex
         else:
-            self._running.pop(id(step), None)
-        if step.error and not self.error:
-            self._step = step
+            self._running.pop(id(vertex), None)
+        if vertex.error and not self.error:
+            self._vertex = vertex
         elif self._running and not self.error:
-            self._step = max(self._running.values(), key=lambda each: (not each.is_internal, each.started or 0))
+            self._vertex = max(self._running.values(), key=lambda each: (not each.is_internal, each.started or 0))
 
     def retry(self) -> None:
         """Begin anew."""
         self.retries += 1
-        self._state, self._step = "retrying", None
+        self._state, self._vertex = "retrying", None
         self._running.clear()
 
     def end(self, state: str) -> None:
@@ -202,7 +202,7 @@ class _Row:
         if self._state not in _OVER:
             self._state = state
             self._took = time.monotonic() - self._began if self._began else None
-            self._step = self._step if state == "failed" else None
+            self._vertex = self._vertex if state == "failed" else None
 
     def draw(self, name_width: int, width: int, *, emulated: bool) -> Text:
         """Return the row, no wider than that.
@@ -216,25 +216,25 @@ class _Row:
         line.append(f"{self.state:<8}  ", _STYLES[self.state])
         right = "  ".join(self._right(short=width < _WIDE - _FREE))
         room = max(width - line.cell_len - cell_len(right) - 2, 0)
-        step, said = _title(self._step), self._said()
-        left = room - cell_len(step)
+        vertex, said = _title(self._vertex), self._said()
+        left = room - cell_len(vertex)
         if said and left >= _LEAST_SAID:
-            line.append(step)
+            line.append(vertex)
             line.append(set_cell_size(_cut(f"  {said}", left), left), "dim")
         else:
-            line.append(set_cell_size(_cut(step, room), room))
+            line.append(set_cell_size(_cut(vertex, room), room))
         line.append(f"  {right}")
         line.truncate(width, overflow="ellipsis")
         line.end = "\n"
         return line
 
     def _said(self) -> str:
-        """Return the last line of the step's output."""
-        return one_line(self._step.log[-1]) if self._step and self._step.log else ""
+        """Return the last line of the vertex's output."""
+        return one_line(self._vertex.log[-1]) if self._vertex and self._vertex.log else ""
 
     def _right(self, *, short: bool) -> Iterator[str]:
         """Yield what stands at the end of the line: bytes, retries, time."""
-        moved = transferred(self._step) if self._step and self._step.is_running else ""
+        moved = transferred(self._vertex) if self._vertex and self._vertex.is_running else ""
         if moved:
             yield moved.partition(" of ")[0] if short else moved
         if self.retries:
@@ -247,13 +247,13 @@ class _Row:
             yield f"{f'{gone:.0f}s' if gone < 100 else duration(gone):>6}"
 
 
-def _title(step: Step | None) -> str:
-    """Return what a step is at: its number and instruction, or what BuildKit says of its own work."""
-    if step is None:
+def _title(vertex: Vertex | None) -> str:
+    """Return what a vertex is at: its number and instruction, or what BuildKit says of its own work."""
+    if vertex is None:
         return ""
-    if step.number:
-        return one_line(f"{step.number}/{step.total} {step.instruction}")
-    return one_line(step.instruction if step.is_internal else step.doing or step.instruction)
+    if vertex.number:
+        return one_line(f"{vertex.number}/{vertex.total} {vertex.instruction}")
+    return one_line(vertex.instruction if vertex.is_internal else vertex.doing or vertex.instruction)
 
 
 def _cut(text: str, width: int) -> str:

@@ -18,13 +18,13 @@ from multiarch.formatting import columns, duration, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.buildkit.status import Step
+    from multiarch.buildkit.status import Vertex
     from multiarch.image.platform import Platform
     from multiarch.trace import Trace
 
 # CIs end a job that is silent for ten minutes; a person wonders after one.
 _HEARTBEAT = 60.0
-# Of the steps that take so long, name no more.
+# Of the vertices that take so long, name no more.
 _AT_ONCE = 8
 
 
@@ -33,7 +33,7 @@ class Summary:
     """What became of a platform: a row of the table at the end.
 
     :ivar size: of its image as it travels, in bytes.
-    :ivar seconds: from the start of the first of its steps to the end of the last.
+    :ivar seconds: from the start of the first of its vertices to the end of the last.
     :ivar steps: how many instructions it has, *cached* how many of them did not run.
     """
 
@@ -72,12 +72,12 @@ class Progress:
         self._lock = threading.RLock()
         self._width = 0
         self._said = time.monotonic()
-        self._running: dict[int, tuple[Step, tuple[Platform, ...]]] = {}
-        self._ended: dict[int, tuple[Step, str]] = {}
+        self._running: dict[int, tuple[Vertex, tuple[Platform, ...]]] = {}
+        self._ended: dict[int, tuple[Vertex, str]] = {}
         self._building: ExitStack = ExitStack()
         self._watches = 0
 
-    # What the steps tell.
+    # What the vertices tell.
 
     def say(self, text: str, platforms: Sequence[Platform] = ()) -> None:
         """Write *text*, each of its lines behind the platform that it is about."""
@@ -88,24 +88,24 @@ class Progress:
         self._forget(platforms)
         self.say(text, platforms)
 
-    def changed(self, step: Step, platforms: Sequence[Platform]) -> None:
-        """A step of a solve of *platforms* began or ended."""
+    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+        """A vertex of a solve of *platforms* began or ended."""
         with self._lock:
-            if step.is_running:
-                self._running[id(step)] = step, tuple(platforms)
+            if vertex.is_running:
+                self._running[id(vertex)] = vertex, tuple(platforms)
             else:
-                self._running.pop(id(step), None)
-        if step.completed is not None and not step.is_internal:
-            result = "CACHED" if step.cached else "ERROR" if step.error else duration(step.seconds)
-            line = f"{_short(step, platforms)}  {result}"
-            # BuildKit tells again of a step that other steps look into.
-            if self._ended.get(id(step)) != (step, line):
-                self._ended[id(step)] = step, line
-                self._lines(line, _prefix(owners(step, platforms)))
+                self._running.pop(id(vertex), None)
+        if vertex.completed is not None and not vertex.is_internal:
+            result = "CACHED" if vertex.cached else "ERROR" if vertex.error else duration(vertex.seconds)
+            line = f"{_short(vertex, platforms)}  {result}"
+            # BuildKit tells again of a vertex that other vertices look into.
+            if self._ended.get(id(vertex)) != (vertex, line):
+                self._ended[id(vertex)] = vertex, line
+                self._lines(line, _prefix(owners(vertex, platforms)))
 
-    def said(self, step: Step, line: str, platforms: Sequence[Platform]) -> None:
-        """A step wrote a line."""
-        self._lines(f"  {line}", _prefix(owners(step, platforms)))
+    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
+        """A vertex wrote a line."""
+        self._lines(f"  {line}", _prefix(owners(vertex, platforms)))
 
     def done(self, platforms: Sequence[Platform]) -> None:
         """These platforms are built."""
@@ -142,7 +142,7 @@ class Progress:
             self._write(self.folds.end(title))
 
     def _forget(self, platforms: Sequence[Platform]) -> None:
-        """Drop the steps of a solve that is over: a buildctl that was ended tells of no more."""
+        """Drop the vertices of a solve that is over: a buildctl that was ended tells of no more."""
         with self._lock:
             self._running = {key: (s, p) for key, (s, p) in self._running.items() if p != tuple(platforms)}
 
@@ -182,11 +182,13 @@ class Progress:
         while not over.wait(self.heartbeat / 4):
             with self._lock:
                 silent = time.monotonic() - self._said
-                running = [(step, platforms) for step, platforms in self._running.values() if not step.is_internal]
+                running = [
+                    (vertex, platforms) for vertex, platforms in self._running.values() if not vertex.is_internal
+                ]
             if silent < self.heartbeat * 3 / 4:
                 continue
-            for step, platforms in running[:_AT_ONCE]:
-                self._lines(_still(step, platforms), _prefix(owners(step, platforms)))
+            for vertex, platforms in running[:_AT_ONCE]:
+                self._lines(_still(vertex, platforms), _prefix(owners(vertex, platforms)))
             if not running:
                 self._lines("still at work", None)
 
@@ -222,9 +224,9 @@ class Folds:
         return self.ends.format(title=title, name=_slug(title), now=int(time.time()))
 
 
-def owners(step: Step, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
-    """Return which of the platforms of a solve a step is for: one, or all of them."""
-    named = step.target or step.platform
+def owners(vertex: Vertex, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
+    """Return which of the platforms of a solve a vertex is for: one, or all of them."""
+    named = vertex.target or vertex.platform
     return tuple(platform for platform in platforms if str(platform) == named) or tuple(platforms)
 
 
@@ -249,25 +251,25 @@ def _prefix(platforms: Sequence[Platform]) -> str:
     return str(platforms[0]) if len(platforms) == 1 else ""
 
 
-def _short(step: Step, platforms: Sequence[Platform]) -> str:
-    """Return a step's name without the platform that stands before it as the prefix."""
-    if step.is_pushing:
+def _short(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+    """Return a vertex's name without the platform that stands before it as the prefix."""
+    if vertex.is_pushing:
         return "pushing"
-    if step.target or step.platform != _prefix(owners(step, platforms)):
-        return step.name
-    return step.name.replace(f"[{step.platform}] ", "", 1).replace(f"[{step.platform} ", "[", 1)
+    if vertex.target or vertex.platform != _prefix(owners(vertex, platforms)):
+        return vertex.name
+    return vertex.name.replace(f"[{vertex.platform}] ", "", 1).replace(f"[{vertex.platform} ", "[", 1)
 
 
-def _still(step: Step, platforms: Sequence[Platform]) -> str:
-    """Return what a step that takes long is at."""
-    since = duration(time.time() - step.started) if step.started else ""
-    bytes_ = transferred(step)
-    return f"still at {_short(step, platforms)} ({since}{', ' if bytes_ else ''}{bytes_})"
+def _still(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+    """Return what a vertex that takes long is at."""
+    since = duration(time.time() - vertex.started) if vertex.started else ""
+    bytes_ = transferred(vertex)
+    return f"still at {_short(vertex, platforms)} ({since}{', ' if bytes_ else ''}{bytes_})"
 
 
-def transferred(step: Step) -> str:
-    """Return the bytes that came in a step, for people; nothing when there are none."""
-    current, total = step.transferred
+def transferred(vertex: Vertex) -> str:
+    """Return the bytes that came in a vertex, for people; nothing when there are none."""
+    current, total = vertex.transferred
     return f"{size(current)} of {size(total)}" if total else size(current) if current else ""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from multiarch.buildkit.solve import Solve
-    from multiarch.buildkit.status import Step
+    from multiarch.buildkit.status import Vertex
     from multiarch.config.settings import Settings, Target
     from multiarch.display.progress import Summary
 
@@ -38,8 +38,8 @@ _COMPILES = re.compile(
 
 
 @dataclass(frozen=True)
-class ReportedStep:
-    """A step as BuildKit told of it (`multiarch.buildkit.status.Step`).
+class ReportedVertex:
+    """A vertex as BuildKit told of it (`multiarch.buildkit.status.Vertex`).
 
     :ivar platform: what it runs on, *target* what it is for; empty when it is for all platforms of its solve.
     :ivar started: seconds since the epoch, as *completed*; None when it did not come to that.
@@ -66,12 +66,12 @@ class ReportedSolve:
 
     platforms: tuple[str, ...]
     retries: int
-    steps: tuple[ReportedStep, ...]
+    steps: tuple[ReportedVertex, ...]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One of the slowest emulated steps, and what can be done. :ivar share: of the whole run's time, 0 to 1."""
+    """One of the slowest emulated vertices, and what can be done. :ivar share: of the whole run's time, 0 to 1."""
 
     platform: str
     name: str
@@ -185,27 +185,27 @@ def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[Target], mach
     return ReportedSolve(
         platforms=tuple(map(str, solve.platforms)),
         retries=sum(earlier.platforms == solve.platforms for earlier in before),
-        steps=tuple(_step(step, solve, target, machine) for step in solve.steps),
+        steps=tuple(_vertex(vertex, solve, target, machine) for vertex in solve.vertices),
     )
 
 
-def _step(step: Step, solve: Solve, target: Target, machine: str) -> ReportedStep:
-    platform = runs_on(step, solve.platforms)
+def _vertex(vertex: Vertex, solve: Solve, target: Target, machine: str) -> ReportedVertex:
+    platform = runs_on(vertex, solve.platforms)
     # What is shared by several parts of the graph may be begun again, and then was not ended since.
-    is_over = step.started is not None and step.completed is not None and step.completed >= step.started
-    return ReportedStep(
+    is_over = vertex.started is not None and vertex.completed is not None and vertex.completed >= vertex.started
+    return ReportedVertex(
         platform=platform,
-        target=built_for(step, solve.platforms),
-        name=step.name,
-        instruction=step.instruction,
-        number=step.number,
-        total=step.total,
-        started=step.started,
-        completed=step.completed if is_over else None,
-        cached=step.cached,
-        emulated=step.instruction.startswith("RUN ") and _runs_emulated(platform, target, machine),
-        error=step.error,
-        log=tuple(step.output),
+        target=built_for(vertex, solve.platforms),
+        name=vertex.name,
+        instruction=vertex.instruction,
+        number=vertex.number,
+        total=vertex.total,
+        started=vertex.started,
+        completed=vertex.completed if is_over else None,
+        cached=vertex.cached,
+        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, target, machine),
+        error=vertex.error,
+        log=tuple(vertex.output),
     )
 
 
@@ -218,31 +218,31 @@ def _runs_emulated(platform: str, target: Target, machine: str) -> bool:
 
 
 def _advice(solves: Sequence[ReportedSolve], total: float) -> tuple[Advice, ...]:
-    """Return what to do about the slowest emulated steps; of one that was retried, its slowest attempt counts."""
+    """Return what to do about the slowest emulated vertices; of one that was retried, its slowest attempt counts."""
     slowest: dict[tuple[str, str], Advice] = {}
-    for step in (step for solve in solves for step in solve.steps):
-        if not step.emulated or step.cached or not step.started or not step.completed:
+    for vertex in (vertex for solve in solves for vertex in solve.steps):
+        if not vertex.emulated or vertex.cached or not vertex.started or not vertex.completed:
             continue
-        seconds = step.completed - step.started
-        known = slowest.get((step.target, step.name))
+        seconds = vertex.completed - vertex.started
+        known = slowest.get((vertex.target, vertex.name))
         if not known or known.seconds < seconds:
             share = min(seconds / total, 1.0) if total > 0 else 0.0
-            texts = tuple(_texts(step))
-            advice = Advice(step.platform, step.name, step.instruction, seconds, share, texts)
-            slowest[step.target, step.name] = advice
+            texts = tuple(_texts(vertex))
+            advice = Advice(vertex.platform, vertex.name, vertex.instruction, seconds, share, texts)
+            slowest[vertex.target, vertex.name] = advice
     return tuple(sorted(slowest.values(), key=lambda advice: -advice.seconds)[:_ADVISED])
 
 
-def _texts(step: ReportedStep) -> list[str]:
+def _texts(vertex: ReportedVertex) -> list[str]:
     texts = []
-    if _COMPILES.search(step.instruction):
+    if _COMPILES.search(vertex.instruction):
         texts.append(
             "This looks like compiling: do it without an emulator, in a stage that begins with "
             "`FROM --platform=$BUILDPLATFORM`, cross-compile there for `$TARGETARCH` (declare it with ARG), "
             "and copy the result from that stage."
         )
     texts.append(
-        f"Build {step.platform} on a machine of its own kind: give it a native builder, "
+        f"Build {vertex.platform} on a machine of its own kind: give it a native builder, "
         "`builder: tcp://…` in the platform's entry under `platforms`."
     )
     return texts

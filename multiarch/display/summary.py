@@ -1,4 +1,4 @@
-"""What became of each platform, as the steps of the solves tell it."""
+"""What became of each platform, as the vertices of the solves tell it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from multiarch.buildkit.solve import Solve
-    from multiarch.buildkit.status import Step
+    from multiarch.buildkit.status import Vertex
     from multiarch.config.settings import Target
     from multiarch.image.platform import Platform
 
@@ -32,24 +32,24 @@ def summarise(
     for target in matrix:
         platform = target.platform
         attempts = [
-            [step for step in solve.steps if built_for(step, solve.platforms) == str(platform)]
+            [vertex for vertex in solve.vertices if built_for(vertex, solve.platforms) == str(platform)]
             for solve in solves
             if platform in solve.platforms
         ]
-        ended = [(s.started, s.completed) for steps in attempts for s in steps if s.started and s.completed]
+        ended = [(s.started, s.completed) for vertices in attempts for s in vertices if s.started and s.completed]
         seconds = max(end for _, end in ended) - min(start for start, _ in ended) if ended else 0.0
-        instructions = [step for step in attempts[-1] if step.number] if attempts else []
-        cached = sum(step.cached for step in instructions)
+        instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
+        cached = sum(vertex.cached for vertex in instructions)
         digest, size = images.get(platform, ("", 0))
         rows.append(Summary(platform, digest, size, seconds, len(instructions), cached, is_emulated(target, machine)))
     return tuple(rows)
 
 
-def built_for(step: Step, platforms: Sequence[Platform]) -> str:
-    """Return which platform of a solve's a step is for; empty when it is for all of them."""
-    return step.target or runs_on(step, platforms)
+def built_for(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+    """Return which platform of a solve's a vertex is for; empty when it is for all of them."""
+    return vertex.target or runs_on(vertex, platforms)
 
 
-def runs_on(step: Step, platforms: Sequence[Platform]) -> str:
-    """Return which platform's programs a step of a solve runs; empty where nobody says."""
-    return step.platform or (str(platforms[0]) if len(platforms) == 1 else "")
+def runs_on(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+    """Return which platform's programs a vertex of a solve runs; empty where nobody says."""
+    return vertex.platform or (str(platforms[0]) if len(platforms) == 1 else "")

@@ -37,7 +37,7 @@ def build_one(run: Run, target: Target) -> PushedImage | Path | None:
             buildctl=client,
             address=address,
             policy=run.policy,
-            progress=run.progress,
+            observer=run.progress,
             solves=run.solves,
         )
 

@@ -125,7 +125,7 @@ def _image(run: Run, target: Target, dockerfile: Path, before: bytes) -> Iterato
                 buildctl=buildctl.find_buildctl(settings),
                 address=target.builder or running_address(settings, host),
                 policy=run.policy,
-                progress=run.progress,
+                observer=run.progress,
             )
         finally:
             run.progress.end()

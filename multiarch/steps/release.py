@@ -71,7 +71,7 @@ def _build(run: Run, client: Path, address: str) -> dict[Platform, str]:
                 buildctl=client,
                 address=group[0].builder or address,
                 policy=run.policy,
-                progress=run.progress,
+                observer=run.progress,
                 solves=run.solves,
             )
 

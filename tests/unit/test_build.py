@@ -264,7 +264,7 @@ class Project:
             buildctl=buildctl,
             address=ADDRESS,
             policy=policy,
-            progress=Progress(self.shown),
+            observer=Progress(self.shown),
             solves=self.solves,
         )
 
@@ -358,7 +358,7 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
         buildctl=project.path / "buildctl",
         address=ADDRESS,
         policy=Policy(attempts=1),
-        progress=Progress(project.shown),
+        observer=Progress(project.shown),
     )
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
     left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]

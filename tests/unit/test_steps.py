@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from multiarch.buildkit.status import Step, Steps
+from multiarch.buildkit.status import Vertex, Vertices
 from multiarch.formatting import one_line
 from tests.unit.rawjson import status, vertex
 
 
-def _step(*lines: str) -> Step:
+def _step(*lines: str) -> Vertex:
     """Return the one step that these lines are about."""
-    steps = Steps()
+    steps = Vertices()
     for line in lines:
         list(steps.vertexes(json.loads(line)))
         steps.statuses(json.loads(line))

@@ -21,8 +21,8 @@ def solve(platforms: tuple[Platform, ...], *states: str) -> Solve:
     attempt = Solve(platforms, Progress(io.StringIO(), quiet=True))
     for state in states:
         told: dict[str, Any] = json.loads(state)
-        list(attempt.steps.vertexes(told))
-        list(attempt.steps.logs(told))
+        list(attempt.vertices.vertexes(told))
+        list(attempt.vertices.logs(told))
     return attempt
 
 
