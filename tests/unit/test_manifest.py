@@ -1,102 +1,38 @@
-"""Composing and publishing an index, against a registry that listens on loopback."""
+"""Publishing an index, against a registry that listens on loopback."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from multiarch.config.load import load
-from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
-from multiarch.image.elf import ELF
+from multiarch.errors import MultiarchError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import (
     DroppedPlatformError,
-    ForeignProgramError,
     IncompleteMatrixError,
-    NotAnImageError,
     PlatformMismatchError,
-    SurplusImageError,
     TagsNotMovedError,
 )
-from multiarch.publish.publication import commands, manifest
+from multiarch.publish.publication import commands
 from multiarch.publish.tags import PublishedTag
-from multiarch.registry.client import Registry
-from multiarch.retry import Policy
 from tests.unit.registry_server import RegistryServer, Reply, refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from multiarch.config.settings import Settings
-
-ATTESTS = "vnd.docker.reference.type"
-
-
-def settings_for(*names: str, **more: Any) -> Settings:
-    """Return settings for images *names* and the platforms of `matrix`, by default those of the document."""
-    return load({"image": list(names), "platforms": ["amd64", "arm64", "arm/v7"], **more}, {}, {})
-
-
-def registry_of(server: RegistryServer) -> Registry:
-    """Return a client with little patience."""
-    return Registry(server.host, Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01), print)
-
-
-def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[PublishedTag, ...]:
-    """Run the step."""
-    return manifest(settings, {server.host: registry_of(server)}, say=print, **more).tags
-
-
-def image(server: RegistryServer, config: dict[str, Any], tag: str, kind: str = OCI_MANIFEST) -> dict[str, Any]:
-    """Put an image with this config into the repository `app`; return its descriptor."""
-    digest = server.hold_blob("app", json.dumps(config).encode())
-    body = {"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []}
-    return server.hold_manifest("app", tag, body, kind)
-
-
-def attested(server: RegistryServer, config: dict[str, Any], tag: str) -> list[dict[str, Any]]:
-    """Put an image with an attestation under *tag*, as BuildKit pushes it; return the descriptors of its index."""
-    plain = image(server, config, f"{tag}-image")
-    attestation = server.hold_manifest("app", f"{tag}-attestation", {"config": {"digest": "sha256:0"}, "for": tag})
-    entries = [
-        {**plain, "platform": {"os": config["os"], "architecture": config["architecture"]}},
-        {
-            **attestation,
-            "annotations": {ATTESTS: "attestation-manifest", "vnd.docker.reference.digest": plain["digest"]},
-            "platform": {"os": "unknown", "architecture": "unknown"},
-        },
-    ]
-    server.hold_manifest("app", tag, {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX)
-    return entries
-
-
-AMD64 = {"os": "linux", "architecture": "amd64"}
-ARM64 = {"os": "linux", "architecture": "arm64"}
-ARM = {"os": "linux", "architecture": "arm", "variant": "v7"}
-
-
-@pytest.fixture
-def staged(server: RegistryServer) -> dict[str, dict[str, Any]]:
-    """What build-arch pushed: an image for each platform, by architecture."""
-    return {
-        "amd64": image(server, AMD64, "latest-amd64"),
-        "arm64": image(server, ARM64, "latest-arm64"),
-        "arm": image(server, ARM, "latest-arm-v7"),
-    }
-
-
-def index_of(server: RegistryServer, tag: str = "latest") -> dict[str, Any]:
-    """Return what is published under *tag*."""
-    parsed: dict[str, Any] = json.loads(server.contents[f"/v2/app/manifests/{tag}"][1])
-    return parsed
-
+from tests.unit.staging import (
+    AMD64,
+    ARM,
+    ARM64,
+    attested,
+    image,
+    index_of,
+    listed,
+    only_arm64,
+    publish,
+    refused,
+    settings_for,
+)
 
 # What is published.
 
@@ -193,15 +129,6 @@ def test_digests_of_this_run_are_preferred(server: RegistryServer, staged: dict[
 
 
 # What is refused, with nothing published.
-
-
-def refused(server: RegistryServer, error: type[MultiarchError], settings: Settings | None = None) -> str:
-    """Return the line with which publishing is refused; nothing was written."""
-    with pytest.raises(error) as caught:
-        publish(server, settings or settings_for(f"{server.host}/app"))
-    assert [] == [asked for asked in server.asked if asked.startswith("PUT")]
-    assert 1 == len(str(caught.value).splitlines())
-    return str(caught.value)
 
 
 def test_an_incomplete_matrix(server: RegistryServer) -> None:
@@ -351,166 +278,6 @@ def test_a_published_tag_prints_as_a_reference() -> None:
     assert f"docker.io/someone/app:1@sha256:{'a' * 64}" == str(tag)
 
 
-# Indexes under staging tags.
-
-
-def listed(
-    server: RegistryServer, tag: str, *entries: dict[str, Any], kind: str = OCI_INDEX, **more: Any
-) -> dict[str, Any]:
-    """Put an index into the repository `app`; return its descriptor."""
-    return server.hold_manifest("app", tag, {"schemaVersion": 2, "mediaType": kind, "manifests": entries, **more}, kind)
-
-
-def only_arm64(server: RegistryServer, **more: Any) -> Settings:
-    """Return the settings of a matrix of one platform."""
-    return settings_for(f"{server.host}/app", platforms=["arm64"], **more)
-
-
-@pytest.mark.parametrize("kind", [OCI_INDEX, DOCKER_LIST])
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_nested_indexes_are_flattened(server: RegistryServer, depth: int, kind: str) -> None:
-    """The image and its attestations are found however many indexes are around them."""
-    entries = attested(server, ARM64, "inner")
-    inner = server.hold_manifest("app", "0", json.loads(server.contents["/v2/app/manifests/inner"][1]), OCI_INDEX)
-    for number in range(1, depth):
-        inner = listed(server, str(number), inner, kind=kind)
-    listed(server, "latest-arm64", inner, kind=kind)
-    publish(server, only_arm64(server))
-    assert entries == index_of(server)["manifests"]
-
-
-def test_indexes_beside_images_are_flattened_too(server: RegistryServer) -> None:
-    """Attestations in an index of their own belong to the image all the same."""
-    entry, attestation = attested(server, ARM64, "inner")
-    listed(server, "latest-arm64", listed(server, "about", attestation), entry)
-    publish(server, only_arm64(server))
-    assert [entry, attestation] == index_of(server)["manifests"]
-
-
-def test_indexes_that_are_nested_too_deep(server: RegistryServer) -> None:
-    """Nobody does that; it ends in an error that names one of them."""
-    inner = listed(server, "0", {**image(server, ARM64, "image"), "platform": ARM64})
-    for number in range(1, 9):
-        inner = listed(server, str(number), inner)
-    listed(server, "latest-arm64", inner)
-    message = refused(server, NotAnImageError, only_arm64(server))
-    assert message.startswith(f"not published: {server.host}/app:latest-arm64@sha256:")
-    assert " holds no image but an index that cannot be followed;" in message
-
-
-def test_a_nested_index_that_is_gone(server: RegistryServer) -> None:
-    """Its digest is named."""
-    inner = listed(server, "inner", {**image(server, ARM64, "image"), "platform": ARM64})
-    listed(server, "latest-arm64", inner)
-    server.contents = {p: c for p, c in server.contents.items() if inner["digest"] not in p}
-    assert f"{server.host}/app:latest-arm64@{inner['digest']} holds no image but an index that cannot be followed" in (
-        refused(server, NotAnImageError, only_arm64(server))
-    )
-
-
-@pytest.mark.parametrize(
-    ("second", "told"),
-    [(AMD64, "linux/arm64, linux/amd64"), (ARM64, "linux/arm64, linux/arm64"), (ARM, "linux/arm64, linux/arm/v7")],
-)
-@pytest.mark.parametrize("nested", [False, True])
-def test_an_index_of_several_images(server: RegistryServer, second: dict[str, Any], told: str, nested: bool) -> None:
-    """Under a staging tag is the image of one platform: of several nobody could tell which to take."""
-    entries = [
-        {**image(server, {**config, "number": number}, f"image-{number}"), "platform": config}
-        for number, config in enumerate((ARM64, second))
-    ]
-    if nested:
-        entries = [listed(server, f"inner-{number}", entry) for number, entry in enumerate(entries)]
-    listed(server, "latest-arm64", *entries)
-    assert (
-        f"not published, gate 'the set is exact': {server.host}/app:latest-arm64 should hold an image for linux/arm64"
-        f" alone, and holds {told}; rebuild it"
-    ) == refused(server, SurplusImageError, only_arm64(server))
-
-
-def test_an_index_of_one_image_twice(server: RegistryServer) -> None:
-    """The very same one, also."""
-    entry = {**image(server, ARM64, "image"), "platform": ARM64}
-    listed(server, "latest-arm64", entry, entry)
-    assert "and holds linux/arm64, linux/arm64;" in refused(server, SurplusImageError, only_arm64(server))
-
-
-def test_attestations_of_other_images_stay_behind(server: RegistryServer) -> None:
-    """What tells of an image that is not published, or of none, is not carried over."""
-    entry, attestation = attested(server, ARM64, "one")
-    _, other = attested(server, AMD64, "other")
-    of_none = {**other, "annotations": {ATTESTS: "attestation-manifest"}}
-    listed(server, "latest-arm64", entry, other, attestation, of_none)
-    publish(server, only_arm64(server))
-    assert [entry, attestation] == index_of(server)["manifests"]
-
-
-def test_every_attestation_of_an_image_is_carried_over(server: RegistryServer) -> None:
-    """In their order, right behind their image."""
-    entry, attestation = attested(server, ARM64, "one")
-    another = {**attestation, **server.hold_manifest("app", "sbom", {"config": {"digest": "sha256:0"}, "of": "one"})}
-    listed(server, "latest-arm64", attestation, entry, another)
-    image(server, AMD64, "latest-amd64")
-    publish(server, settings_for(f"{server.host}/app", platforms=["arm64", "amd64"]))
-    assert [entry, attestation, another] == index_of(server)["manifests"][:3]
-    assert AMD64 == index_of(server)["manifests"][3]["platform"]
-
-
-# What entries and the index say.
-
-
-def test_the_config_tells_all_that_a_platform_has(server: RegistryServer) -> None:
-    """Version and features of the system and the variant are the config's, not those of the index around the image."""
-    config = {**ARM64, "variant": "v9", "os.version": "6.1.2", "os.features": ["sve", "sme"]}
-    entry = {**image(server, {**config, "created": "now"}, "image"), "platform": {**ARM64, "os.version": "5"}}
-    listed(server, "latest-arm64-v9", entry)
-    publish(server, settings_for(f"{server.host}/app", platforms=["arm64/v9"]))
-    assert [config] == [entry["platform"] for entry in index_of(server)["manifests"]]
-
-
-TITLE, LICENSES = "org.opencontainers.image.title", "org.opencontainers.image.licenses"
-
-
-@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_the_index(server: RegistryServer, kind: str) -> None:
-    """They are there, sorted, and make it an OCI index also over images of Docker's type: its list has none."""
-    image(server, ARM64, "latest-arm64", kind)
-    publish(server, only_arm64(server, annotations={TITLE: "App", LICENSES: "Apache-2.0"}))
-    index = index_of(server)
-    assert [(LICENSES, "Apache-2.0"), (TITLE, "App")] == list(index["annotations"].items())
-    assert [OCI_INDEX, OCI_INDEX] == [index["mediaType"], server.contents["/v2/app/manifests/latest"][0]]
-    assert [kind] == [entry["mediaType"] for entry in index["manifests"]]
-    assert ["annotations" in entry for entry in index["manifests"]] == [False]
-
-
-@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_a_platform(server: RegistryServer, kind: str) -> None:
-    """They are those of its entry alone, and make the index an OCI index as well."""
-    image(server, ARM64, "latest-arm64", kind)
-    image(server, AMD64, "latest-amd64", kind)
-    platforms = ["amd64", {"platform": "arm64", "annotations": {TITLE: "App for ARM"}}]
-    publish(server, settings_for(f"{server.host}/app", platforms=platforms))
-    index = index_of(server)
-    assert [None, {TITLE: "App for ARM"}] == [entry.get("annotations") for entry in index["manifests"]]
-    assert [OCI_INDEX, OCI_INDEX] == [index["mediaType"], server.contents["/v2/app/manifests/latest"][0]]
-    assert "annotations" not in index
-
-
-@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_an_entry_are_carried_over(server: RegistryServer, kind: str) -> None:
-    """What the index of a platform says of its image stays said, where the settings do not say otherwise."""
-    said = {TITLE: "from BuildKit", "b": "2", "a": "1"}
-    entry = {**image(server, ARM64, "image", kind), "platform": ARM64, "annotations": said}
-    listed(server, "latest-arm64", entry)
-    publish(server, only_arm64(server))
-    assert [entry] == index_of(server)["manifests"]
-    assert OCI_INDEX == index_of(server)["mediaType"]
-    platforms = [{"platform": "arm64", "annotations": {TITLE: "from the settings", "c": "3"}}]
-    publish(server, settings_for(f"{server.host}/app", platforms=platforms))
-    (written,) = index_of(server)["manifests"]
-    assert [("a", "1"), ("b", "2"), ("c", "3"), (TITLE, "from the settings")] == list(written["annotations"].items())
-
-
 # What a tag has today.
 
 
@@ -576,156 +343,9 @@ def test_a_tag_of_nested_indexes(server: RegistryServer) -> None:
     )
 
 
-# What the images start.
-
-
-def layered(server: RegistryServer, tag: str, config: dict[str, Any], *files: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Put an image with real layers under a staging tag; return the descriptors of its layers, the lowest first."""
-    layers = []
-    for layer in files:
-        written = io.BytesIO()
-        with tarfile.open(fileobj=written, mode="w:gz", compresslevel=1) as archive:
-            for name, content in layer.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-        blob = written.getvalue()
-        media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
-        layers.append({"mediaType": media_type, "digest": server.hold_blob("app", blob), "size": len(blob)})
-    digest = server.hold_blob("app", json.dumps(config).encode())
-    body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {"digest": digest}, "layers": layers}
-    server.hold_manifest("app", tag, body)
-    return layers
-
-
-STARTS = {**ARM64, "config": {"Entrypoint": ["/app/server"]}}
-PROGRAM = {name: ELF[name].header() + b"\0" * 1000 for name in ("amd64", "arm64")}
-# More than is asked for of a layer at first, also when it is compressed.
-MUCH = {"much": hashlib.shake_128(b"much").digest(1_500_000)}
-
-
-def test_a_program_of_another_architecture(server: RegistryServer) -> None:
-    """An image whose config is right and whose program is not is found out, before anything is written."""
-    layered(server, "latest-arm64", STARTS, {"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM["amd64"]})
-    assert (
-        f"not published, gate 'the program matches': {server.host}/app:latest-arm64 is for linux/arm64, but its"
-        " /app/server is a program for amd64;"
-    ) == refused(server, ForeignProgramError, only_arm64(server)).partition(" build")[0]
-    assert {"GET"} == {request.verb for request in server.requests}
-
-
-def test_a_program_of_another_architecture_behind_attestations(server: RegistryServer) -> None:
-    """Also where an index is around it, and when it is not the first that is started."""
-    config = {**ARM64, "config": {"Entrypoint": ["/bin/tini", "--"], "Cmd": ["/app/server"]}}
-    layered(server, "image", config, {"bin/tini": PROGRAM["arm64"]}, {"app/server": PROGRAM["amd64"]})
-    kind, body = server.contents["/v2/app/manifests/image"]
-    listed(server, "latest-arm64", {**Manifest(kind, body).descriptor, "platform": ARM64})
-    assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
-
-
-def test_programs_of_the_right_architecture(server: RegistryServer) -> None:
-    """They are published without a word; nothing below the program is read that was not read ahead."""
-    said: list[str] = []
-    layers = layered(
-        server, "latest-arm64", STARTS, *({f"{n}": b""} for n in range(5)), {"app/server": PROGRAM["arm64"]}
-    )
-    manifest(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
-    assert [] == said
-    blobs = [asked.rpartition("/")[2] for asked in server.asked if "/blobs/" in asked]
-    assert [0, 0, 1, 1, 1, 1] == [blobs.count(layer["digest"]) for layer in layers]
-
-
-def test_a_program_deep_in_a_big_image(server: RegistryServer) -> None:
-    """It is found however much is above it, below the layers that are read ahead."""
-    files = [{"app/server": PROGRAM["amd64"]}, MUCH, *[{"etc/passwd": b"root"}] * 4]
-    layers = layered(server, "latest-arm64", STARTS, *files)
-    assert 1_500_000 < layers[1]["size"]
-    assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
-
-
-def test_what_was_not_checked_is_told(server: RegistryServer) -> None:
-    """An image of data is published, with a note for its platform."""
-    said: list[str] = []
-    layered(server, "latest-arm64", ARM64, {"data": b"1"})
-    manifest(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
-    assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == said
-    assert 1 == len(index_of(server)["manifests"])
-
-
-def test_layers_that_lie_elsewhere_are_not_read(server: RegistryServer) -> None:
-    """What may not be distributed is not in the registry."""
-    layers = layered(server, "latest-arm64", STARTS, {"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM["arm64"]})
-    body = json.loads(server.contents["/v2/app/manifests/latest-arm64"][1])
-    body["layers"][0]["urls"] = ["https://nowhere.example/layer"]
-    server.hold_manifest("app", "latest-arm64", body)
-    publish(server, only_arm64(server))
-    assert f"GET /v2/app/blobs/{layers[0]['digest']}" not in server.asked
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_layer_whose_bytes_are_others(server: RegistryServer, number: int) -> None:
-    """Bytes that do not match the digest are no reason to believe what was found in them."""
-    layers = layered(server, "latest-arm64", STARTS, {"bin/sh": b"x"}, {"app/server": PROGRAM["arm64"]})
-    path = f"/v2/app/blobs/{layers[number]['digest']}"
-    other = layers[1 - number]["digest"]
-    content = server.contents[f"/v2/app/blobs/{other}"][1].ljust(layers[number]["size"], b"\0")[
-        : layers[number]["size"]
-    ]
-    server.contents[path] = ("application/octet-stream", content)
-    assert f"GET {server.host}{path.removeprefix('/v2')}: expected {layers[number]['digest']}, the registry sent" in (
-        refused(server, DigestMismatchError, only_arm64(server))
-    )
-
-
-def test_a_layer_that_is_gone(server: RegistryServer) -> None:
-    """An image that cannot be pulled is not published."""
-    layers = layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
-    del server.contents[f"/v2/app/blobs/{layers[0]['digest']}"]
-    assert f"/app/blobs/{layers[0]['digest']}: the registry answered 404" in (
-        refused(server, RegistryError, only_arm64(server))
-    )
-
-
-@pytest.mark.parametrize(
-    ("around", "of_layer"),
-    [
-        ({}, {"size": None}),
-        ({}, {"size": "5"}),
-        ({}, {"size": -1}),
-        ({"platform": "linux/arm64"}, {}),
-        ({"platform": ARM64, "annotations": ["a"]}, {}),
-    ],
-    ids=["no size", "size as text", "negative size", "platform as text", "annotations as a list"],
-)
-def test_descriptors_that_are_malformed(
-    server: RegistryServer, around: dict[str, Any], of_layer: dict[str, Any]
-) -> None:
-    """What is not as descriptor.md has it is an error for the user that names the image."""
-    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
-    body = json.loads(server.contents["/v2/app/manifests/latest-arm64"][1])
-    body["layers"][0] |= of_layer
-    listed(server, "latest-arm64", {**server.hold_manifest("app", "image", body), **around})
-    assert "latest-arm64" in refused(server, MultiarchError, only_arm64(server))
-
-
 @pytest.mark.usefixtures("staged")
 def test_a_tag_that_is_malformed(server: RegistryServer) -> None:
     """What is not understood of a published tag is no platform that could be lost, and no traceback."""
     listed(server, "latest", {**image(server, ARM64, "old"), "platform": "linux/arm64"})
     publish(server, settings_for(f"{server.host}/app"))
     assert 3 == len(index_of(server)["manifests"])
-
-
-def test_an_image_is_looked_into_once(server: RegistryServer, cache: Path) -> None:
-    """Content never changes under a digest: with its program known, neither config nor layers are read again."""
-    layered(server, "latest-arm64", ARM64, {"bin/sh": PROGRAM["arm64"]})
-    settings = settings_for(f"{server.host}/app", platforms=["arm64"])
-    once = publish(server, settings)
-    server.requests.clear()
-    assert once == publish(server, settings)
-    assert [] == [asked for asked in server.asked if "/blobs/" in asked]
-    kept = [path for path in (cache / "multiarch" / "images").rglob("*") if path.is_file()]
-    assert 1 == len(kept)
-    for path in kept:
-        path.write_text("half a")
-    assert once == publish(server, settings)

@@ -1,0 +1,176 @@
+"""The index of a release: what it takes over from the images, their indexes and the settings."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from multiarch.publish.errors import NotAnImageError, SurplusImageError
+from tests.unit.staging import (
+    AMD64,
+    ARM,
+    ARM64,
+    ATTESTS,
+    attested,
+    image,
+    index_of,
+    listed,
+    only_arm64,
+    publish,
+    refused,
+    settings_for,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.registry_server import RegistryServer
+
+
+# Indexes under staging tags.
+
+
+@pytest.mark.parametrize("kind", [OCI_INDEX, DOCKER_LIST])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_nested_indexes_are_flattened(server: RegistryServer, depth: int, kind: str) -> None:
+    """The image and its attestations are found however many indexes are around them."""
+    entries = attested(server, ARM64, "inner")
+    inner = server.hold_manifest("app", "0", json.loads(server.contents["/v2/app/manifests/inner"][1]), OCI_INDEX)
+    for number in range(1, depth):
+        inner = listed(server, str(number), inner, kind=kind)
+    listed(server, "latest-arm64", inner, kind=kind)
+    publish(server, only_arm64(server))
+    assert entries == index_of(server)["manifests"]
+
+
+def test_indexes_beside_images_are_flattened_too(server: RegistryServer) -> None:
+    """Attestations in an index of their own belong to the image all the same."""
+    entry, attestation = attested(server, ARM64, "inner")
+    listed(server, "latest-arm64", listed(server, "about", attestation), entry)
+    publish(server, only_arm64(server))
+    assert [entry, attestation] == index_of(server)["manifests"]
+
+
+def test_indexes_that_are_nested_too_deep(server: RegistryServer) -> None:
+    """Nobody does that; it ends in an error that names one of them."""
+    inner = listed(server, "0", {**image(server, ARM64, "image"), "platform": ARM64})
+    for number in range(1, 9):
+        inner = listed(server, str(number), inner)
+    listed(server, "latest-arm64", inner)
+    message = refused(server, NotAnImageError, only_arm64(server))
+    assert message.startswith(f"not published: {server.host}/app:latest-arm64@sha256:")
+    assert " holds no image but an index that cannot be followed;" in message
+
+
+def test_a_nested_index_that_is_gone(server: RegistryServer) -> None:
+    """Its digest is named."""
+    inner = listed(server, "inner", {**image(server, ARM64, "image"), "platform": ARM64})
+    listed(server, "latest-arm64", inner)
+    server.contents = {p: c for p, c in server.contents.items() if inner["digest"] not in p}
+    assert f"{server.host}/app:latest-arm64@{inner['digest']} holds no image but an index that cannot be followed" in (
+        refused(server, NotAnImageError, only_arm64(server))
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [(AMD64, "linux/arm64, linux/amd64"), (ARM64, "linux/arm64, linux/arm64"), (ARM, "linux/arm64, linux/arm/v7")],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_index_of_several_images(server: RegistryServer, second: dict[str, Any], told: str, nested: bool) -> None:
+    """Under a staging tag is the image of one platform: of several nobody could tell which to take."""
+    entries = [
+        {**image(server, {**config, "number": number}, f"image-{number}"), "platform": config}
+        for number, config in enumerate((ARM64, second))
+    ]
+    if nested:
+        entries = [listed(server, f"inner-{number}", entry) for number, entry in enumerate(entries)]
+    listed(server, "latest-arm64", *entries)
+    assert (
+        f"not published, gate 'the set is exact': {server.host}/app:latest-arm64 should hold an image for linux/arm64"
+        f" alone, and holds {told}; rebuild it"
+    ) == refused(server, SurplusImageError, only_arm64(server))
+
+
+def test_an_index_of_one_image_twice(server: RegistryServer) -> None:
+    """The very same one, also."""
+    entry = {**image(server, ARM64, "image"), "platform": ARM64}
+    listed(server, "latest-arm64", entry, entry)
+    assert "and holds linux/arm64, linux/arm64;" in refused(server, SurplusImageError, only_arm64(server))
+
+
+def test_attestations_of_other_images_stay_behind(server: RegistryServer) -> None:
+    """What tells of an image that is not published, or of none, is not carried over."""
+    entry, attestation = attested(server, ARM64, "one")
+    _, other = attested(server, AMD64, "other")
+    of_none = {**other, "annotations": {ATTESTS: "attestation-manifest"}}
+    listed(server, "latest-arm64", entry, other, attestation, of_none)
+    publish(server, only_arm64(server))
+    assert [entry, attestation] == index_of(server)["manifests"]
+
+
+def test_every_attestation_of_an_image_is_carried_over(server: RegistryServer) -> None:
+    """In their order, right behind their image."""
+    entry, attestation = attested(server, ARM64, "one")
+    another = {**attestation, **server.hold_manifest("app", "sbom", {"config": {"digest": "sha256:0"}, "of": "one"})}
+    listed(server, "latest-arm64", attestation, entry, another)
+    image(server, AMD64, "latest-amd64")
+    publish(server, settings_for(f"{server.host}/app", platforms=["arm64", "amd64"]))
+    assert [entry, attestation, another] == index_of(server)["manifests"][:3]
+    assert AMD64 == index_of(server)["manifests"][3]["platform"]
+
+
+# What entries and the index say.
+
+
+def test_the_config_tells_all_that_a_platform_has(server: RegistryServer) -> None:
+    """Version and features of the system and the variant are the config's, not those of the index around the image."""
+    config = {**ARM64, "variant": "v9", "os.version": "6.1.2", "os.features": ["sve", "sme"]}
+    entry = {**image(server, {**config, "created": "now"}, "image"), "platform": {**ARM64, "os.version": "5"}}
+    listed(server, "latest-arm64-v9", entry)
+    publish(server, settings_for(f"{server.host}/app", platforms=["arm64/v9"]))
+    assert [config] == [entry["platform"] for entry in index_of(server)["manifests"]]
+
+
+TITLE, LICENSES = "org.opencontainers.image.title", "org.opencontainers.image.licenses"
+
+
+@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_annotations_of_the_index(server: RegistryServer, kind: str) -> None:
+    """They are there, sorted, and make it an OCI index also over images of Docker's type: its list has none."""
+    image(server, ARM64, "latest-arm64", kind)
+    publish(server, only_arm64(server, annotations={TITLE: "App", LICENSES: "Apache-2.0"}))
+    index = index_of(server)
+    assert [(LICENSES, "Apache-2.0"), (TITLE, "App")] == list(index["annotations"].items())
+    assert [OCI_INDEX, OCI_INDEX] == [index["mediaType"], server.contents["/v2/app/manifests/latest"][0]]
+    assert [kind] == [entry["mediaType"] for entry in index["manifests"]]
+    assert ["annotations" in entry for entry in index["manifests"]] == [False]
+
+
+@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_annotations_of_a_platform(server: RegistryServer, kind: str) -> None:
+    """They are those of its entry alone, and make the index an OCI index as well."""
+    image(server, ARM64, "latest-arm64", kind)
+    image(server, AMD64, "latest-amd64", kind)
+    platforms = ["amd64", {"platform": "arm64", "annotations": {TITLE: "App for ARM"}}]
+    publish(server, settings_for(f"{server.host}/app", platforms=platforms))
+    index = index_of(server)
+    assert [None, {TITLE: "App for ARM"}] == [entry.get("annotations") for entry in index["manifests"]]
+    assert [OCI_INDEX, OCI_INDEX] == [index["mediaType"], server.contents["/v2/app/manifests/latest"][0]]
+    assert "annotations" not in index
+
+
+@pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_annotations_of_an_entry_are_carried_over(server: RegistryServer, kind: str) -> None:
+    """What the index of a platform says of its image stays said, where the settings do not say otherwise."""
+    said = {TITLE: "from BuildKit", "b": "2", "a": "1"}
+    entry = {**image(server, ARM64, "image", kind), "platform": ARM64, "annotations": said}
+    listed(server, "latest-arm64", entry)
+    publish(server, only_arm64(server))
+    assert [entry] == index_of(server)["manifests"]
+    assert OCI_INDEX == index_of(server)["mediaType"]
+    platforms = [{"platform": "arm64", "annotations": {TITLE: "from the settings", "c": "3"}}]
+    publish(server, settings_for(f"{server.host}/app", platforms=platforms))
+    (written,) = index_of(server)["manifests"]
+    assert [("a", "1"), ("b", "2"), ("c", "3"), (TITLE, "from the settings")] == list(written["annotations"].items())
