@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Enough for an ELF header, and for the first line of a script (BINPRM_BUF_SIZE of Linux).
 _HEAD = 256
-# What a layer is that is no tar, or of a compression that this Python does not know.
+# What reading raises of a layer that is no tar, or is cut off, or is compressed in a way that cannot be read.
 UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
 # Files that are read at a time once it is a long way: its readers would spend the time on handing the layer on.
 _AT_ONCE = 16
@@ -61,7 +61,7 @@ class Layer:
     def advance(self) -> str | None:
         """Read one file more; return its name, None at the end.
 
-        :raises tarfile.TarError: it is no tar, or of a compression that this Python does not know.
+        :raises UNREADABLE: the layer is no tar, or its compression cannot be read.
         """
         if self._at is None:
             return None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import io
 import json
-import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +15,11 @@ from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.publish.publication import manifest
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
+from tests.unit.images import tar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from multiarch.config.settings import Settings
     from multiarch.errors import MultiarchError
     from multiarch.publish.tags import PublishedTag
@@ -97,18 +99,21 @@ def only_arm64(server: RegistryServer, **more: Any) -> Settings:
     return settings_for(f"{server.host}/app", platforms=["arm64"], **more)
 
 
-def layered(server: RegistryServer, tag: str, config: dict[str, Any], *files: dict[str, bytes]) -> list[dict[str, Any]]:
+GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def layered(
+    server: RegistryServer,
+    tag: str,
+    config: dict[str, Any],
+    *files: Mapping[str, bytes],
+    compress: Callable[[bytes], bytes] = gzip.compress,
+    media_type: str = GZIP,
+) -> list[dict[str, Any]]:
     """Put an image with real layers under a staging tag; return the descriptors of its layers, the lowest first."""
     layers = []
     for layer in files:
-        written = io.BytesIO()
-        with tarfile.open(fileobj=written, mode="w:gz", compresslevel=1) as archive:
-            for name, content in layer.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-        blob = written.getvalue()
-        media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+        blob = compress(tar({**layer}))
         layers.append({"mediaType": media_type, "digest": server.hold_blob("app", blob), "size": len(blob)})
     digest = server.hold_blob("app", json.dumps(config).encode())
     body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {"digest": digest}, "layers": layers}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import io
 import lzma
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +18,7 @@ import pytest
 from multiarch.image.elf import ELF
 from multiarch.image.layers import Layer
 from multiarch.image.programs import Program, started_programs
+from multiarch.image.streams import Decompressed
 from tests.unit.images import (
     AMD64,
     ARM64,
@@ -30,6 +33,11 @@ from tests.unit.images import (
     tar,
 )
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +47,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
+    "zstd": zstd.compress,
 }
 
 
@@ -68,9 +77,81 @@ def test_gzip_as_others_write_it(layer: bytes) -> None:
     assert at("/app") == programs_of(entrypoint("/app"), layer)
 
 
+# Zstandard (RFC 8878).
+
+MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def frame(content: bytes, window_log: int) -> bytes:
+    """Return a frame with one raw block, made for a window of that size (section 3.1.1)."""
+    window_descriptor = (window_log - 10) << 3
+    block_header = 1 | len(content) << 3  # the last one, and raw
+    return MAGIC + bytes([0, window_descriptor]) + block_header.to_bytes(3, "little") + content
+
+
+def skipped(content: bytes, number: int = 0) -> bytes:
+    """Return a frame that a decompressor skips (section 3.1.2)."""
+    return bytes([0x50 + number]) + b"\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+
+
+def in_frames(content: bytes, size: int) -> bytes:
+    """Return the content in frames of so many bytes each."""
+    return b"".join(zstd.compress(content[start : start + size]) for start in range(0, len(content), size))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        in_frames(WHOLE, 512),
+        zstd.compress(WHOLE) + zstd.compress(b"") + skipped(b"a table of contents"),
+        skipped(b"") + zstd.compress(WHOLE),
+        skipped(noise(200_000), 15) + in_frames(WHOLE, 1000) + skipped(b"", 7),
+        frame(WHOLE[:5000], 13) + skipped(b"between") + frame(WHOLE[5000:], 27),
+        zstd.compress(WHOLE, options={zstd.CompressionParameter.checksum_flag: 1}),
+    ],
+    ids=["in several frames", "zstd:chunked", "pzstd", "many frames", "windows", "with a checksum"],
+)
+def test_zstd_as_others_write_it(layer: bytes) -> None:
+    """Frames follow each other, and some of them are to be skipped; so it is also when they come byte by byte."""
+    assert at("/app") == programs_of(entrypoint("/app"), layer)
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 1000 if self.tell() > 100 else 1))
+
+    assert at("/app") == started_programs({"config": entrypoint("/app")}, [Layer(lambda: Slow(layer))])
+
+
+@pytest.mark.parametrize("window_log", [28, 31, 41])
+def test_a_window_of_more_than_128_mib_is_refused(window_log: int) -> None:
+    """So much memory is for nobody's layer to take: `zstd -d` refuses it as well, where it is not told otherwise."""
+    (program,) = programs_of(entrypoint("/app"), frame(WHOLE, window_log))
+    assert None is program.elf
+    assert "a layer of it cannot be read (" in program.note
+    assert "requires too much memory" in program.note
+
+
+def test_a_bomb_comes_in_pieces() -> None:
+    """What a few bytes become is read piece by piece, none of them larger than 1 MiB."""
+    sizes = []
+    stream = Decompressed(io.BytesIO(zstd.compress(bytes(300_000_000))))
+    while piece := stream.read(1):
+        sizes.append(len(piece))
+    assert (300_000_000, True) == (sum(sizes), max(sizes) <= 1 << 20)
+
+
+def test_a_python_without_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module is optional in Python: without it, the layer is one that cannot be read, and no traceback."""
+    parent, _, name = zstd.__name__.rpartition(".")
+    monkeypatch.setitem(sys.modules, zstd.__name__, None)
+    monkeypatch.delattr(importlib.import_module(parent), name)
+    note = "a layer of it cannot be read (this Python has no module for zstd)"
+    assert (Program("/app", note=note),) == programs_of(entrypoint("/app"), zstd.compress(WHOLE))
+
+
 # What cannot be read.
 
-ZSTD = b"\x28\xb5\x2f\xfd" + noise(2000)
+ZSTD = MAGIC + noise(2000)
 NOISE = noise(3000)
 
 

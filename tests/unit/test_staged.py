@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,11 @@ from tests.unit.staging import (
     registry_of,
     settings_for,
 )
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +72,22 @@ def test_programs_of_the_right_architecture(server: RegistryServer) -> None:
     assert [] == said
     blobs = [asked.rpartition("/")[2] for asked in server.asked if "/blobs/" in asked]
     assert [0, 0, 1, 1, 1, 1] == [blobs.count(layer["digest"]) for layer in layers]
+
+
+ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "amd64"])
+def test_programs_in_layers_of_zstd(server: RegistryServer, architecture: str) -> None:
+    """The gate reads them on every Python: the right program passes without a note, another one is refused."""
+    notes: list[str] = []
+    files = [{"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM[architecture]}, {"etc/passwd": b"root"}]
+    layered(server, "latest-arm64", STARTS, *files, compress=zstd.compress, media_type=ZSTD)
+    if architecture == "arm64":
+        manifest(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+        assert ([], 1) == (notes, len(index_of(server)["manifests"]))
+    else:
+        assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
 
 
 def test_a_program_deep_in_a_big_image(server: RegistryServer) -> None:
