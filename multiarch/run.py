@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from multiarch.concurrency import together
 from multiarch.docker_host import DockerHost
-from multiarch.errors import MultiarchError
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 
@@ -95,18 +94,5 @@ class Run:
 
         :param keep_going: let the others end, and raise all failures.
         """
-        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            # An interrupt may come while the jobs are being begun.
-            try:
-                futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
-                done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
-            except BaseException:
-                self.stop()
-                raise
-            failed = [error for future in futures if future in done and (error := future.exception())]
-            if failed:
-                self.stop()
-                if len(failed) > 1 and keep_going:
-                    raise MultiarchError("\n".join(map(str, failed)))
-                raise failed[0]
-        return [future.result() for future in futures]
+        # As many threads as jobs: builds wait for each other's slots, and checks are not to wait for builds.
+        return together(jobs, on_failure=self.stop, keep_going=keep_going, limit=len(jobs))

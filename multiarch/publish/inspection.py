@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
+from multiarch.concurrency import each
 from multiarch.formatting import columns, size
 from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
 from multiarch.publish.errors import NotPublishedError
 from multiarch.publish.staged import read_platforms
-from multiarch.registry.client import stopping
+from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +32,10 @@ def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]
     :raises NotPublishedError: nothing is under a tag.
     """
     tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
-    with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
-        shown = list(pool.map(lambda tag: _shown(tag, registries[tag.registry]), tags))
-    return [line for lines in shown for line in lines]
+    tables = each(
+        lambda tag: _table(tag, registries[tag.registry]), tags, on_failure=partial(stop_all, registries.values())
+    )
+    return [line for table in tables for line in table]
 
 
 def commands(settings: Settings) -> list[list[str]]:
@@ -44,14 +46,13 @@ def commands(settings: Settings) -> list[list[str]]:
     ]
 
 
-def _shown(tag: ImageReference, registry: Registry) -> list[str]:
+def _table(tag: ImageReference, registry: Registry) -> list[str]:
     found = registry.manifest(tag.repository, tag.tag)
     if found is None:
         raise NotPublishedError(tag)
     entries = found.entries if found.is_index else [found.descriptor]
-    with ThreadPoolExecutor(max_workers=len(entries) + 1) as pool:
-        plain = pool.submit(read_platforms, found, tag.repository, registry) if not found.is_index else None
-        held = list(pool.map(lambda entry: registry.manifest(tag.repository, entry["digest"]), entries))
+    plain = None if found.is_index else read_platforms(found, tag.repository, registry)
+    held = each(lambda entry: registry.manifest(tag.repository, entry["digest"]), entries, on_failure=registry.stop)
     told: dict[str, list[str]] = {}
     for entry, manifest in zip(entries, held, strict=True):
         if is_attestation(entry) and manifest is not None:
@@ -59,7 +60,7 @@ def _shown(tag: ImageReference, registry: Registry) -> list[str]:
     rows = [_HEAD]
     for entry, manifest in zip(entries, held, strict=True):
         if not is_attestation(entry):
-            name = ", ".join(map(str, plain.result())) or "-" if plain else _name(entry)
+            name = _name(entry) if plain is None else ", ".join(map(str, plain)) or "-"
             rows.append((name, entry["digest"], *_content(manifest), ", ".join(told.get(entry["digest"], [])) or "-"))
     return [f"{tag.with_digest(found.digest)}  {found.media_type}", *columns(rows)]
 

@@ -7,16 +7,17 @@ which are indexes themselves, are flattened and their attestations carried over.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from multiarch import concurrency
 from multiarch.config.checkout import REVISION
 from multiarch.publish import gates, smoke
 from multiarch.publish import tags as publication
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, read_platforms, read_staged
-from multiarch.registry.client import stopping
+from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,21 +69,17 @@ def manifest(
     together: dict[str, dict[Platform, ImageReference]] = {}
     for platform, place in places.items():
         together.setdefault(place.digest or place.tag, {})[platform] = place
-    at_once = _AT_ONCE * len(places) + len(settings.publish.tags)
-    with (
-        registry.expecting(at_once),
-        ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool,
-        stopping(registries.values()),
-    ):
-        reading = [pool.submit(read_staged, alike, registry) for alike in together.values()]
-        looking = pool.submit(_today, settings, tags, registries)
-        read = {p: images for future in reading for p, images in future.result().items()}
+    jobs: list[Callable[[], Any]] = [partial(read_staged, alike, registry) for alike in together.values()]
+    jobs += [partial(_today, settings, tags, registries)]
+    on_failure = partial(stop_all, registries.values())
+    with registry.expecting(_AT_ONCE * len(places) + len(settings.publish.tags)):
+        *reading, today = concurrency.together(jobs, on_failure=on_failure)
+        read = {p: images for part in reading for p, images in part.items()}
         found = {place: read[place[0]] for place in places.items()}
         if digests:
             # What was built together was pushed by digest alone: `manifest` run by itself finds it under its tag.
             staged = [(place.tag, index_of_one(*images)) for (_, place), images in found.items() if len(images) == 1]
-            list(pool.map(lambda s: registry.put_manifest(source.repository, *s), staged))
-        today = looking.result()
+            concurrency.each(lambda s: registry.put_manifest(source.repository, *s), staged, on_failure=on_failure)
     for note in check(settings, found, today):
         say(note)
     images = [image for (image,) in found.values()]
@@ -159,5 +156,5 @@ def _today(
         wanted = found is not None and not settings.publish.allow_dropping
         return found, read_platforms(found, tag.repository, registry) if found and wanted else ()
 
-    with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
-        return dict(zip(tags, pool.map(look, tags), strict=True))
+    today = concurrency.each(look, tags, on_failure=partial(stop_all, registries.values()))
+    return dict(zip(tags, today, strict=True))

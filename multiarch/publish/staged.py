@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from multiarch.concurrency import each, together
 from multiarch.image.layers import Layer
 from multiarch.image.manifest import REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
 from multiarch.image.platform import Platform
@@ -19,7 +19,7 @@ from multiarch.publish.errors import IncompleteMatrixError, NotAnImageError
 from multiarch.publish.image_cache import recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from multiarch.registry.client import Registry
 
@@ -110,9 +110,8 @@ def _read_index(
         told = tuple(e for e in entries if (e.get("annotations") or {}).get(REFERENCE_DIGEST) == manifest.digest)
         return _image(platform, place, manifest, entry, told, registry, layers)
 
-    with ThreadPoolExecutor(max_workers=len(entries) or 1) as pool:
-        for image in pool.map(read, [entry for entry in entries if not is_attestation(entry)]):
-            images[image.platform] += (image,)
+    for image in each(read, [entry for entry in entries if not is_attestation(entry)], on_failure=registry.stop):
+        images[image.platform] += (image,)
     return images
 
 
@@ -177,12 +176,9 @@ def _look(
     # A layer that may not be distributed lies elsewhere.
     layers = [shared.reader(layer) for layer in manifest.layers if not layer.get("urls")]
     try:
-        with ThreadPoolExecutor(max_workers=_AHEAD + 1) as pool:
-            reading = pool.submit(_config, reference.repository, manifest, registry)
-            ahead = [pool.submit(layer.prefetch) for layer in layers[-_AHEAD:]]
-            config = reading.result()
-            for future in ahead:
-                future.result()
+        jobs: list[Callable[[], Any]] = [partial(_config, reference.repository, manifest, registry)]
+        jobs += [layer.prefetch for layer in layers[-_AHEAD:]]
+        config = together(jobs, on_failure=registry.stop)[0]
     except BaseException:
         for layer in layers:
             layer.close()

@@ -21,7 +21,7 @@ from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     import requests
 
@@ -218,15 +218,10 @@ class Registry:
         return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status_code != 404
 
 
-@contextlib.contextmanager
-def stopping(registries: Iterable[Registry]) -> Iterator[None]:
-    """End all waiting at once when what is done meanwhile fails or is interrupted."""
-    try:
-        yield
-    except BaseException:
-        for registry in registries:
-            registry.stop()
-        raise
+def stop_all(registries: Iterable[Registry]) -> None:
+    """End all waiting between tries, of each of the registries."""
+    for registry in registries:
+        registry.stop()
 
 
 def _pull(repository: str) -> tuple[str, ...]:
