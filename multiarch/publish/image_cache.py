@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.elf import Elf
 from multiarch.image.programs import Program
-from multiarch.paths import cache_directory
+from multiarch.paths import cache_directory, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 # Of how images are looked into: another one looks again.
 _VERSION = "2"
@@ -49,10 +47,8 @@ def remember(digest: str, config: Mapping[str, Any], programs: Sequence[Program]
     path = _path(digest)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(kept, file)
-        Path(name).replace(path)
+        with replacing(path, mode=0o600) as file:
+            file.write(json.dumps(kept).encode())
 
 
 def _path(digest: str) -> Path:
