@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+# Request Timeout, Too Early, Too Many Requests; RFC 9110 section 15, RFC 8470, RFC 6585. All of 5xx as well.
+_TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+
 class MultiarchError(Exception):
     """The base of all errors below: one line for the user, no traceback.
 
     :ivar cause: what went wrong, without where and what to do; for the line of a retry, which says where itself.
+    :ivar transient: whether the same call may succeed a little later.
     """
 
     cause: str | None = None
+    transient: bool = False
 
 
 class ConfigurationError(MultiarchError):
@@ -142,7 +148,7 @@ class BuildctlNotExecutableError(MultiarchError):
 
 
 class BuildFailedError(MultiarchError):
-    """A solve ended in an error. :ivar transient: whether running the same solve again may succeed."""
+    """A solve ended in an error."""
 
     def __init__(
         self,
@@ -172,12 +178,13 @@ class RegistryError(MultiarchError):
     ) -> None:
         super().__init__(f"{request}: the registry answered {status} {unbroken(reason)}{'; ' + hint if hint else ''}")
         self.cause = f"{status} {unbroken(reason)}"
+        self.transient = is_transient_status(status)
         self.status = status
         self.retry_after = retry_after
 
 
 class RegistryUnreachableError(MultiarchError):
-    """No answer from a registry. :ivar transient: whether it may answer later."""
+    """No answer from a registry."""
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
         super().__init__(
@@ -195,12 +202,17 @@ class DigestMismatchError(MultiarchError):
 
 
 class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
+    """The tag, read back after it was moved, is not what was put there."""
 
-    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
+    def __init__(self, reference: object, expected: str, actual: str, *, transient: bool = False) -> None:
         actual = actual or "nothing"
         super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
-        self.late = late
+        self.transient = transient
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether an HTTP status says that trying again may help."""
+    return status in _TRANSIENT_STATUS or 500 <= status <= 599
 
 
 def unbroken(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from multiarch.errors import BuildFailedError, RegistryError, RegistryUnreachableError
+from multiarch.errors import is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,6 @@ T = TypeVar("T")
 # How often the time may begin anew, if the registry goes away whenever a long build is done.
 _MOST_RENEWALS = 3
 
-# Request Timeout, Too Early, Too Many Requests; RFC 9110 section 15, RFC 8470, RFC 6585. All of 5xx as well.
-_TRANSIENT_STATUS = frozenset({408, 425, 429})
 # What the Docker daemon answers with status 500 although trying again cannot help.
 _PERMANENT_TEXT = (
     "no space left on device",
@@ -135,11 +133,10 @@ class _stop_before(tenacity.stop.stop_base):  # noqa: N801 (tenacity's own style
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same call may succeed a little later."""
-    if isinstance(error, RegistryError):
-        return is_transient_status(error.status)
-    if isinstance(error, (BuildFailedError, RegistryUnreachableError)):
-        return error.transient
+    """Whether the same call may succeed a little later; errors of this package know it themselves."""
+    transient: bool | None = getattr(error, "transient", None)
+    if transient is not None:
+        return transient
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.ENOENT):
         return False
     module = type(error).__module__
@@ -166,11 +163,6 @@ def _is_transient_network(error: BaseException) -> bool:
         return isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     network = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     return isinstance(error, network)
-
-
-def is_transient_status(status: int) -> bool:
-    """Tell whether an HTTP status says that trying again may help."""
-    return status in _TRANSIENT_STATUS or 500 <= status <= 599
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -106,10 +106,11 @@ class Registry:
             found = self.manifest(reference.repository, reference.tag)
             actual = found.digest if found else ""
             if actual != digest:
-                raise ReadBackError(reference, digest, actual, late=actual in ("", before))
+                raise ReadBackError(reference, digest, actual, transient=actual in ("", before))
 
         def late(error: BaseException) -> bool:
-            return isinstance(error, ReadBackError) and error.late
+            # Of other errors, those that pass were already retried by the reading.
+            return isinstance(error, ReadBackError) and error.transient
 
         self._transport.call(f"read-back of {reference}", read, transient=late)
 

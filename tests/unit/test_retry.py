@@ -19,10 +19,14 @@ from multiarch.errors import (
     BuildFailedError,
     ConfigurationError,
     DigestMismatchError,
+    DockerError,
+    MultiarchError,
+    ReadBackError,
     RegistryError,
     RegistryUnreachableError,
+    is_transient_status,
 )
-from multiarch.retry import Policy, describe, is_transient, is_transient_status
+from multiarch.retry import Policy, describe, is_transient
 from tests.unit.clock import Clock
 
 if TYPE_CHECKING:
@@ -222,8 +226,12 @@ def test_statuses(status: int, expected: bool) -> None:
         (BuildFailedError("linux/arm64", "x"), False),
         (RegistryUnreachableError("GET x", "Connection refused"), True),
         (RegistryUnreachableError("GET x", "certificate verify failed", transient=False), False),
+        (ReadBackError("app:latest", "a", "", transient=True), True),
+        (ReadBackError("app:latest", "a", "b"), False),
         (DigestMismatchError("GET x", "a", "b"), False),
+        (DockerError("pull x", "503 Service Unavailable"), False),
         (ConfigurationError("--tag", "invalid"), False),
+        (MultiarchError("whatever"), False),
         (ValueError("bad"), False),
         (KeyError("bad"), False),
     ],
