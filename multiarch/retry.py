@@ -68,7 +68,6 @@ class Policy:
         :param transient: tells what passes by itself; by default `is_transient`.
         :raises Exception: the last error, as it was raised.
         """
-
         failures: list[BaseException] = []
 
         def announce(state: tenacity.RetryCallState) -> None:
@@ -81,13 +80,12 @@ class Policy:
             if self.stopped.wait(seconds):
                 raise failures[-1]
 
+        jitter = tenacity.wait_random_exponential(multiplier=self.first, max=self.longest)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts)
             | _stop_before(self.seconds)
             | tenacity.stop_when_event_set(self.stopped),
-            wait=_wait_asked_for(
-                tenacity.wait_random_exponential(multiplier=self.first, max=self.longest), self.longest
-            ),
+            wait=_wait_asked_for(jitter, self.longest),
             retry=tenacity.retry_if_exception(transient or is_transient),
             sleep=pause,
             before_sleep=announce,
