@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Seconds to connect, and between two bytes of an answer.
 _TIMEOUT = (10, 60)
+# characters; the longest form of a date has 33, and Python refuses to read thousands of digits (`int` raises)
+_LONGEST_RETRY_AFTER = 64
 _CERTIFICATES = ("/etc/docker/certs.d", "~/.config/docker/certs.d")
 
 
@@ -242,17 +244,13 @@ def _tls(host: str) -> ssl.SSLContext:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read Retry-After in both its forms (RFC 9110, section 10.2.3): seconds, or a date."""
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    import datetime
-    import email.utils
+    """Return the seconds that a Retry-After asks for (RFC 9110, section 10.2.3); None without a valid one."""
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util.retry import Retry
 
-    try:
-        when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    if not value or len(value) > _LONGEST_RETRY_AFTER:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)
-    return max(0.0, (when - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
+    try:
+        return float(Retry().parse_retry_after(value))
+    except (InvalidHeader, ValueError, OverflowError):  # the last two of dates that no calendar has
+        return None

@@ -216,6 +216,24 @@ def test_retry_after_in_seconds(server: RegistryServer, retry_after: str, shorte
     assert shortest <= _wait(server, retry_after) <= longest
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *("-5", "nan", "inf", "²", "1e3", "0x10", "9" * 400, "9" * 5000),
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Fri, 31 Foo 2100 1:2:3 GMT",
+    ],
+    ids=lambda broken: f"{broken[:24]} of {len(broken)}",
+)
+def test_a_broken_retry_after_asks_for_nothing(server: RegistryServer, broken: str) -> None:
+    """Whatever a proxy writes there: the refusal is an error of ours, and the policy waits as it would without."""
+    server.table["GET /v2/app/manifests/latest"] = [Reply(429, headers={"Retry-After": broken})]
+    with pytest.raises(RegistryError) as caught:
+        client(server, policy=Policy(attempts=1)).manifest("app", "latest")
+    assert (429, None) == (caught.value.status, caught.value.retry_after)
+
+
 # RFC 9110, section 5.6.7: the form to write, and those to read as well.
 DATES = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
 
