@@ -56,7 +56,7 @@ class Registry:
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
         """Have connections begun for so many requests at the same time, which come meanwhile."""
-        return self._transport.ahead.begun(requests)
+        return self._transport.connections.ahead.begun(requests)
 
     # Manifests.
 
