@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,9 @@ _TAKEN = ("port is already allocated", "address already in use", "ports are not 
 
 
 class DockerHost:
-    """A connection to the Docker host, made on first use.
+    """A connection to the Docker host, made on first use. Safe to use from several threads.
+
+    What the host is, and which containers it has, is asked for once; the threads that want it meanwhile wait for it.
 
     :param policy: how pulls and starts are retried.
     :param say: takes one line of progress.
@@ -46,40 +50,41 @@ class DockerHost:
         self.policy = policy
         self.say = say
         self.trace = trace
+        self._connecting = threading.Lock()
+        self._asking = threading.Lock()
+        self._client: docker.DockerClient | None = None
+        self._info: dict[str, Any] | None = None
+        self._containers: dict[str, Container] = {}
 
-    @cached_property
+    @property
     def client(self) -> docker.DockerClient:
         """The SDK's client. :raises NoDockerError: nothing answers. :raises DockerPermissionError: we may not ask."""
-        import docker
-        import docker.errors
-        import requests
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
 
-        address = os.environ.get("DOCKER_HOST", "its context")
-        try:
-            address, options = _endpoint()
-            client = self.trace.docker_client(options) if self.trace else docker.DockerClient(**options)
-            try:
-                client.ping()
-            except BaseException:
-                client.close()
-                raise
-        except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
-            if "PermissionError" in repr(error) or "Permission denied" in str(error):
-                raise DockerPermissionError(address) from None
-            raise NoDockerError(address, _reason(error)) from None
-        return client
-
-    @cached_property
+    @property
     def info(self) -> dict[str, Any]:
         """What ``docker info`` says: Architecture, RegistryConfig, SecurityOptions, …"""
-        result: dict[str, Any] = self.run("tell about itself", lambda: self.client.info())
-        return result
+        with self._asking:
+            if self._info is None:
+                self._info = self.run("tell about itself", lambda: self.client.info())
+            return self._info
+
+    @property
+    def machine(self) -> str:
+        """What the host's kernel calls its architecture (``uname -m``)."""
+        return str(self.info["Architecture"])
+
+    @cached_property
+    def platform(self) -> Platform:
+        """The platform that the host runs natively. :raises ValueError: it is none that images can be built for."""
+        return Platform.parse(self.machine)
 
     @property
     def is_local(self) -> bool:
         """Whether the daemon shares this machine's kernel and file system, as far as it can be told from here."""
-        import sys
-
         local = str(self.client.api.base_url).startswith(("http+docker://", "http+unix://", "unix://"))
         in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
         return local and not in_a_vm and sys.platform == "linux"
@@ -108,7 +113,7 @@ class DockerHost:
         """
         import docker.errors
 
-        native = Platform.parse(str(self.info["Architecture"]))
+        native = self.platform
 
         def present() -> str | None:
             try:
@@ -149,20 +154,21 @@ class DockerHost:
             raise DockerError(f"run {image}", f"exit status {status}: {last[0]}")
         return str(output)
 
-    def find(self, name: str) -> Container | None:
-        """Return our container *name*, None when there is none.
+    def find(self, name: str, *, again: bool = False) -> Container | None:
+        """Return our container *name*, None when there is none; asked for once, until `start` or `remove` changes it.
 
+        :param again: whether to ask the host again, because much time may have passed.
         :raises ForeignContainerError: there is one that no step of ours started.
         """
-        import docker.errors
-
-        try:
-            container: Container = self.run(f"look for container {name}", lambda: self.client.containers.get(name))
-        except docker.errors.NotFound:
-            return None
-        if OWNER not in container.labels:
+        container = self._look_up(name, again=again)
+        if container is not None and OWNER not in container.labels:
             raise ForeignContainerError(name)
         return container
+
+    def is_running(self, name: str) -> bool:
+        """Whether a container of that name, ours or not, is running; asked for once, as `find` does."""
+        container = self._look_up(name)
+        return container is not None and container.status == "running"
 
     def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
         """Run a command in a running container; return its exit status and what it wrote. Not retried.
@@ -182,19 +188,11 @@ class DockerHost:
         """Remove a container, running or not; its named volumes stay."""
         import docker.errors
 
-        with contextlib.suppress(docker.errors.NotFound):
-            self.run(f"remove container {container.name}", lambda: container.remove(force=True))
-
-    def is_running(self, name: str) -> bool:
-        """Tell whether any container of that name, ours or not, is running."""
-        import docker.errors
-
         try:
-            return bool(
-                self.run(f"look for container {name}", lambda: self.client.containers.get(name)).status == "running"
-            )
-        except docker.errors.NotFound:
-            return False
+            with contextlib.suppress(docker.errors.NotFound):
+                self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+        finally:
+            self._forget(container)
 
     def start(self, container: Container, address: str, remedy: str) -> None:
         """Start a created container; remove it again when it cannot run.
@@ -209,6 +207,46 @@ class DockerHost:
             if any(part in str(error) for part in _TAKEN):
                 raise PortTakenError(address, remedy) from None
             raise
+        self._forget(container)
+
+    def _connect(self) -> docker.DockerClient:
+        import docker
+        import docker.errors
+        import requests
+
+        address = os.environ.get("DOCKER_HOST", "its context")
+        try:
+            address, options = _endpoint()
+            client = self.trace.docker_client(options) if self.trace else docker.DockerClient(**options)
+            try:
+                client.ping()
+            except BaseException:
+                client.close()
+                raise
+        except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
+            if "PermissionError" in repr(error) or "Permission denied" in str(error):
+                raise DockerPermissionError(address) from None
+            raise NoDockerError(address, _reason(error)) from None
+        return client
+
+    def _look_up(self, name: str, *, again: bool = False) -> Container | None:
+        import docker.errors
+
+        with self._asking:
+            if again or name not in self._containers:
+                self._containers.pop(name, None)
+                try:
+                    self._containers[name] = self.run(
+                        f"look for container {name}", lambda: self.client.containers.get(name)
+                    )
+                except docker.errors.NotFound:
+                    return None  # not remembered: the next step creates it, or another process does
+            return self._containers[name]
+
+    def _forget(self, container: Container) -> None:
+        """Ask for a container anew when it is looked for next: it is not any more what it was."""
+        with self._asking:
+            self._containers.pop(str(container.name), None)
 
 
 def _endpoint() -> tuple[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ class Run:
     @cached_property
     def machine(self) -> str:
         """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
-        return str(self.host.info["Architecture"]) if self.settings.starts_buildkit else os.uname().machine
+        return self.host.machine if self.settings.starts_buildkit else os.uname().machine
 
     def stop(self) -> None:
         """End all waiting, and every solve."""

@@ -31,7 +31,8 @@ def running_address(settings: Settings, host: DockerHost) -> str:
     """
     if settings.buildkit_host:
         return settings.buildkit_host
-    container = host.find(BUILDKIT_CONTAINER)
+    # Asked again: a shell is opened after a build, which may have taken an hour, and the server with it.
+    container = host.find(BUILDKIT_CONTAINER, again=True)
     if container is None or container.status != "running":
         raise NoBuilderError
     return _address(container)

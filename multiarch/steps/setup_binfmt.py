@@ -91,7 +91,7 @@ def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
     platforms = settings.run_platforms
-    if all(runs_natively(platform, str(host.info["Architecture"])) for platform in platforms):
+    if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
     state = read_state(host)
     missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
@@ -112,7 +112,7 @@ def read_state(host: DockerHost) -> HostState:
     if not text:
         probe = host.need_image(PROBE_IMAGE, "installer")
         text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
-    return HostState(str(host.info["Architecture"]), "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
+    return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
 def _ask_server(host: DockerHost) -> str:

@@ -233,7 +233,7 @@ def test_a_running_server_is_asked_first(
         execute=execute,
         run_once=run_once,
         need_image=lambda *_: "sha256:busybox",
-        info={"Architecture": "aarch64"},
+        machine="aarch64",
     )
     state = read_state(cast("DockerHost", host))
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
