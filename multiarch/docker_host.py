@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from multiarch.trace import Trace
 
 OWNER = "multiarch.configuration"
+_SOCKET = "http+docker://localhost"  # what the SDK calls a host that is reached by a Unix socket (ssh: …//ssh)
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 
 
@@ -83,11 +84,15 @@ class DockerHost:
         return Platform.parse(self.machine)
 
     @property
+    def shares_loopback(self) -> bool:
+        """Whether what the daemon publishes on its loopback interface is reached over this machine's."""
+        return str(self.client.api.base_url).startswith((_SOCKET, "http://127.", "http://localhost"))
+
+    @property
     def is_local(self) -> bool:
-        """Whether the daemon shares this machine's kernel and file system, as far as it can be told from here."""
-        local = str(self.client.api.base_url).startswith(("http+docker://", "http+unix://", "unix://"))
+        """Whether the daemon shares this machine's kernel and file system, as far as can be told from here."""
         in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
-        return local and not in_a_vm and sys.platform == "linux"
+        return str(self.client.api.base_url).startswith(_SOCKET) and not in_a_vm and sys.platform == "linux"
 
     def run(self, action: str, function: Callable[[], Any]) -> Any:
         """Call the SDK with retries; *action* completes "Docker could not …".

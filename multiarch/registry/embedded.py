@@ -36,7 +36,7 @@ def start_registry(host: DockerHost) -> None:
     :raises PortTakenError: somebody else listens on the port.
     :raises NotReadyError: it does not answer; with its last log lines.
     """
-    if not str(host.client.api.base_url).startswith(("http+docker://localhost", "http://127.", "http://localhost")):
+    if not host.shares_loopback:
         problem = "not set, and the embedded registry only serves a Docker host on this machine; name a repository"
         raise ConfigurationError("multiarch.image", problem)
     container = host.find(CONTAINER)

@@ -1,13 +1,15 @@
-"""The Docker host: what is asked of it once, and what is said when it cannot be asked."""
+"""The Docker host: what is asked of it once, where it is, and what is said when it cannot be asked."""
 
 from __future__ import annotations
 
 import gc
 import os
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import docker
@@ -188,6 +190,34 @@ def test_builder_is_looked_at_again_when_its_address_is_asked_for(daemon: Daemon
     daemon.hold("buildkit", "exited")
     with pytest.raises(Exception, match="no BuildKit is running"):
         running_address(settings, host)
+
+
+# Where it is.
+
+
+@pytest.mark.parametrize(
+    ("base_url", "system", "shares_loopback", "is_local"),
+    [
+        ("http+docker://localhost", "Debian GNU/Linux 12", True, True),
+        ("http+docker://localhost", "Docker Desktop", True, False),
+        ("http+docker://ssh", "Debian GNU/Linux 12", False, False),
+        ("http://127.0.0.1:2375", "Debian GNU/Linux 12", True, False),
+        ("http://localhost:2375", "Debian GNU/Linux 12", True, False),
+        ("http://docker:2375", "Debian GNU/Linux 12", False, False),
+        ("https://docker:2376", "Debian GNU/Linux 12", False, False),
+    ],
+)
+def test_what_a_host_shares_with_this_machine(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, system: str, shares_loopback: bool, is_local: bool
+) -> None:
+    """A socket on Linux shares the files, a Docker Desktop its ports alone, and another machine neither."""
+    client = SimpleNamespace(
+        api=SimpleNamespace(base_url=base_url), info=lambda: {"OperatingSystem": system}, ping=lambda: True
+    )
+    monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
+    monkeypatch.setattr(sys, "platform", "linux")
+    host = DockerHost(Policy(attempts=1), print)
+    assert (shares_loopback, is_local) == (host.shares_loopback, host.is_local)
 
 
 # What is said when it cannot be asked.
