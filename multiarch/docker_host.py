@@ -1,7 +1,7 @@
-"""The Docker host: the connection, and what several steps ask of it.
+"""The Docker host: the connection to it, and the operations that several steps need.
 
-It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here looks at this machine's
-own kernel or files in its place.
+It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here reads this machine's own
+kernel or files in its place.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TAKEN = ("port is already allocated", "address already in use", "ports are not 
 class DockerHost:
     """A connection to the Docker host, made on first use. Safe to use from several threads.
 
-    What the host is, and which containers it has, is asked for once; the threads that want it meanwhile wait for it.
+    Each question about the host or a container is sent once; other threads that ask it meanwhile wait for the answer.
 
     :param policy: how pulls and starts are retried.
     :param say: takes one line of progress.
@@ -67,7 +67,7 @@ class DockerHost:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What ``docker info`` says: Architecture, RegistryConfig, SecurityOptions, …"""
+        """The output of ``docker info``: Architecture, RegistryConfig, SecurityOptions, …"""
         with self._asking:
             if self._info is None:
                 self._info = self.run("tell about itself", lambda: self.client.info())
@@ -95,9 +95,9 @@ class DockerHost:
         return str(self.client.api.base_url).startswith(_SOCKET) and not in_a_vm and sys.platform == "linux"
 
     def run(self, action: str, function: Callable[[], Any]) -> Any:
-        """Call the SDK with retries; *action* completes "Docker could not …".
+        """Return what a function of the SDK returns, with retries; *action* completes "Docker could not …".
 
-        :raises DockerError: it refused for good.
+        :raises DockerError: it failed for good. :raises docker.errors.NotFound: what it is about does not exist.
         """
         import docker.errors
         import requests
@@ -110,11 +110,12 @@ class DockerHost:
             raise DockerError(action, describe(error)) from None
 
     def need_image(self, image: str, setting: str) -> str:
-        """Pull *image* for the host's own platform unless it is there; return its id.
+        """Pull an image for the host's own platform unless it has it; return the image's id.
 
-        A tag may stand for another platform's image, left by somebody's ``docker pull --platform``; that is replaced.
+        A tag may name another platform's image, left by a ``docker pull --platform``; that is replaced.
 
-        :raises ImageNotFoundError: no registry has it; *setting* is where to name another.
+        :param setting: the setting that names another image, for the error.
+        :raises ImageNotFoundError: no registry has it.
         """
         import docker.errors
 
@@ -122,27 +123,27 @@ class DockerHost:
 
         def present() -> str | None:
             try:
-                found = self.client.images.get(image)
+                local = self.client.images.get(image)
             except docker.errors.ImageNotFound:
                 return None
-            return str(found.id) if found.attrs.get("Architecture") == native.architecture else None
+            return str(local.id) if local.attrs.get("Architecture") == native.architecture else None
 
-        if found := self.run(f"look for image {image}", present):
-            return str(found)
+        if image_id := self.run(f"look for image {image}", present):
+            return str(image_id)
         self.say(f"pulling {image}")
         try:
             self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
         except docker.errors.NotFound:
             raise ImageNotFoundError(image, setting) from None
-        found = self.run(f"look for image {image}", present)
-        if not found:
+        image_id = self.run(f"look for image {image}", present)
+        if not image_id:
             raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
-        return str(found)
+        return str(image_id)
 
     def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
         """Run a container to its end, remove it, and return what it wrote to both of its outputs.
 
-        :raises DockerError: it ended with another status than 0; the error has its last line.
+        :raises DockerError: its exit status is not 0; the error has its last line.
         """
 
         def run() -> tuple[int, str]:
@@ -160,10 +161,10 @@ class DockerHost:
         return str(output)
 
     def find(self, name: str, *, again: bool = False) -> Container | None:
-        """Return our container *name*, None when there is none; asked for once, until `start` or `remove` changes it.
+        """Return our container of a name, None without one; asked for once, until `start` or `remove` changes it.
 
-        :param again: whether to ask the host again, because much time may have passed.
-        :raises ForeignContainerError: there is one that no step of ours started.
+        :param again: whether to ask again, because much time may have passed.
+        :raises ForeignContainerError: another program made it.
         """
         container = self._look_up(name, again=again)
         if container is not None and OWNER not in container.labels:
@@ -171,14 +172,14 @@ class DockerHost:
         return container
 
     def is_running(self, name: str) -> bool:
-        """Whether a container of that name, ours or not, is running; asked for once, as `find` does."""
+        """Whether a container of a name, ours or not, is running; asked for once, like `find`."""
         container = self._look_up(name)
         return container is not None and container.status == "running"
 
     def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
-        """Run a command in a running container; return its exit status and what it wrote. Not retried.
+        """Run a command in a running container; return its exit status and output. Not retried.
 
-        :raises DockerError: the container, or Docker, has just gone down.
+        :raises DockerError: the container, or Docker, has just ended.
         """
         import docker.errors
         import requests
@@ -200,10 +201,11 @@ class DockerHost:
             self._forget(container)
 
     def start(self, container: Container, address: str, remedy: str) -> None:
-        """Start a created container; remove it again when it cannot run.
+        """Start a created container; remove it when it cannot start.
 
         :param address: what it publishes, for the error.
-        :raises PortTakenError: somebody else listens on that address; *remedy* says what to do.
+        :param remedy: what to do about another program there, for the error.
+        :raises PortTakenError: another program listens on that address.
         """
         try:
             self.run(f"start container {container.name}", container.start)
@@ -245,17 +247,17 @@ class DockerHost:
                         f"look for container {name}", lambda: self.client.containers.get(name)
                     )
                 except docker.errors.NotFound:
-                    return None  # not remembered: the next step creates it, or another process does
+                    return None  # not remembered: the step creates it next, or another process does
             return self._containers[name]
 
     def _forget(self, container: Container) -> None:
-        """Ask for a container anew when it is looked for next: it is not any more what it was."""
+        """Forget the state of a container that has changed."""
         with self._asking:
             self._containers.pop(str(container.name), None)
 
 
 def _endpoint() -> tuple[str, dict[str, Any]]:
-    """Return where the Docker host is, as the docker command line decides it: DOCKER_HOST, else the current context."""
+    """Return the host's address and the SDK's options, as the docker command decides: DOCKER_HOST, else its context."""
     import docker.context
     import docker.utils
 
@@ -275,7 +277,7 @@ def _endpoint() -> tuple[str, dict[str, Any]]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why nothing answers, without the layers of HTTP libraries around it."""
+    """Return why nothing answers, without the errors of HTTP libraries around it."""
     for sign, reason in {
         "FileNotFoundError": "no such socket",
         "ConnectionRefused": "connection refused",
@@ -289,5 +291,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(output: object) -> str:
-    """The SDK types what it returns as bytes, text or a stream, by its arguments."""
+    """Return output as text; the SDK types it as bytes, text or a stream, by its arguments."""
     return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")

@@ -216,17 +216,17 @@ def _adapter(ahead: Ahead, context: ssl.SSLContext | None) -> HTTPAdapter:
         ConnectionCls = connecting(urllib3.connection.HTTPSConnection)
 
     class TrustingAdapter(HTTPAdapter):
-        def send(self, *args: Any, **more: Any) -> Any:
-            return super().send(*args, **{**more, "verify": bool(more.get("verify", True))})
+        def send(self, *args: Any, **options: Any) -> Any:
+            return super().send(*args, **{**options, "verify": bool(options.get("verify", True))})
 
         def cert_verify(self, conn: Any, *_: Any) -> None:
             conn.cert_reqs = "CERT_REQUIRED"
 
-        def init_poolmanager(self, *args: Any, **more: Any) -> Any:
-            return super().init_poolmanager(*args, ssl_context=context, **more)
+        def init_poolmanager(self, *args: Any, **options: Any) -> Any:
+            return super().init_poolmanager(*args, ssl_context=context, **options)
 
-        def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-            return super().proxy_manager_for(*args, ssl_context=context, **more)
+        def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+            return super().proxy_manager_for(*args, ssl_context=context, **options)
 
     adapter = TrustingAdapter(pool_maxsize=_POOL) if context else HTTPAdapter(pool_maxsize=_POOL)
     adapter.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
