@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from multiarch.ci import CIKind
 from multiarch.errors import EmptyMatrixError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
-CIS = ("travis", "github", "gitlab", "circleci")
+CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"

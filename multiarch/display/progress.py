@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from multiarch.display.folds import Folds
 from multiarch.formatting import columns, duration, size
 
 if TYPE_CHECKING:
@@ -193,37 +194,6 @@ class Progress:
                 self._lines("still at work", None)
 
 
-@dataclass(frozen=True)
-class Folds:
-    """How a CI folds sections of its log; by default none does."""
-
-    begins: str = ""
-    ends: str = ""
-
-    @classmethod
-    def of_ci(cls, environ: Mapping[str, str]) -> Folds:
-        """Return those of the CI that this runs in, after its documentation."""
-        if environ.get("GITHUB_ACTIONS") == "true":
-            return cls("::group::{title}\n", "::endgroup::\n")
-        if environ.get("TRAVIS") == "true":
-            return cls("travis_fold:start:{name}\r\033[0K{title}\n", "travis_fold:end:{name}\r\033[0K")
-        if environ.get("GITLAB_CI") == "true":
-            start, end = (
-                "\033[0Ksection_start:{now}:{name}\r\033[0K{title}\n",
-                "\033[0Ksection_end:{now}:{name}\r\033[0K\n",
-            )
-            return cls(start, end)
-        return cls()
-
-    def begin(self, title: str) -> str:
-        """Return what begins a section."""
-        return self.begins.format(title=title, name=_slug(title), now=int(time.time()))
-
-    def end(self, title: str) -> str:
-        """Return what ends it."""
-        return self.ends.format(title=title, name=_slug(title), now=int(time.time()))
-
-
 def owners(vertex: Vertex, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
     """Return which of the platforms of a solve a vertex is for: one, or all of them."""
     named = vertex.target or vertex.platform
@@ -271,7 +241,3 @@ def transferred(vertex: Vertex) -> str:
     """Return the bytes that came in a vertex, for people; nothing when there are none."""
     current, total = vertex.transferred
     return f"{size(current)} of {size(total)}" if total else size(current) if current else ""
-
-
-def _slug(title: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in title.lower())
