@@ -14,14 +14,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from multiarch.display.progress import Progress, owners, summary_lines, transferred
+from multiarch.display.progress import Progress
+from multiarch.display.summary import summary_lines
+from multiarch.display.vertices import owners, transferred
 from multiarch.formatting import duration, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from multiarch.buildkit.status import Vertex
-    from multiarch.display.progress import Summary
+    from multiarch.display.summary import Summary
     from multiarch.image.platform import Platform
 
 _PER_SECOND = 8
@@ -50,7 +52,12 @@ class LiveProgress(Progress):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream, heartbeat=0)
         self._console = Console(
-            file=self.stream, force_terminal=True, force_interactive=True, markup=False, highlight=False, emoji=False
+            file=self._writer.stream,
+            force_terminal=True,
+            force_interactive=True,
+            markup=False,
+            highlight=False,
+            emoji=False,
         )
         self._live: Live | None = None
         # Never held while something is drawn: the thread that draws takes it too.
@@ -93,7 +100,7 @@ class LiveProgress(Progress):
 
     def begin(self, platforms: Mapping[Platform, bool]) -> None:
         """Draw the rows from now on."""
-        self._width = max((len(str(platform)) for platform in platforms), default=0)
+        self._writer.align(platforms)
         self._rows = {platform: _Row(str(platform), emulated) for platform, emulated in platforms.items()}
         self._live = Live(
             console=self._console,
@@ -101,8 +108,9 @@ class LiveProgress(Progress):
             refresh_per_second=_PER_SECOND,
             redirect_stdout=False,
             # What others write there meanwhile, such as Python's warnings, scrolls above too.
-            redirect_stderr=self.stream is sys.stderr,
+            redirect_stderr=self._writer.stream is sys.stderr,
         )
+        self._writer.redirect = self._print_above
         self._live.start(refresh=True)
 
     def end(self) -> None:
@@ -110,11 +118,11 @@ class LiveProgress(Progress):
         with self._state:
             for row in self._rows.values():
                 row.end("stopped")
-        live, self._live = self._live, None
+        live, self._live, self._writer.redirect = self._live, None, None
         if live:
             live.stop()
         self._rows = {}
-        self._width = 0
+        self._writer.align(())
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Cut the digests to what the other columns leave of the width."""
@@ -125,12 +133,10 @@ class LiveProgress(Progress):
             rows = [replace(row, digest=_cut(row.digest, max(kept, _LEAST_DIGEST))) for row in rows]
         super().table(rows)
 
-    def _write(self, text: str) -> None:
-        if not self._live:
-            super()._write(text)
-        else:
-            lines = [one_line(line) if "\x1b" in line else line for line in text.splitlines()]
-            self._console.print(Text("\n".join(lines)), soft_wrap=True)
+    def _print_above(self, text: str) -> None:
+        """Print lines above the rows; none may move the cursor, which would break the drawing."""
+        lines = [one_line(line) if "\x1b" in line else line for line in text.splitlines()]
+        self._console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def _of(self, platforms: Sequence[Platform]) -> list[_Row]:
         return [row for platform in platforms if (row := self._rows.get(platform))]
@@ -138,7 +144,7 @@ class LiveProgress(Progress):
     def _measure(self) -> tuple[int, int]:
         """Return the size of the terminal that is written to, which need not be that of standard output."""
         try:
-            columns, lines = os.get_terminal_size(self.stream.fileno())
+            columns, lines = os.get_terminal_size(self._writer.stream.fileno())
         except (OSError, ValueError):
             columns, lines = 0, 0
         return columns or 80, lines or 24
@@ -148,7 +154,7 @@ class LiveProgress(Progress):
         with self._state:
             rows = list(self._rows.values())
             emulated = any(row.emulated for row in rows)
-            lines = [row.draw(self._width, width - _FREE, emulated=emulated) for row in rows]
+            lines = [row.draw(self._writer.width, width - _FREE, emulated=emulated) for row in rows]
         return Group(*lines)
 
 

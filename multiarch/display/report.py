@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.schedule import is_emulated
-from multiarch.display.summary import built_for, runs_on
+from multiarch.display.vertices import built_for, runs_on
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.solve import Solve
     from multiarch.buildkit.status import Vertex
     from multiarch.config.settings import Settings, Target
-    from multiarch.display.progress import Summary
+    from multiarch.display.summary import Summary
 
 # Of the JSON: a reader may rely on the fields as long as it stays.
 VERSION = 1

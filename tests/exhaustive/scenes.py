@@ -6,12 +6,16 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from multiarch.buildkit.solve import Solve
 from multiarch.display.console import progress_for
-from multiarch.display.progress import Progress, Summary
+from multiarch.display.summary import Summary
 from multiarch.image.platform import Platform
 from tests.unit.rawjson import log, status, vertex
+
+if TYPE_CHECKING:
+    from multiarch.display.progress import Progress
 
 AMD64, ARM64, ARM, S390X = map(Platform.parse, ("amd64", "arm64", "armhf", "s390x"))
 MATRIX = {AMD64: False, ARM64: True, ARM: True, S390X: True}

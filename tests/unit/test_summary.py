@@ -8,8 +8,8 @@ from typing import Any
 
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import Target
-from multiarch.display.progress import Progress, Summary
-from multiarch.display.summary import summarise
+from multiarch.display.progress import Progress
+from multiarch.display.summary import Summary, summarise
 from multiarch.image.platform import Platform
 from tests.unit.rawjson import vertex
 
