@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from multiarch.buildkit.solve import Solve
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Platform
 
 
@@ -39,7 +39,7 @@ class Summary:
 
 
 def summarise(
-    matrix: Sequence[Target],
+    matrix: Sequence[MatrixEntry],
     solves: Sequence[Solve],
     images: Mapping[Platform, tuple[str, int]],
     machine: str,
@@ -51,8 +51,8 @@ def summarise(
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
     rows = []
-    for target in matrix:
-        platform = target.platform
+    for entry in matrix:
+        platform = entry.platform
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.platforms) == str(platform)]
             for solve in solves
@@ -63,7 +63,7 @@ def summarise(
         instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
         cached = sum(vertex.cached for vertex in instructions)
         digest, bytes_ = images.get(platform, ("", 0))
-        emulated = is_emulated(target, machine)
+        emulated = is_emulated(entry, machine)
         rows.append(Summary(platform, digest, bytes_, seconds, len(instructions), cached, emulated))
     return tuple(rows)
 
