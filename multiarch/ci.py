@@ -6,15 +6,15 @@ variables"), CircleCI ("Built-in environment variables").
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class CIKind(enum.Enum):
+class CIKind(Enum):
     """The CIs whose variables are known, by their names in settings; OTHER is every other CI."""
 
     TRAVIS = "travis"

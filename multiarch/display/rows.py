@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import time
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
@@ -25,7 +25,7 @@ _WIDE = 80
 _LEAST_OUTPUT = 12
 
 
-class RowState(enum.Enum):
+class RowState(Enum):
     """What happens to a platform, in the word that its row shows."""
 
     WAITING = "waiting"
