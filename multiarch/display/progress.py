@@ -10,7 +10,6 @@ from multiarch.buildkit.status import Observer
 from multiarch.display.folds import Folds
 from multiarch.display.heartbeat import HEARTBEAT, Heartbeat
 from multiarch.display.lines import LineWriter
-from multiarch.display.summary import summary_lines
 from multiarch.display.vertices import owners, short_name
 from multiarch.formatting import duration
 
@@ -97,6 +96,9 @@ class Progress(Observer):
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Write the table of results."""
+        # Late: it knows builders, and so imports tenacity, which most calls of the command line do without.
+        from multiarch.display.summary import summary_lines
+
         self._writer.write("".join(f"{line}\n" for line in summary_lines(rows)))
 
     @contextmanager
