@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.ci import running_in
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import DOCKER_HUB
 
@@ -82,7 +83,7 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
 def _logins(registries: Sequence[str], environ: Mapping[str, str], *, needed: bool) -> dict[str, tuple[str, str]]:
     """Return the user and password for each registry that *environ* has them for."""
     logins: dict[str, tuple[str, str]] = {}
-    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    in_ci = running_in(environ) is not None
     for registry, shared in variables(registries).items():
         # Outside a CI, the variables of Docker Hub may hold a password that is not meant for this registry.
         for names in dict.fromkeys([_names(_prefix(registry)), *([shared] if in_ci else [])]):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 
-from multiarch.buildkit.address import check_address, running_address
+from multiarch.buildkit.address import Builder, running_address
 from multiarch.config.load import load
 from multiarch.docker_host import OWNER, DockerHost
 from multiarch.errors import DockerPermissionError, ForeignContainerError
@@ -185,7 +185,7 @@ def test_builder_is_looked_at_again_when_its_address_is_asked_for(daemon: Daemon
     daemon.hold("buildkit")
     settings = load({"platforms": ["linux/arm64"]}, {}, {})
     assert "docker-container://buildkit" == running_address(settings, host)
-    check_address("docker-container://buildkit", host)
+    Builder("docker-container://buildkit").check(host)
     assert 1 == daemon.looks("buildkit")
     daemon.hold("buildkit", "exited")
     with pytest.raises(Exception, match="no BuildKit is running"):
