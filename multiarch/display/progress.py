@@ -10,6 +10,7 @@ from multiarch.buildkit.status import Observer
 from multiarch.display.folds import Folds
 from multiarch.display.heartbeat import HEARTBEAT, Heartbeat
 from multiarch.display.lines import LineWriter
+from multiarch.display.summary import Summary, summary_lines
 from multiarch.display.vertices import owners, short_name
 from multiarch.formatting import duration
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from multiarch.buildkit.status import Vertex
-    from multiarch.display.summary import Summary
     from multiarch.image.platform import Platform
     from multiarch.trace import Trace
 
@@ -97,8 +97,6 @@ class Progress(Observer):
     def table(self, rows: Sequence[Summary]) -> None:
         """Write the table of results."""
         # Late: it knows builders, and so imports tenacity, which most calls of the command line do without.
-        from multiarch.display.summary import summary_lines
-
         self._writer.write("".join(f"{line}\n" for line in summary_lines(rows)))
 
     @contextmanager

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 
-from multiarch.buildkit.address import Builder, running_address
+from multiarch.buildkit.address import running_address
+from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
 from multiarch.docker_host import OWNER, DockerHost
 from multiarch.errors import DockerPermissionError, ForeignContainerError
