@@ -14,7 +14,6 @@ from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
 from multiarch.publish.errors import TagsNotMovedError
 from multiarch.registry.client import stop_all
-from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +134,7 @@ class _Transaction:
         try:
             self._registries[move.tag.registry].put_manifest(move.tag.repository, move.tag.tag, self._index)
         except RegistryError as error:
-            if not is_transient(error):  # a refusal
+            if not error.transient:  # a refusal
                 del self._moved[move]
             raise
         self._moved[move] = True
