@@ -37,7 +37,8 @@ def together(
     """Return the results of *jobs*, in their order.
 
     The first failure, or an interrupt at any moment, calls *on_failure*, lets no other job begin, and is raised when
-    all that have begun have ended. This includes jobs that a job runs by this function in its turn.
+    all that have begun have ended. This includes jobs that a job runs by this function in its turn. When several fail
+    for the same cause, the first in order is raised.
 
     :param on_failure: makes the jobs that have begun end soon; called by any thread, and perhaps more than once.
     :param keep_going: whether a failure lets the other jobs go on; all failures are raised as one error then.
@@ -102,11 +103,21 @@ class _Crew(Generic[T]):
         self._wait()
         if self._keep_going and len(self._failures) > 1:
             raise MultiarchError("\n".join(str(self._failures[number]) for number in sorted(self._failures)))
-        for failure in self._failures.values():
-            raise failure
+        if self._failures:
+            raise self._first_failure()
         if len(self._results) < len(self._jobs):
             raise _StoppedError
         return [self._results[number] for number in range(len(self._jobs))]
+
+    def _first_failure(self) -> BaseException:
+        """Return the first failure in time, or the first in order of those that have the same cause as that one.
+
+        Where a host is down, all jobs fail at once; then it is always the same one that is named.
+        """
+        first, *_ = self._failures.values()
+        cause = getattr(first, "cause", None)
+        alike = [number for number, failure in self._failures.items() if getattr(failure, "cause", None) == cause]
+        return self._failures[min(alike)] if cause else first
 
     def stop(self) -> None:
         """Let no other job begin."""

@@ -269,14 +269,13 @@ def test_a_registry_that_refuses(server: RegistryServer, project: Project, statu
 
 
 def test_a_registry_that_does_not_answer(project: Project) -> None:
-    """Refused connections, once the patience is over; the platform that learns it first is named."""
+    """Refused connections, once the patience is over."""
     server = RegistryServer()
     try:
         project.write(invoke_yaml=f"multiarch: {{{PLATFORMS}, image: '{server.host}/app', retry_seconds: 0}}\n")
-        assert line(project.run("manifest")) in [
-            f"GET {server.host}/app/manifests/latest-{architecture}: no answer from the registry: Connection refused;"
+        assert (
+            f"GET {server.host}/app/manifests/latest-amd64: no answer from the registry: Connection refused;"
             " is it running and the name right?"
-            for architecture in ("amd64", "arm64")
-        ]
+        ) == line(project.run("manifest"))
     finally:
         server.stop()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.concurrency import each, together
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, RegistryUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,22 @@ def test_a_failure_stops_the_others_and_is_raised_when_they_have_ended() -> None
     with pytest.raises(MultiarchError, match=r"^what went wrong$"):
         together(jobs, on_failure=stopped.set, limit=2)
     assert ended.is_set()
+
+
+def test_of_failures_with_one_cause_the_first_in_order_is_raised() -> None:
+    """Where a host is down, the same job is named each time, whichever learns it first."""
+    last = threading.Event()
+
+    def unreachable(number: int) -> None:
+        if number == 3:
+            last.set()
+        assert last.wait(10)
+        time.sleep(0.01 * (3 - number))
+        raise RegistryUnreachableError(f"request {number}", "Connection refused" if number else "timed out")
+
+    with pytest.raises(RegistryUnreachableError, match=r"^request 1: ") as caught:
+        each(unreachable, range(4))
+    assert "Connection refused" == caught.value.cause
 
 
 def test_with_keep_going_all_failures_are_raised() -> None:
