@@ -1,8 +1,8 @@
-"""Step 5, ``manifest``: one image index over the platforms' images, under the published tags.
+"""Publication of the matrix: one image index over the platforms' images, under the published tags.
 
-The document: "Pushing manifest": create, annotate, push, here through the registry's API (OCI image-spec,
-image-index.md). What each entry says of its platform is read from the image's own config; images with attestations,
-which are indexes themselves, are flattened and their attestations carried over. Before any tag moves stand the gates.
+The document: "Pushing manifest": create, annotate, push, here through the registry's API. What the index says of each
+platform is read from the image's own config. An image with attestations is an index itself; the published index lists
+the image and its attestations. The gates are passed before any tag moves.
 """
 
 from __future__ import annotations
@@ -11,38 +11,36 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch import concurrency
+from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
 from multiarch.publish import gates, smoke
-from multiarch.publish import tags as publication
 from multiarch.publish.index import compose, index_of_one
-from multiarch.publish.staged import StagedImage, read_platforms, read_staged
+from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
+from multiarch.publish.tags import TagState, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.config.settings import Settings
-    from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publish.tags import PublishedTag
     from multiarch.registry.client import Registry
 
-
-# Requests for each platform at the same time: its config and its layers.
-_AT_ONCE = 3
+# Requests for each platform at the same time: for its config and for its upper layers.
+_REQUESTS = 3
 
 
 @dataclass(frozen=True)
 class Published:
-    """The tags, and the images that are in their index, in the order of the matrix."""
+    """The tags that were moved, and the images of their index, in the order of the matrix."""
 
     tags: tuple[PublishedTag, ...]
     images: tuple[StagedImage, ...]
 
 
-def manifest(
+def publish_matrix(
     settings: Settings,
     registries: Mapping[str, Registry],
     digests: Mapping[Platform, str] | None = None,
@@ -50,64 +48,41 @@ def manifest(
     say: Callable[[str], None],
     try_images: Callable[[Sequence[StagedImage]], object] | None = None,
 ) -> Published:
-    """Publish the matrix under every tag of every image; return what is published.
+    """Publish the matrix under every tag of every repository.
 
     The images are read from the first repository. No tag but the staging tags is written before every gate is passed;
     then the tags move, all of them or none.
 
-    :param registries: a client for the registry of each image.
-    :param digests: what was just pushed for each platform; by default what is under the staging tags.
-    :param say: takes one line for each thing worth knowing.
+    :param registries: a client for the registry of each repository, by host.
+    :param digests: what was just pushed for each platform; None for what is under the staging tags.
+    :param say: takes the notes of the gates.
     :param try_images: runs the images, in the order of the matrix; the last gate.
-    :raises GateError: the images are not what may be published.
+    :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    source = settings.publish.images[0]
-    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
-    registry = registries[source.registry]
-    places = _places(settings, digests)
-    together: dict[str, dict[Platform, ImageReference]] = {}
-    for platform, place in places.items():
-        together.setdefault(place.digest or place.tag, {})[platform] = place
-    jobs: list[Callable[[], Any]] = [partial(read_staged, alike, registry) for alike in together.values()]
-    jobs += [partial(_today, settings, tags, registries)]
-    on_failure = partial(stop_all, registries.values())
-    with registry.expecting(_AT_ONCE * len(places) + len(settings.publish.tags)):
-        *reading, today = concurrency.together(jobs, on_failure=on_failure)
-        read = {p: images for part in reading for p, images in part.items()}
-        found = {place: read[place[0]] for place in places.items()}
-        if digests:
-            # What was built together was pushed by digest alone: `manifest` run by itself finds it under its tag.
-            staged = [(place.tag, index_of_one(*images)) for (_, place), images in found.items() if len(images) == 1]
-            concurrency.each(lambda s: registry.put_manifest(source.repository, *s), staged, on_failure=on_failure)
-    for note in check(settings, found, today):
+    staged, existing_tags = _read(settings, registries, digests)
+    for note in check(settings, staged, existing_tags):
         say(note)
-    images = [image for (image,) in found.values()]
-    if try_images and any(target.smoke for target in settings.matrix):
+    images = [image for place in staged for image in place.images]
+    if try_images and settings.tries_images:
         try_images(images)
         # That may have taken minutes, in which somebody else may have moved a tag.
-        today = _today(settings, tags, registries)
-        check(settings, found, today)
+        read = partial(_read_tag, settings=settings, registries=registries)
+        existing_tags = each(read, settings.publish.references, on_failure=partial(stop_all, registries.values()))
+        check(settings, staged, existing_tags)
     index = compose(settings, images)
-    moves = [publication.Move(tag, before) for tag, (before, _) in today.items()]
-    return Published(publication.publish(index, images, source, moves, registries), tuple(images))
+    return Published(move_tags(index, images, settings.publish.images[0], existing_tags, registries), tuple(images))
 
 
-def check(
-    settings: Settings,
-    found: Mapping[tuple[Platform, ImageReference], Sequence[StagedImage]],
-    today: Mapping[ImageReference, tuple[Manifest | None, Sequence[Platform]]],
-) -> list[str]:
-    """Let what was found for each platform pass the gates, in order; return their notes.
+def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:
+    """Check the images of the matrix at all gates but the last; return the gates' notes.
 
-    :param found: the images under the reference where each platform's should be.
-    :param today: what is under the tags before they move, and for which platforms that is.
-    :raises GateError: it may not be published.
+    :param existing_tags: the tags to publish, before they move.
+    :raises GateError: they may not be published.
     """
-    images = [image for of_platform in found.values() for image in of_platform]
-    gates.check_set([(p, r, [image.claim for image in claimed]) for (p, r), claimed in found.items()])
-    held = [(tag, platforms) for tag, (_, platforms) in today.items()]
-    gates.check_nothing_dropped(settings.platforms, held, allowed=settings.publish.allow_dropping)
+    gates.check_set(staged)
+    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    images = [image for place in staged for image in place.images]
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
         gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
@@ -122,7 +97,7 @@ def commands(settings: Settings) -> list[list[str]]:
     """
     source = settings.publish.images[0]
     staged = list(settings.staging.values())
-    names = [str(image.with_tag(tag)) for image in settings.publish.images for tag in settings.publish.tags]
+    names = list(map(str, settings.publish.references))
     lines = smoke.commands(settings)
     if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
@@ -140,21 +115,42 @@ def commands(settings: Settings) -> list[list[str]]:
     return lines
 
 
-def _places(settings: Settings, digests: Mapping[Platform, str] | None) -> dict[Platform, ImageReference]:
-    """Return where each platform's image is: under its staging tag, or its digest if that is known."""
-    return {p: place.with_digest(digests[p]) if digests else place for p, place in settings.staging.items()}
+def _read(
+    settings: Settings, registries: Mapping[str, Registry], digests: Mapping[Platform, str] | None
+) -> tuple[list[StagedPlatform], list[TagState]]:
+    """Return what is staged, in the order of the matrix, and the tags to publish as they are before."""
+    registry = registries[settings.publish.images[0].registry]
+    on_failure = partial(stop_all, registries.values())
+    groups = _staging(settings, digests)
+    jobs: list[Callable[[], Any]] = [partial(read_staged, group, registry) for group in groups]
+    jobs += [partial(_read_tag, reference, settings, registries) for reference in settings.publish.references]
+    with registry.expecting(_REQUESTS * len(settings.platforms) + len(settings.publish.tags)):
+        results = together(jobs, on_failure=on_failure)
+        staged = {place.platform: place for group in results[: len(groups)] for place in group}
+        if digests:
+            # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
+            images = [place.images[0] for place in staged.values() if len(place.images) == 1]
+            each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
+    return [staged[platform] for platform in settings.platforms], results[len(groups) :]
 
 
-def _today(
-    settings: Settings, tags: Sequence[ImageReference], registries: Mapping[str, Registry]
-) -> dict[ImageReference, tuple[Manifest | None, tuple[Platform, ...]]]:
-    """Return what is under the tags, and for which platforms that is; which is not asked where any may be dropped."""
+def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list[list[StagedPlatform]]:
+    """Return the platforms with the places of their images; those that have one place together."""
+    groups: dict[str, list[StagedPlatform]] = {}
+    for platform, tag in settings.staging.items():
+        reference = tag.with_digest(digests[platform]) if digests else tag
+        groups.setdefault(reference.digest or reference.tag, []).append(StagedPlatform(platform, reference))
+    return list(groups.values())
 
-    def look(tag: ImageReference) -> tuple[Manifest | None, tuple[Platform, ...]]:
-        registry = registries[tag.registry]
-        found = registry.manifest(tag.repository, tag.tag)
-        wanted = found is not None and not settings.publish.allow_dropping
-        return found, read_platforms(found, tag.repository, registry) if found and wanted else ()
 
-    today = concurrency.each(look, tags, on_failure=partial(stop_all, registries.values()))
-    return dict(zip(tags, today, strict=True))
+def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
+    registry.put_manifest(image.reference.repository, image.reference.tag, index_of_one(image))
+
+
+def _read_tag(reference: ImageReference, settings: Settings, registries: Mapping[str, Registry]) -> TagState:
+    """Return a tag to publish as it is; its platforms are not asked for where any may be dropped."""
+    registry = registries[reference.registry]
+    manifest = registry.manifest(reference.repository, reference.tag)
+    if manifest is None or settings.publish.allow_dropping:
+        return TagState(reference, manifest)
+    return TagState(reference, manifest, read_platforms(manifest, reference.repository, registry))

@@ -151,7 +151,7 @@ class Registry:
 
         :param first: ask for that many bytes at first, and for the rest only when they are read.
         """
-        path = f"{repository}/blobs/{descriptor['digest']}"
+        path = f"{repository}/blobs/{descriptor.digest}"
         name = self._transport.name("GET", path)
 
         def fetch(start: int, end: int | None) -> requests.Response:
@@ -166,7 +166,7 @@ class Registry:
 
         ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
-        digest = descriptor["digest"]
+        digest = descriptor.digest
         uploads = f"{repository}/blobs/uploads/"
         is_mounted = self.host == source.host
         if is_mounted:

@@ -46,7 +46,7 @@ def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Publishe
     settings = run.settings
     if settings.platforms:
         run.start_embedded_registry()
-    return publication.manifest(
+    return publication.publish_matrix(
         settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run)
     )
 

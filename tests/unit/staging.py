@@ -12,7 +12,7 @@ import pytest
 from multiarch.config.load import load
 from multiarch.image.elf import ELF
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
-from multiarch.publish.publication import manifest
+from multiarch.publish.publication import publish_matrix
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.images import tar
@@ -41,7 +41,7 @@ def registry_of(server: RegistryServer) -> Registry:
 
 def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[PublishedTag, ...]:
     """Run the step."""
-    return manifest(settings, {server.host: registry_of(server)}, say=print, **more).tags
+    return publish_matrix(settings, {server.host: registry_of(server)}, say=print, **more).tags
 
 
 def image(server: RegistryServer, config: dict[str, Any], tag: str, kind: str = OCI_MANIFEST) -> dict[str, Any]:

@@ -121,6 +121,15 @@ def test_every_attestation_of_an_image_is_carried_over(server: RegistryServer) -
     assert AMD64 == index_of(server)["manifests"][3]["platform"]
 
 
+def test_attestations_are_carried_over_byte_for_byte(server: RegistryServer) -> None:
+    """With fields that nobody here knows, and in their order: what signs them may look at either."""
+    entry, attestation = attested(server, ARM64, "one")
+    unknown = {"artifactType": "application/vnd.example", "data": "e30=", **attestation, "x": [None, {"y": 1}]}
+    listed(server, "latest-arm64", entry, unknown)
+    publish(server, only_arm64(server))
+    assert json.dumps(unknown) == json.dumps(index_of(server)["manifests"][1])
+
+
 # What entries and the index say.
 
 

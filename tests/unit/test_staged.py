@@ -13,7 +13,7 @@ from multiarch.image.manifest import Manifest
 from multiarch.publish.errors import (
     ForeignProgramError,
 )
-from multiarch.publish.publication import manifest
+from multiarch.publish.publication import publish_matrix
 from tests.unit.staging import (
     ARM64,
     MUCH,
@@ -58,7 +58,7 @@ def test_a_program_of_another_architecture_behind_attestations(server: RegistryS
     config = {**ARM64, "config": {"Entrypoint": ["/bin/tini", "--"], "Cmd": ["/app/server"]}}
     layered(server, "image", config, {"bin/tini": PROGRAM["arm64"]}, {"app/server": PROGRAM["amd64"]})
     kind, body = server.contents["/v2/app/manifests/image"]
-    listed(server, "latest-arm64", {**Manifest(kind, body).descriptor, "platform": ARM64})
+    listed(server, "latest-arm64", {**Manifest(kind, body).descriptor.json, "platform": ARM64})
     assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
 
 
@@ -68,7 +68,7 @@ def test_programs_of_the_right_architecture(server: RegistryServer) -> None:
     layers = layered(
         server, "latest-arm64", STARTS, *({f"{n}": b""} for n in range(5)), {"app/server": PROGRAM["arm64"]}
     )
-    manifest(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
+    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
     assert [] == said
     blobs = [asked.rpartition("/")[2] for asked in server.asked if "/blobs/" in asked]
     assert [0, 0, 1, 1, 1, 1] == [blobs.count(layer["digest"]) for layer in layers]
@@ -84,7 +84,7 @@ def test_programs_in_layers_of_zstd(server: RegistryServer, architecture: str) -
     files = [{"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM[architecture]}, {"etc/passwd": b"root"}]
     layered(server, "latest-arm64", STARTS, *files, compress=zstd.compress, media_type=ZSTD)
     if architecture == "arm64":
-        manifest(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+        publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
         assert ([], 1) == (notes, len(index_of(server)["manifests"]))
     else:
         assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
@@ -102,7 +102,7 @@ def test_what_was_not_checked_is_told(server: RegistryServer) -> None:
     """An image of data is published, with a note for its platform."""
     said: list[str] = []
     layered(server, "latest-arm64", ARM64, {"data": b"1"})
-    manifest(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
+    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
     assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == said
     assert 1 == len(index_of(server)["manifests"])
 
