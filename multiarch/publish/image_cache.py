@@ -46,7 +46,7 @@ def recall(digest: str) -> InspectedImage | None:
 
 
 def remember(digest: str, image: InspectedImage) -> None:
-    """Keep an image; but not one whose program was not found, as it may be another time."""
+    """Keep an image, unless the program of it was not found: next time it may be."""
     if not all(program.elf for program in image.programs):
         return
     revision = ((image.config.get("config") or {}).get("Labels") or {}).get(REVISION)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.registry.client import Registry
 
-# Layers of an image whose beginnings are read at the same time, from the top; most programs are in one of them.
+# Layers of an image that are read at the same time before they are needed, from the top; most programs are in them.
 _LAYERS_AHEAD = 4
-# Bytes that are asked for at first of a layer; most programs are within them.
+# Bytes of a layer that are asked for at first; most programs are within them.
 _FIRST = 1 << 20
 # Indexes within indexes that are followed; BuildKit makes none.
 _DEEPEST = 4
