@@ -1,4 +1,4 @@
-"""Images that are made by tests: layers as tars, with programs of which only the headers are true."""
+"""Images that tests make: layers as tars, with programs that are no more than headers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def tar(files: Files) -> bytes:
 
 
 def programs_of(config: Mapping[str, Any], *layers: Files | bytes) -> tuple[Program, ...]:
-    """Return what an image with this config starts; the lowest of its *layers* first."""
+    """Return the programs of an image with this config.
+
+    :param layers: the lowest first.
+    """
     blobs = [layer if isinstance(layer, bytes) else tar(layer) for layer in layers]
     return started_programs({"config": config}, [Layer(partial(io.BytesIO, blob)) for blob in blobs])
 
@@ -66,10 +69,10 @@ def entrypoint(*words: str) -> dict[str, Any]:
 
 
 def at(path: str, header: bytes = ARM64) -> tuple[Program, ...]:
-    """Return what is found when the program at *path* is, alone."""
+    """Return the one program of an image: that at *path*."""
     return (Program(path, Elf.parse(header)),)
 
 
 def missing(path: str) -> tuple[Program, ...]:
-    """Return what is found when nothing is at *path*."""
+    """Return the program of an image that has nothing at *path*."""
     return (Program(path, note=f"{path} is not in its layers"),)

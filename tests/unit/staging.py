@@ -1,4 +1,4 @@
-"""What stands under staging tags, put there by tests; and publishing it."""
+"""Images under staging tags, as tests put them there, and their publication."""
 
 from __future__ import annotations
 
@@ -123,5 +123,5 @@ def layered(
 
 STARTS = {**ARM64, "config": {"Entrypoint": ["/app/server"]}}
 PROGRAM = {name: ELF[name].header() + b"\0" * 1000 for name in ("amd64", "arm64")}
-# More than is asked for of a layer at first, also when it is compressed.
+# A file that is larger than the first part of a layer that is read, also when it is compressed.
 MUCH = {"much": hashlib.shake_128(b"much").digest(1_500_000)}

@@ -72,7 +72,7 @@ def test_thousands_of_jobs_have_few_threads() -> None:
 
 
 def test_a_failure_stops_the_others_and_is_raised_when_they_have_ended() -> None:
-    """The first one in time is raised; those that have begun are told to end, and no other begins."""
+    """The first one in time is raised; *on_failure* ends those that have begun, and no other begins."""
     stopped, begun, ended = threading.Event(), threading.Event(), threading.Event()
 
     def long() -> None:

@@ -37,7 +37,7 @@ ATTESTATION = {
     ids=["plain", "everything", "little", "empty", "null", "urls"],
 )
 def test_a_descriptor_is_written_as_it_was_read(written: dict[str, Any]) -> None:
-    """Byte for byte, also with fields that nobody here knows: attestations are carried over into other indexes."""
+    """Byte for byte, also with unknown fields: attestations are carried over into other indexes."""
     descriptor = Descriptor.parse(written)
     assert descriptor is not None
     assert json.dumps(written) == json.dumps(descriptor.json)
@@ -60,7 +60,7 @@ def test_what_is_replaced_of_a_descriptor_is_written() -> None:
 
 
 def test_the_fields_of_a_descriptor() -> None:
-    """They are named as descriptor.md names them; an attestation tells of which image it is."""
+    """They are named as in descriptor.md; an attestation has the digest of its image."""
     attestation, plain = Descriptor.parse(ATTESTATION), Descriptor.parse({**PLAIN, "urls": ["u"], "platform": {}})
     assert attestation is not None
     assert plain is not None

@@ -61,8 +61,8 @@ def refused(error: type[GateError], gate: Callable[[], object]) -> str:
     return problem
 
 
-def test_the_gates_have_names() -> None:
-    """As they are told to users."""
+def test_errors_carry_the_names_of_the_gates() -> None:
+    """The README lists the gates by these names."""
     errors = (IncompleteMatrixError, SurplusImageError, DroppedPlatformError, PlatformMismatchError)
     assert [
         "the set is exact",
@@ -87,13 +87,13 @@ def test_the_gates_have_names() -> None:
         ({}, "c0"),
     ],
 )
-def test_an_image_of_this_commit(config: dict[str, Any], revision: str) -> None:
-    """One that names this commit passes, and what names none, or where none is known."""
+def test_image_of_this_commit_passes(config: dict[str, Any], revision: str) -> None:
+    """So does an image without a label, and any image where the commit is not known."""
     check_revision(staging(ARM64), config, revision)
 
 
-def test_an_image_of_another_commit() -> None:
-    """Two builds under one staging tag do not mix."""
+def test_image_of_another_commit_is_refused() -> None:
+    """Two builds that share a staging tag must not mix."""
     config = {"config": {"Labels": {REVISION: "c1"}}}
     message = refused(OtherCommitError, lambda: check_revision(staging(ARM64), config, "c0"))
     assert f"{staging(ARM64)} was built from commit c1, and this is c0; run build-arch here," in message
@@ -102,14 +102,14 @@ def test_an_image_of_another_commit() -> None:
 # The set is exact.
 
 
-def test_an_exact_set() -> None:
-    """One image for each platform passes."""
+def test_one_image_for_each_platform_passes() -> None:
+    """The set is exact."""
     check_set([place(platform, str(platform)) for platform in (AMD64, ARM64, ARM)])
     check_set([])
 
 
-def test_a_set_with_gaps() -> None:
-    """Every platform without an image is named, with where it was looked for; those that have one are not."""
+def test_missing_platforms_are_named_with_their_staging_tags() -> None:
+    """Platforms that have an image are not."""
     staged = [place(AMD64, "linux/amd64"), place(ARM64), place(ARM)]
     assert (
         "no image for linux/arm64 (docker.io/someone/app:latest-arm64), linux/arm/v7"
@@ -125,16 +125,16 @@ def test_a_set_with_gaps() -> None:
         (["linux/arm64", "linux/arm64/v9", "windows/arm64"], "linux/arm64, linux/arm64/v9, windows/arm64"),
     ],
 )
-def test_a_set_with_several_images_in_one_place(claims: list[str], named: str) -> None:
-    """An index of several platforms, or of one twice, is named with what it holds."""
+def test_several_images_in_one_place_are_refused(claims: list[str], named: str) -> None:
+    """The message names their platforms: an index of several, or of one twice."""
     staged = [place(AMD64, "linux/amd64"), place(ARM64, *claims)]
     assert (
         f"docker.io/someone/app:latest-arm64 should hold an image for linux/arm64 alone, and holds {named}; rebuild it"
     ) == refused(SurplusImageError, lambda: check_set(staged))
 
 
-def test_what_is_missing_is_told_before_what_is_too_much() -> None:
-    """A set that is wrong in both ways has a gap first."""
+def test_missing_images_are_reported_before_surplus_ones() -> None:
+    """A build that is not there yet is the likelier cause."""
     staged = [place(AMD64, "linux/amd64", "linux/amd64"), place(ARM64)]
     assert "no image for linux/arm64 (" in refused(IncompleteMatrixError, lambda: check_set(staged))
 
@@ -155,8 +155,8 @@ def test_what_is_missing_is_told_before_what_is_too_much() -> None:
     ids=["no tag", "a new tag", "fewer", "the same", "twice the same", "several tags"],
 )
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_set_that_drops_nothing(existing_tags: list[TagState], allowed: bool) -> None:
-    """What a tag has today is there tomorrow, and it may get more."""
+def test_tag_that_keeps_its_platforms_passes(existing_tags: list[TagState], allowed: bool) -> None:
+    """It may get more."""
     check_nothing_dropped([AMD64, ARM64], existing_tags, allowed=allowed)
 
 
@@ -188,8 +188,10 @@ def test_a_set_that_drops_nothing(existing_tags: list[TagState], allowed: bool) 
     ],
     ids=["one", "the only one", "several", "a variant", "several tags", "another system"],
 )
-def test_a_set_that_drops(matrix: list[Platform], existing_tags: list[TagState], dropped: str) -> None:
-    """Each tag that would lose something is named with what, sorted; unless that is allowed."""
+def test_dropped_platforms_are_refused_unless_allowed(
+    matrix: list[Platform], existing_tags: list[TagState], dropped: str
+) -> None:
+    """Each tag is named with the platforms that it would lose, sorted."""
     expected = f"{dropped}; add what is missing to the matrix, or pass --allow-dropping"
     assert expected == refused(
         DroppedPlatformError, lambda: check_nothing_dropped(matrix, existing_tags, allowed=False)
@@ -197,8 +199,8 @@ def test_a_set_that_drops(matrix: list[Platform], existing_tags: list[TagState],
     check_nothing_dropped(matrix, existing_tags, allowed=True)
 
 
-def test_iterators_are_read_once() -> None:
-    """What is asked for and what there is may come from anywhere."""
+def test_nothing_dropped_reads_iterators_once() -> None:
+    """Matrix and tags may be generators."""
     existing_tags = (tag(reference, AMD64, ARM) for reference in (LATEST, ONE))
     message = refused(DroppedPlatformError, lambda: check_nothing_dropped(iter([AMD64]), existing_tags, allowed=False))
     assert (
@@ -220,8 +222,8 @@ def test_iterators_are_read_once() -> None:
         (ARM, {"os": "linux", "architecture": "arm", "variant": "v7"}),
     ],
 )
-def test_a_config_that_matches(platform: Platform, config: dict[str, Any]) -> None:
-    """Whatever spelling it uses."""
+def test_config_of_the_platform_passes(platform: Platform, config: dict[str, Any]) -> None:
+    """Spellings of one platform are the same."""
     check_config(platform, staging(platform), config)
 
 
@@ -240,7 +242,7 @@ def test_a_config_that_matches(platform: Platform, config: dict[str, Any]) -> No
         (AMD64, {}, "nothing"),
     ],
 )
-def test_a_config_that_does_not(platform: Platform, config: dict[str, Any], actual: str) -> None:
+def test_config_of_another_platform_is_refused(platform: Platform, config: dict[str, Any], actual: str) -> None:
     """Both are named, also what is no platform at all."""
     message = refused(PlatformMismatchError, lambda: check_config(platform, staging(platform), config))
     assert (
@@ -253,21 +255,21 @@ def test_a_config_that_does_not(platform: Platform, config: dict[str, Any], actu
 
 
 @pytest.mark.parametrize("architecture", ELF)
-def test_a_program_that_matches(architecture: str) -> None:
-    """Every architecture runs its own, without a note; also as one of a variant."""
+def test_program_of_the_platform_passes(architecture: str) -> None:
+    """Without a note, whatever the architecture."""
     platform = Platform.normalised("linux", architecture)
     assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[architecture])])
 
 
 @pytest.mark.parametrize("text", ["amd64/v3", "arm64/v9", "arm/v5", "arm/v6"])
-def test_programs_do_not_tell_of_variants(text: str) -> None:
-    """The header names the architecture alone."""
+def test_variants_do_not_show_in_programs(text: str) -> None:
+    """The ELF header names the architecture alone."""
     platform = Platform.parse(text)
     assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[platform.architecture])])
 
 
-def test_a_386_program_runs_on_amd64() -> None:
-    """A 64-bit x86 kernel runs it as it is; the other way round it does not."""
+def test_386_program_passes_on_amd64() -> None:
+    """A 64-bit x86 kernel runs it; the other way round it does not."""
     assert "" == check_programs(AMD64, staging(AMD64), [Program("/app", ELF["386"])])
     message = refused(ForeignProgramError, lambda: check_programs(I386, staging(I386), [Program("/app", ELF["amd64"])]))
     assert "docker.io/someone/app:latest-386 is for linux/386, but its /app is a program for amd64;" in message
@@ -286,8 +288,8 @@ def test_a_386_program_runs_on_amd64() -> None:
         (AMD64, Elf(32, "little", 62), "ELF machine 62"),
     ],
 )
-def test_a_program_that_does_not(platform: Platform, elf: Elf, actual: str) -> None:
-    """Its path is named, for which platform the image is, and what the program is for; also when nobody knows that."""
+def test_program_of_another_platform_is_refused(platform: Platform, elf: Elf, actual: str) -> None:
+    """The message names its path, and both architectures, also one that is unknown."""
     message = refused(
         ForeignProgramError,
         lambda: check_programs(platform, staging(platform), [Program("/usr/bin/server", elf)]),
@@ -297,8 +299,8 @@ def test_a_program_that_does_not(platform: Platform, elf: Elf, actual: str) -> N
     ) == message.partition(" build")[0]
 
 
-def test_every_program_is_looked_at() -> None:
-    """Behind an init of the platform may stand a program of another."""
+def test_every_program_is_checked() -> None:
+    """Behind an init of the platform may be a program of another."""
     programs = [Program("/sbin/tini", ELF["arm64"]), Program("/app/server", ELF["amd64"])]
     message = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), programs))
     assert "but its /app/server is a program for amd64;" in message
@@ -307,8 +309,8 @@ def test_every_program_is_looked_at() -> None:
     assert "but its /app/server is a program for amd64;" in message
 
 
-def test_an_image_without_a_program_is_noted() -> None:
-    """It passes, and the note says for which platform nothing was checked, and why."""
+def test_image_without_a_program_passes_with_a_note() -> None:
+    """The note names the platform that was not checked, and the reason."""
     program = Program("/bin/sh", note="/bin/sh is not in its layers")
     expected = "linux/arm64: its program was not checked: /bin/sh is not in its layers"
     assert expected == check_programs(ARM64, staging(ARM64), [program])

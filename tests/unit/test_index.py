@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("kind", [OCI_INDEX, DOCKER_LIST])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_nested_indexes_are_flattened(server: RegistryServer, depth: int, kind: str) -> None:
-    """The image and its attestations are found however many indexes are around them."""
+    """BuildKit makes none, but other tools do."""
     entries = attested(server, ARM64, "inner")
     inner = server.hold_manifest("app", "0", json.loads(server.contents["/v2/app/manifests/inner"][1]), OCI_INDEX)
     for number in range(1, depth):
@@ -44,7 +44,7 @@ def test_nested_indexes_are_flattened(server: RegistryServer, depth: int, kind: 
     assert entries == index_of(server)["manifests"]
 
 
-def test_indexes_beside_images_are_flattened_too(server: RegistryServer) -> None:
+def test_indexes_beside_images_are_flattened(server: RegistryServer) -> None:
     """Attestations in an index of their own belong to the image all the same."""
     entry, attestation = attested(server, ARM64, "inner")
     listed(server, "latest-arm64", listed(server, "about", attestation), entry)
@@ -52,8 +52,8 @@ def test_indexes_beside_images_are_flattened_too(server: RegistryServer) -> None
     assert [entry, attestation] == index_of(server)["manifests"]
 
 
-def test_indexes_that_are_nested_too_deep(server: RegistryServer) -> None:
-    """Nobody does that; it ends in an error that names one of them."""
+def test_indexes_nested_too_deep_are_refused(server: RegistryServer) -> None:
+    """The message names the first index that is not followed."""
     inner = listed(server, "0", {**image(server, ARM64, "image"), "platform": ARM64})
     for number in range(1, 9):
         inner = listed(server, str(number), inner)
@@ -63,8 +63,8 @@ def test_indexes_that_are_nested_too_deep(server: RegistryServer) -> None:
     assert " holds no image but an index that cannot be followed;" in message
 
 
-def test_a_nested_index_that_is_gone(server: RegistryServer) -> None:
-    """Its digest is named."""
+def test_missing_nested_index_is_named_by_its_digest(server: RegistryServer) -> None:
+    """An index that was deleted from the registry is no empty one."""
     inner = listed(server, "inner", {**image(server, ARM64, "image"), "platform": ARM64})
     listed(server, "latest-arm64", inner)
     server.contents = {p: c for p, c in server.contents.items() if inner["digest"] not in p}
@@ -74,12 +74,14 @@ def test_a_nested_index_that_is_gone(server: RegistryServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "told"),
+    ("second", "platforms"),
     [(AMD64, "linux/arm64, linux/amd64"), (ARM64, "linux/arm64, linux/arm64"), (ARM, "linux/arm64, linux/arm/v7")],
 )
 @pytest.mark.parametrize("nested", [False, True])
-def test_an_index_of_several_images(server: RegistryServer, second: dict[str, Any], told: str, nested: bool) -> None:
-    """Under a staging tag is the image of one platform: of several nobody could tell which to take."""
+def test_several_images_under_a_staging_tag_are_refused(
+    server: RegistryServer, second: dict[str, Any], platforms: str, nested: bool
+) -> None:
+    """Which of them is the platform's cannot be known."""
     entries = [
         {**image(server, {**config, "number": number}, f"image-{number}"), "platform": config}
         for number, config in enumerate((ARM64, second))
@@ -89,19 +91,19 @@ def test_an_index_of_several_images(server: RegistryServer, second: dict[str, An
     listed(server, "latest-arm64", *entries)
     assert (
         f"not published, gate 'the set is exact': {server.host}/app:latest-arm64 should hold an image for linux/arm64"
-        f" alone, and holds {told}; rebuild it"
+        f" alone, and holds {platforms}; rebuild it"
     ) == refused(server, SurplusImageError, only_arm64(server))
 
 
-def test_an_index_of_one_image_twice(server: RegistryServer) -> None:
-    """The very same one, also."""
+def test_same_image_twice_under_a_staging_tag_is_refused(server: RegistryServer) -> None:
+    """Clients would see two images of one platform."""
     entry = {**image(server, ARM64, "image"), "platform": ARM64}
     listed(server, "latest-arm64", entry, entry)
     assert "and holds linux/arm64, linux/arm64;" in refused(server, SurplusImageError, only_arm64(server))
 
 
-def test_attestations_of_other_images_stay_behind(server: RegistryServer) -> None:
-    """What tells of an image that is not published, or of none, is not carried over."""
+def test_attestations_of_other_images_are_left_out(server: RegistryServer) -> None:
+    """They would be about images that are not in the published index."""
     entry, attestation = attested(server, ARM64, "one")
     _, other = attested(server, AMD64, "other")
     of_none = {**other, "annotations": {ATTESTS: "attestation-manifest"}}
@@ -110,8 +112,8 @@ def test_attestations_of_other_images_stay_behind(server: RegistryServer) -> Non
     assert [entry, attestation] == index_of(server)["manifests"]
 
 
-def test_every_attestation_of_an_image_is_carried_over(server: RegistryServer) -> None:
-    """In their order, right behind their image."""
+def test_every_attestation_follows_its_image(server: RegistryServer) -> None:
+    """In their order, right behind the image, as BuildKit lists them."""
     entry, attestation = attested(server, ARM64, "one")
     another = {**attestation, **server.hold_manifest("app", "sbom", {"config": {"digest": "sha256:0"}, "of": "one"})}
     listed(server, "latest-arm64", attestation, entry, another)
@@ -122,7 +124,7 @@ def test_every_attestation_of_an_image_is_carried_over(server: RegistryServer) -
 
 
 def test_attestations_are_carried_over_byte_for_byte(server: RegistryServer) -> None:
-    """With fields that nobody here knows, and in their order: what signs them may look at either."""
+    """With unknown fields and in their order, which a signature may cover."""
     entry, attestation = attested(server, ARM64, "one")
     unknown = {"artifactType": "application/vnd.example", "data": "e30=", **attestation, "x": [None, {"y": 1}]}
     listed(server, "latest-arm64", entry, unknown)
@@ -133,8 +135,8 @@ def test_attestations_are_carried_over_byte_for_byte(server: RegistryServer) -> 
 # What entries and the index say.
 
 
-def test_the_config_tells_all_that_a_platform_has(server: RegistryServer) -> None:
-    """Version and features of the system and the variant are the config's, not those of the index around the image."""
+def test_platform_of_an_entry_is_that_of_the_config(server: RegistryServer) -> None:
+    """Not that of the index around the image: variant, version and features of the system."""
     config = {**ARM64, "variant": "v9", "os.version": "6.1.2", "os.features": ["sve", "sme"]}
     entry = {**image(server, {**config, "created": "now"}, "image"), "platform": {**ARM64, "os.version": "5"}}
     listed(server, "latest-arm64-v9", entry)
@@ -146,8 +148,8 @@ TITLE, LICENSES = "org.opencontainers.image.title", "org.opencontainers.image.li
 
 
 @pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_the_index(server: RegistryServer, kind: str) -> None:
-    """They are there, sorted, and make it an OCI index also over images of Docker's type: its list has none."""
+def test_annotations_of_the_index_are_sorted(server: RegistryServer, kind: str) -> None:
+    """With them it is an OCI index also over images of Docker's type: Docker's list has no annotations."""
     image(server, ARM64, "latest-arm64", kind)
     publish(server, only_arm64(server, annotations={TITLE: "App", LICENSES: "Apache-2.0"}))
     index = index_of(server)
@@ -158,8 +160,8 @@ def test_annotations_of_the_index(server: RegistryServer, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_a_platform(server: RegistryServer, kind: str) -> None:
-    """They are those of its entry alone, and make the index an OCI index as well."""
+def test_annotations_of_a_platform_are_in_its_entry_alone(server: RegistryServer, kind: str) -> None:
+    """With them it is an OCI index as well."""
     image(server, ARM64, "latest-arm64", kind)
     image(server, AMD64, "latest-amd64", kind)
     platforms = ["amd64", {"platform": "arm64", "annotations": {TITLE: "App for ARM"}}]
@@ -171,10 +173,10 @@ def test_annotations_of_a_platform(server: RegistryServer, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_annotations_of_an_entry_are_carried_over(server: RegistryServer, kind: str) -> None:
-    """What the index of a platform says of its image stays said, where the settings do not say otherwise."""
-    said = {TITLE: "from BuildKit", "b": "2", "a": "1"}
-    entry = {**image(server, ARM64, "image", kind), "platform": ARM64, "annotations": said}
+def test_annotations_of_a_staged_entry_are_carried_over(server: RegistryServer, kind: str) -> None:
+    """The settings take precedence over what the platform's index says."""
+    annotations = {TITLE: "from BuildKit", "b": "2", "a": "1"}
+    entry = {**image(server, ARM64, "image", kind), "platform": ARM64, "annotations": annotations}
     listed(server, "latest-arm64", entry)
     publish(server, only_arm64(server))
     assert [entry] == index_of(server)["manifests"]

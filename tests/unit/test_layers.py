@@ -52,8 +52,8 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
-def test_every_compression(compress: Callable[[bytes], bytes]) -> None:
-    """A layer is read whatever it is compressed with, also when there is much before the program."""
+def test_every_compression_is_read(compress: Callable[[bytes], bytes]) -> None:
+    """Also when there is much before the program."""
     files: Files = {"data": noise(300_000), "app": ARM64}
     assert at("/app") == programs_of(entrypoint("/app"), compress(tar(files)))
 
@@ -71,7 +71,7 @@ PLAIN_GZIP = gzip.compress(WHOLE, mtime=0)
     ],
     ids=["with a name", "with an extra field", "in several members"],
 )
-def test_gzip_as_others_write_it(layer: bytes) -> None:
+def test_gzip_of_other_tools_is_read(layer: bytes) -> None:
     """Of all that RFC 1952 allows: eStargz layers have a member for each file (section 2.2)."""
     assert WHOLE == gzip.decompress(layer)
     assert at("/app") == programs_of(entrypoint("/app"), layer)
@@ -111,8 +111,8 @@ def in_frames(content: bytes, size: int) -> bytes:
     ],
     ids=["in several frames", "zstd:chunked", "pzstd", "many frames", "windows", "with a checksum"],
 )
-def test_zstd_as_others_write_it(layer: bytes) -> None:
-    """Frames follow each other, and some of them are to be skipped; so it is also when they come byte by byte."""
+def test_zstd_of_other_tools_is_read(layer: bytes) -> None:
+    """Frames follow each other, and some are to be skipped; they may come byte by byte."""
     assert at("/app") == programs_of(entrypoint("/app"), layer)
 
     class Slow(io.BytesIO):
@@ -123,16 +123,16 @@ def test_zstd_as_others_write_it(layer: bytes) -> None:
 
 
 @pytest.mark.parametrize("window_log", [28, 31, 41])
-def test_a_window_of_more_than_128_mib_is_refused(window_log: int) -> None:
-    """So much memory is for nobody's layer to take: `zstd -d` refuses it as well, where it is not told otherwise."""
+def test_zstd_window_of_more_than_128_mib_is_refused(window_log: int) -> None:
+    """It is memory that each layer could ask for; `zstd -d` refuses it as well."""
     (program,) = programs_of(entrypoint("/app"), frame(WHOLE, window_log))
     assert None is program.elf
     assert "a layer of it cannot be read (" in program.note
     assert "requires too much memory" in program.note
 
 
-def test_a_bomb_comes_in_pieces() -> None:
-    """What a few bytes become is read piece by piece, none of them larger than 1 MiB."""
+def test_zstd_bomb_comes_in_pieces() -> None:
+    """Memory does not grow with what a few bytes become."""
     sizes = []
     stream = Decompressed(io.BytesIO(zstd.compress(bytes(300_000_000))))
     while piece := stream.read(1):
@@ -140,8 +140,8 @@ def test_a_bomb_comes_in_pieces() -> None:
     assert (300_000_000, True) == (sum(sizes), max(sizes) <= 1 << 20)
 
 
-def test_a_python_without_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its module is optional in Python: without it, the layer is one that cannot be read, and no traceback."""
+def test_python_without_zstd_notes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module is an optional part of Python; without it there is a note, and no traceback."""
     parent, _, name = zstd.__name__.rpartition(".")
     monkeypatch.setitem(sys.modules, zstd.__name__, None)
     monkeypatch.delattr(importlib.import_module(parent), name)
@@ -169,8 +169,8 @@ NOISE = noise(3000)
     ],
     ids=["zstd", "zstd's magic", "noise", "empty", "a byte", "text", "corrupt", "gzip's magic"],
 )
-def test_a_layer_that_cannot_be_read(blob: bytes) -> None:
-    """It is a note, wherever the layer lies, unless the program was found above it."""
+def test_unreadable_layer_is_a_note(blob: bytes) -> None:
+    """Wherever the layer is, unless the program was found above it."""
     for layers in ([blob], [LOWER, blob], [blob, LOWER]):
         (program,) = programs_of(entrypoint("/app"), *layers)
         assert (Program("/app", None), True) == (
@@ -181,24 +181,24 @@ def test_a_layer_that_cannot_be_read(blob: bytes) -> None:
     assert at("/app") == programs_of(entrypoint("/app"), blob, {"app": ARM64})
 
 
-def test_what_was_met_above_an_unreadable_layer_counts() -> None:
-    """The first program lies in a layer that nobody can read; the one that it starts was found, and is told of."""
+def test_programs_above_an_unreadable_layer_count() -> None:
+    """The first program is in that layer; the one that it starts was found before."""
     first, *met = programs_of(entrypoint("/bin/tini", "--", "/app/server"), ZSTD, {"app/server": AMD64})
     assert ("/bin/tini", None) == (first.path, first.elf)
     assert [Program("/app/server", ELF["amd64"])] == met
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
-def test_a_layer_that_ends_early(compress: Callable[[bytes], bytes]) -> None:
-    """Wherever it ends, no program is made up, and nothing but a note comes of it."""
+def test_layer_that_ends_early_is_a_note(compress: Callable[[bytes], bytes]) -> None:
+    """Wherever it ends, no program is made up."""
     whole = compress(tar({"data": NOISE, "app": ARM64, "more": NOISE}))
     for length in [*range(40), *range(40, len(NOISE), 97)]:
         (program,) = programs_of(entrypoint("/app"), whole[:length])
         assert (None, "/app", True) == (program.elf, program.path, bool(program.note)), length
 
 
-def test_a_layer_stays_unreadable() -> None:
-    """What was wrong when its beginning was prefetched is raised when it is needed, every time."""
+def test_unreadable_layer_raises_every_time() -> None:
+    """Also when its beginning was prefetched, where the error was kept."""
     layer = Layer(partial(io.BytesIO, ZSTD))
     layer.prefetch()
     for _ in range(2):
@@ -206,8 +206,8 @@ def test_a_layer_stays_unreadable() -> None:
             layer.advance()
 
 
-def test_a_fault_of_the_way_there_is_raised() -> None:
-    """A registry that fails is not an unreadable layer."""
+def test_error_of_the_source_is_raised() -> None:
+    """A registry that fails is no unreadable layer."""
 
     def refused() -> io.BytesIO:
         raise ConnectionResetError("reset")
@@ -250,8 +250,8 @@ class Blob:
 MUCH = bytes(2_000_000)
 
 
-def test_no_more_is_read_than_needed() -> None:
-    """A program at the start of the top layer: nothing below is opened, and little of the layer is read."""
+def test_program_in_the_top_layer_is_found_without_the_others() -> None:
+    """Nothing below is opened, and little of the layer is read."""
     blobs = [Blob(LOWER), Blob({"app": ARM64, "data": MUCH, "more": b""})]
     layers = [Layer(blob.open) for blob in blobs]
     assert at("/app") == started_programs({"config": entrypoint("/app")}, layers)
@@ -260,8 +260,8 @@ def test_no_more_is_read_than_needed() -> None:
     assert blobs[1].files[0].taken < len(MUCH) / 4
 
 
-def test_a_layer_is_read_until_the_program_is_found() -> None:
-    """The layers above it to their end, its own as far as it, and those below not at all."""
+def test_layers_are_read_until_the_program_is_found() -> None:
+    """Those above it to their end, its own as far as it, and those below not at all."""
     blobs = [Blob(LOWER), Blob({"etc": DIRECTORY, "app": ARM64, "later": b""}), Blob({"a": b"", "b": b"", "c": b""})]
     layers = [Layer(blob.open) for blob in blobs]
     assert at("/app") == started_programs({"config": entrypoint("/app")}, layers)
@@ -269,7 +269,7 @@ def test_a_layer_is_read_until_the_program_is_found() -> None:
 
 
 def test_prefetching_reads_the_beginning_alone() -> None:
-    """A layer whose beginning was read ahead is opened once, and read on from there if it is needed."""
+    """The layer is opened once, and read on from there if it is needed."""
     blobs = [Blob({"first": b"", "data": MUCH, "bin/sh": AMD64}), Blob({"run": SHELL_SCRIPT, "bin/sh": ARM64})]
     layers = [Layer(blob.open) for blob in blobs]
     for layer in layers:
@@ -283,8 +283,8 @@ def test_prefetching_reads_the_beginning_alone() -> None:
 
 @pytest.mark.parametrize("word", ["/app", "/app/bin/server", "/nowhere"])
 @pytest.mark.parametrize("ahead", [False, True])
-def test_layers_are_closed(word: str, ahead: bool) -> None:
-    """Whether the program was found or not, and how far the layers were read; and once closed they have no more."""
+def test_layers_are_closed_at_the_end(word: str, ahead: bool) -> None:
+    """Whether the program was found or not; a closed layer has no more files."""
     blobs = [Blob(LOWER), Blob({"app": ARM64, "data": b"1"}), Blob({"etc": DIRECTORY})]
     layers = [Layer(blob.open) for blob in blobs]
     for layer in layers if ahead else []:
@@ -295,8 +295,8 @@ def test_layers_are_closed(word: str, ahead: bool) -> None:
     assert max(len(blob.files) for blob in blobs) == 1
 
 
-def test_a_layer_is_read_once_for_all_its_readers() -> None:
-    """Each finds its own program in it, one behind the other; it is open until the last of them is done."""
+def test_layer_is_read_once_for_all_its_readers() -> None:
+    """It is open until the last of them is done."""
     shared, lower = Blob({"data": MUCH, "app": ARM64, "server": AMD64}), Blob(LOWER)
     layer = Layer(shared.open)
     readers = [layer.again(), layer.again()]
@@ -311,8 +311,8 @@ def test_a_layer_is_read_once_for_all_its_readers() -> None:
     assert [] == lower.files
 
 
-def test_a_layer_of_many_files_that_ends_early() -> None:
-    """All readers get every file that is whole, in order and at the same time; then the fault, every time."""
+def test_every_reader_gets_every_whole_file_of_a_layer_that_ends_early() -> None:
+    """In order and at the same time; then the error, every time."""
     names = [f"f{number:03}" for number in range(200)]
     whole = tar({name: noise(1000) for name in names})
     readers = [Layer(partial(io.BytesIO, whole[: 150 * 1536 + 600]))]
@@ -331,8 +331,8 @@ def test_a_layer_of_many_files_that_ends_early() -> None:
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
-def test_a_large_layer_is_read_ahead(compress: Callable[[bytes], bytes]) -> None:
-    """Much more than is fetched at a time, and than one piece may become; the fault of the way there is raised."""
+def test_large_layer_is_read_ahead(compress: Callable[[bytes], bytes]) -> None:
+    """More than is read at a time, and than one piece may be; an error of the source is raised."""
     blob = compress(tar({"noise": noise(3_000_000), "zeros": bytes(5_000_000), "app": ARM64}))
     assert at("/app") == programs_of(entrypoint("/app"), blob)
 

@@ -37,8 +37,10 @@ from tests.unit.staging import (
 # What is published.
 
 
-def test_plain_images(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
-    """An entry for each platform in the order of the matrix, its platform as its config says it."""
+def test_index_lists_plain_images_in_the_order_of_the_matrix(
+    server: RegistryServer, staged: dict[str, dict[str, Any]]
+) -> None:
+    """With the platforms of their configs."""
     (published,) = publish(server, settings_for(f"{server.host}/app"))
     assert {
         "schemaVersion": 2,
@@ -54,8 +56,8 @@ def test_plain_images(server: RegistryServer, staged: dict[str, dict[str, Any]])
     assert f"{server.host}/app:latest@{Manifest(media_type, body).digest}" == str(published)
 
 
-def test_attestations_are_carried_over(server: RegistryServer) -> None:
-    """An image pushed with attestations is an index itself: flattened, the attestations as they were."""
+def test_attested_images_are_flattened(server: RegistryServer) -> None:
+    """An image with attestations is an index itself; its entries become the published index's."""
     amd64 = attested(server, AMD64, "latest-amd64")
     arm64 = attested(server, ARM64, "latest-arm64")
     publish(server, settings_for(f"{server.host}/app", platforms=["amd64", "arm64"]))
@@ -70,8 +72,8 @@ def test_attestations_are_carried_over(server: RegistryServer) -> None:
         ((DOCKER_MANIFEST, OCI_MANIFEST), OCI_INDEX),
     ],
 )
-def test_the_type_follows_the_images(server: RegistryServer, kinds: tuple[str, str], expected: str) -> None:
-    """Docker's list only over images that are all of Docker's type."""
+def test_media_type_follows_the_images(server: RegistryServer, kinds: tuple[str, str], expected: str) -> None:
+    """Docker's list is for images that are all of Docker's type: old clients know nothing else."""
     image(server, AMD64, "latest-amd64", kinds[0])
     image(server, ARM64, "latest-arm64", kinds[1])
     publish(server, settings_for(f"{server.host}/app", platforms=["amd64", "arm64"]))
@@ -81,8 +83,8 @@ def test_the_type_follows_the_images(server: RegistryServer, kinds: tuple[str, s
 
 
 @pytest.mark.usefixtures("staged")
-def test_the_same_images_give_the_same_bytes(server: RegistryServer) -> None:
-    """Composing twice, with separate clients, gives one digest."""
+def test_same_images_give_the_same_bytes(server: RegistryServer) -> None:
+    """So that a tag which points there already is not written again."""
     settings = settings_for(f"{server.host}/app")
     once, again = (publish(server, settings)[0].digest for _ in range(2))
     assert once == again
@@ -98,18 +100,18 @@ def test_the_same_images_give_the_same_bytes(server: RegistryServer) -> None:
         ("amd64", {**AMD64, "os.version": "6.1"}, {**AMD64, "os.version": "6.1"}),
     ],
 )
-def test_an_entry_says_what_the_config_says(
+def test_platform_of_an_entry_is_spelt_as_in_the_config(
     server: RegistryServer, platform: str, config: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """Spellings of the same platform are accepted, and the fields that index entries have are taken over."""
+    """Spellings of the same platform are accepted, and the fields that entries have are taken over."""
     image(server, config, f"latest-{Platform.parse(platform).slug}")
     publish(server, settings_for(f"{server.host}/app", platforms=[platform]))
     assert [expected] == [entry["platform"] for entry in index_of(server)["manifests"]]
 
 
 @pytest.mark.usefixtures("staged")
-def test_every_tag_of_every_image(server: RegistryServer) -> None:
-    """Each repository gets its index under all tags, which stand on the staging tags of the first."""
+def test_every_tag_of_every_image_is_published(server: RegistryServer) -> None:
+    """The images are read from the staging tags of the first repository alone."""
     published = publish(server, settings_for(f"{server.host}/app", f"{server.host}/copy", tags=["latest", "1.0"]))
     digest = published[0].digest
     assert [f"{server.host}/{name}:{tag}@{digest}" for name in ("app", "copy") for tag in ("latest", "1.0")] == [
@@ -118,8 +120,10 @@ def test_every_tag_of_every_image(server: RegistryServer) -> None:
     assert index_of(server, "1.0") == index_of(server)
 
 
-def test_digests_of_this_run_are_preferred(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
-    """With the digests that were just pushed, a staging tag that somebody else moved does not matter."""
+def test_digests_of_this_run_take_precedence_over_staging_tags(
+    server: RegistryServer, staged: dict[str, dict[str, Any]]
+) -> None:
+    """Another run may have moved the staging tags meanwhile."""
     settings = settings_for(f"{server.host}/app")
     digests = {p: staged[p.architecture]["digest"] for p in settings.platforms}
     for tag in ("latest-amd64", "latest-arm64", "latest-arm-v7"):
@@ -131,8 +135,8 @@ def test_digests_of_this_run_are_preferred(server: RegistryServer, staged: dict[
 # What is refused, with nothing published.
 
 
-def test_an_incomplete_matrix(server: RegistryServer) -> None:
-    """All platforms without an image are named, with the tags where they were looked for."""
+def test_missing_platforms_are_named_with_their_staging_tags(server: RegistryServer) -> None:
+    """The user sees at once what to build."""
     image(server, AMD64, "latest-amd64")
     host = server.host
     assert (
@@ -144,8 +148,8 @@ def test_an_incomplete_matrix(server: RegistryServer) -> None:
 @pytest.mark.usefixtures("staged")
 @pytest.mark.parametrize("kept", [[], [1]])
 @pytest.mark.usefixtures("staged")
-def test_an_index_without_an_image(server: RegistryServer, kept: list[int]) -> None:
-    """A staging tag that holds no image at all, or attestations alone, leaves its platform without one."""
+def test_index_without_an_image_is_refused(server: RegistryServer, kept: list[int]) -> None:
+    """Attestations alone are no image."""
     entries = attested(server, ARM64, "latest-arm64")
     body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[number] for number in kept]}
     server.hold_manifest("app", "latest-arm64", body, OCI_INDEX)
@@ -153,8 +157,8 @@ def test_an_index_without_an_image(server: RegistryServer, kept: list[int]) -> N
 
 
 @pytest.mark.usefixtures("staged")
-def test_an_attested_image_whose_image_is_gone(server: RegistryServer) -> None:
-    """The digest that the registry no longer has is named."""
+def test_missing_image_of_an_index_is_named_by_its_digest(server: RegistryServer) -> None:
+    """The registry may have removed it since."""
     entries = attested(server, ARM64, "latest-arm64")
     server.contents = {p: c for p, c in server.contents.items() if entries[0]["digest"] not in p}
     message = refused(server, IncompleteMatrixError)
@@ -173,8 +177,8 @@ def test_an_attested_image_whose_image_is_gone(server: RegistryServer) -> None:
     ],
 )
 @pytest.mark.usefixtures("staged")
-def test_a_config_that_contradicts_its_platform(server: RegistryServer, config: dict[str, Any], actual: str) -> None:
-    """An image for another platform than its place in the matrix is named with both."""
+def test_config_of_another_platform_is_refused(server: RegistryServer, config: dict[str, Any], actual: str) -> None:
+    """The message names both platforms."""
     image(server, config, "latest-arm64")
     assert (
         f"not published, gate 'the config matches': {server.host}/app:latest-arm64 should be for linux/arm64,"
@@ -183,8 +187,8 @@ def test_a_config_that_contradicts_its_platform(server: RegistryServer, config: 
 
 
 @pytest.mark.usefixtures("staged")
-def test_an_attested_image_of_another_platform(server: RegistryServer) -> None:
-    """The config counts also behind attestations, whatever the index around it says."""
+def test_config_counts_behind_attestations(server: RegistryServer) -> None:
+    """Whatever the index around the image says."""
     attested(server, AMD64, "latest-arm64")
     assert "should be for linux/arm64, but its config says linux/amd64" in refused(server, PlatformMismatchError)
 
@@ -200,8 +204,8 @@ def test_an_attested_image_of_another_platform(server: RegistryServer) -> None:
     ids=["schema 1", "no config", "no manifests", "no mapping"],
 )
 @pytest.mark.usefixtures("staged")
-def test_something_that_is_no_image(server: RegistryServer, body: object, kind: str) -> None:
-    """A staging tag that holds something else is an error for the user that names it."""
+def test_staging_tag_without_an_image_is_refused(server: RegistryServer, body: object, kind: str) -> None:
+    """It may hold a Helm chart or an image of schema 1; the message names the tag."""
     server.hold_manifest("app", "latest-arm64", body, kind)
     assert "latest-arm64" in refused(server, MultiarchError)
 
@@ -210,8 +214,8 @@ def test_something_that_is_no_image(server: RegistryServer, body: object, kind: 
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_tag_that_reads_back_as_something_else(server: RegistryServer) -> None:
-    """What is under the tag afterwards is compared with what was put there."""
+def test_tag_that_reads_back_as_another_index_is_an_error(server: RegistryServer) -> None:
+    """Another run may have moved it at the same time."""
     other = Manifest(OCI_INDEX, b"{}")
     server.table["GET /v2/app/manifests/latest"] = [Reply(200, other.body, {"Content-Type": OCI_INDEX})]
     with pytest.raises(TagsNotMovedError, match=f"/app:latest was published as .* but reads back as {other.digest}"):
@@ -219,16 +223,16 @@ def test_a_tag_that_reads_back_as_something_else(server: RegistryServer) -> None
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_tag_that_is_not_there_afterwards(server: RegistryServer) -> None:
-    """A registry that accepts the index and has none is found out."""
+def test_tag_that_is_missing_afterwards_is_an_error(server: RegistryServer) -> None:
+    """A registry may accept an index and not keep it."""
     server.table["PUT /v2/app/manifests/latest"] = [Reply(201)]
     with pytest.raises(TagsNotMovedError, match="but reads back as nothing"):
         publish(server, settings_for(f"{server.host}/app"))
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_registry_that_stumbles_everywhere(server: RegistryServer) -> None:
-    """Reads, the write and the read-back each outlast a fault."""
+def test_transient_faults_are_outlasted_everywhere(server: RegistryServer) -> None:
+    """In reads, in the write and in the read-back."""
     settings = settings_for(f"{server.host}/app")
     server.table["GET /v2/app/manifests/latest-amd64"] = [refusal(503), server.from_contents]
     server.table["PUT /v2/app/manifests/latest"] = [refusal(429), server.from_contents]
@@ -240,7 +244,7 @@ def test_a_registry_that_stumbles_everywhere(server: RegistryServer) -> None:
 # The document's words.
 
 
-def test_the_documents_commands() -> None:
+def test_commands_are_those_of_the_document() -> None:
     """Create, annotate each, push; with the variant where there is one, for every tag and image."""
     more = {"tags": ["latest", "1"], "platforms": ["amd64", "arm"], "attestations": []}
     lines = [" ".join(line) for line in commands(settings_for("someone/app", **more))]
@@ -259,8 +263,8 @@ def test_the_documents_commands() -> None:
     assert f"docker manifest push --purge --insecure {name}:1" == lines[7]
 
 
-def test_what_docker_manifest_refuses_is_said_in_buildx_words() -> None:
-    """Images with attestations, several repositories and annotations are nothing that docker manifest can do."""
+def test_commands_use_buildx_where_docker_manifest_refuses() -> None:
+    """It takes no attestations, no annotations, and one repository."""
     annotations = {"org.opencontainers.image.title": "App"}
     settings = settings_for("someone/app", "ghcr.io/a/b", platforms=["amd64", "arm"], annotations=annotations)
     assert [
@@ -272,25 +276,25 @@ def test_what_docker_manifest_refuses_is_said_in_buildx_words() -> None:
     ] == [" ".join(line) for line in commands(settings)]
 
 
-def test_a_published_tag_prints_as_a_reference() -> None:
+def test_published_tag_prints_as_a_reference() -> None:
     """Tag and digest, so that it can be run and pinned."""
     tag = PublishedTag(ImageReference.parse("someone/app:1"), "sha256:" + "a" * 64)
     assert f"docker.io/someone/app:1@sha256:{'a' * 64}" == str(tag)
 
 
-# What a tag has today.
+# The platforms that a tag has.
 
 
 def entries_for(server: RegistryServer, *platforms: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return entries of a published index, whose images nobody needs to read."""
+    """Return entries of a published index, whose images are not read."""
     return [{**image(server, platform, "old"), "platform": platform} for platform in platforms]
 
 
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
 
 
-def test_a_set_that_would_drop_platforms(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
-    """A tag that has more than the matrix is left as it is; every such tag is named with what it would lose."""
+def test_dropping_platforms_is_refused(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
+    """Every tag that has more than the matrix is named with what it would lose."""
     host = server.host
     listed(server, "latest", *entries_for(server, AMD64, ARM, {**ARM64, "variant": "v8"}, UNKNOWN))
     listed(server, "1", *entries_for(server, AMD64, ARM64))
@@ -302,8 +306,8 @@ def test_a_set_that_would_drop_platforms(server: RegistryServer, staged: dict[st
     ) == refused(server, DroppedPlatformError, settings)
 
 
-def test_dropping_may_be_allowed(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
-    """Then the tag has what the matrix has."""
+def test_dropping_platforms_may_be_allowed(server: RegistryServer, staged: dict[str, dict[str, Any]]) -> None:
+    """The tag then has the platforms of the matrix."""
     listed(server, "latest", *entries_for(server, AMD64, ARM64, ARM))
     publish(server, only_arm64(server, allow_dropping=True))
     assert [staged["arm64"]["digest"]] == [entry["digest"] for entry in index_of(server)["manifests"]]
@@ -311,21 +315,21 @@ def test_dropping_may_be_allowed(server: RegistryServer, staged: dict[str, dict[
 
 @pytest.mark.usefixtures("staged")
 @pytest.mark.parametrize(
-    "today",
+    "platforms",
     [[AMD64, ARM], [{**ARM64, "variant": "v8"}, {"os": "linux", "architecture": "arm"}], [UNKNOWN], [{}], []],
     ids=["fewer", "other spellings", "attestations alone", "no platform", "nothing"],
 )
-def test_a_set_that_drops_nothing(server: RegistryServer, today: list[dict[str, Any]]) -> None:
-    """A tag that has the same or fewer platforms moves, however they are spelt."""
-    listed(server, "latest", *entries_for(server, *today))
+def test_tag_with_the_same_or_fewer_platforms_moves(server: RegistryServer, platforms: list[dict[str, Any]]) -> None:
+    """However they are spelt."""
+    listed(server, "latest", *entries_for(server, *platforms))
     publish(server, settings_for(f"{server.host}/app"))
     assert 3 == len(index_of(server)["manifests"])
 
 
 @pytest.mark.usefixtures("staged")
 @pytest.mark.parametrize("kind", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_a_tag_that_is_a_plain_image(server: RegistryServer, kind: str) -> None:
-    """It counts as the platform that its config says."""
+def test_plain_image_under_a_tag_counts_with_the_platform_of_its_config(server: RegistryServer, kind: str) -> None:
+    """Dropping it is dropping that platform."""
     image(server, ARM, "latest", kind)
     assert f"{server.host}/app:latest has linux/arm/v7 today;" in (
         refused(server, DroppedPlatformError, only_arm64(server))
@@ -335,8 +339,8 @@ def test_a_tag_that_is_a_plain_image(server: RegistryServer, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_tag_of_nested_indexes(server: RegistryServer) -> None:
-    """What it has is counted through the indexes that it lists."""
+def test_platforms_of_nested_indexes_count(server: RegistryServer) -> None:
+    """They are dropped as others are."""
     listed(server, "latest", listed(server, "inner", *entries_for(server, ARM64, ARM)))
     assert f"{server.host}/app:latest has linux/arm/v7 today;" in (
         refused(server, DroppedPlatformError, only_arm64(server))
@@ -344,8 +348,8 @@ def test_a_tag_of_nested_indexes(server: RegistryServer) -> None:
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_tag_that_is_malformed(server: RegistryServer) -> None:
-    """What is not understood of a published tag is no platform that could be lost, and no traceback."""
+def test_malformed_tag_has_no_platforms_to_lose(server: RegistryServer) -> None:
+    """It is replaced, without a traceback."""
     listed(server, "latest", {**image(server, ARM64, "old"), "platform": "linux/arm64"})
     publish(server, settings_for(f"{server.host}/app"))
     assert 3 == len(index_of(server)["manifests"])

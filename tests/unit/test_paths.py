@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 def names(path: Path) -> list[str]:
     """Return what is in the directory of a file."""
-    return [found.name for found in path.parent.iterdir()]
+    return [entry.name for entry in path.parent.iterdir()]
 
 
 def test_a_file_is_replaced_when_it_is_whole(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_directory_that_is_not_there_is_an_error(path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "expected"), [(None, 0o640), (0o755, 0o755), (0o600, 0o600)])
 def test_permissions(path: Path, mode: int | None, expected: int) -> None:
-    """Those that are asked for, whatever the umask; else those of any new file. They are so while it is written."""
+    """They are set from the first byte on, so that nobody reads a private file meanwhile."""
     with replacing(path, mode=mode) as file:
         assert expected == stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     assert expected == stat.S_IMODE(path.stat().st_mode)

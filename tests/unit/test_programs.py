@@ -30,14 +30,14 @@ SHELL_SCRIPT = b"#!/bin/sh\nexec app\n"
 
 @pytest.mark.parametrize("architecture", ELF)
 def test_every_architecture_is_known_by_its_programs(architecture: str) -> None:
-    """A header is read as what it was made of, belongs to one architecture, and is found in a layer."""
+    """A header is read as what it was made of, is of one architecture, and is found in a layer."""
     elf = ELF[architecture]
     assert elf == Elf.parse(elf.header())
     assert (architecture,) == architectures_of(elf)
     assert (Program("/app", elf),) == programs_of(entrypoint("/app"), {"app": elf.header() + b"\0" * 1000})
 
 
-def test_both_byte_orders_and_widths_are_known() -> None:
+def test_byte_order_and_width_belong_to_an_architecture() -> None:
     """The same machine in another byte order or width is another architecture, or none."""
     assert Elf(64, "big", 8) == Elf.parse(bytes.fromhex("7f454c4602020100000000000000000000020008"))
     assert Elf(64, "little", 8) == Elf.parse(bytes.fromhex("7f454c4602010100000000000000000002000800"))
@@ -60,8 +60,8 @@ def test_both_byte_orders_and_widths_are_known() -> None:
     ],
     ids=["empty", "script", "short", "not ELF", "no such width", "no such byte order"],
 )
-def test_what_is_no_elf_file(head: bytes) -> None:
-    """Other files, and headers that elf(5) does not know, are none."""
+def test_other_files_are_no_elf_files(head: bytes) -> None:
+    """Nor are headers that elf(5) does not know."""
     assert None is Elf.parse(head)
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_elf_file(head: bytes) -> None:
     ],
     ids=str,
 )
-def test_the_program_that_starts(config: dict[str, Any], expected: str) -> None:
+def test_program_is_found_as_a_runtime_finds_it(config: dict[str, Any], expected: str) -> None:
     """The entrypoint, else the command, else the shell; by path, from the working directory, or through PATH."""
     files = ("app/other", "app/server", "opt/bin/server", "usr/bin/server", "bin/sh")
     (first, *_) = programs_of(config, dict.fromkeys(files, ARM64))
@@ -109,26 +109,26 @@ def test_the_program_that_starts(config: dict[str, Any], expected: str) -> None:
     ],
     ids=str,
 )
-def test_a_config_that_is_malformed(config: Any) -> None:
-    """What is not as config.md has it counts as not there, and ends in no traceback."""
+def test_malformed_config_counts_as_absent(config: Any) -> None:
+    """It ends in no traceback."""
     assert at("/bin/sh") == programs_of(config, {"bin/sh": ARM64})
 
 
 @pytest.mark.parametrize("directory", ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"])
-def test_the_default_path(directory: str) -> None:
-    """Where the config sets no PATH, it is the one that runtimes set."""
+def test_default_path_is_that_of_runtimes(directory: str) -> None:
+    """Where the config sets no PATH."""
     assert at(f"/{directory}/server") == programs_of(entrypoint("server"), {f"{directory}/server": ARM64})
 
 
-def test_a_later_place_on_the_path() -> None:
-    """A directory and an empty file of that name are no program: the next place is looked at."""
+def test_directories_and_empty_files_on_the_path_are_passed_over() -> None:
+    """A later directory of PATH may have the program."""
     files: Files = {"usr/sbin/server": DIRECTORY, "usr/bin/server": EMPTY, "bin/server": ARM64}
     assert at("/bin/server") == programs_of(entrypoint("server"), files)
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "/", ".//"])
-def test_names_in_the_tar(prefix: str) -> None:
-    """However the tar spells its names, whiteouts and hard links, they are the same files."""
+def test_names_in_the_tar_are_normalised(prefix: str) -> None:
+    """Tools spell names, whiteouts and hard links in several ways."""
     lower: Files = {prefix or ".": DIRECTORY, f"{prefix}bin": DIRECTORY, f"{prefix}bin/busybox": ARM64}
     lower[f"{prefix}bin/old"] = AMD64
     upper: Files = {f"{prefix}bin/.wh.old": EMPTY, f"{prefix}bin/new": ARM64}
@@ -207,14 +207,14 @@ HARD_LINKS: dict[str, tuple[str, list[Files]]] = {
 
 @pytest.mark.parametrize("case", HARD_LINKS)
 def test_hard_links_are_followed(case: str) -> None:
-    """They are another name of a file of their layer; by which of its names it is called then does not matter."""
+    """A program may have any of its names in the result."""
     word, layers = HARD_LINKS[case]
     assert [ELF["arm64"]] == [program.elf for program in programs_of(entrypoint(word), *layers)]
 
 
 @pytest.mark.parametrize("upper", [{"bin/.wh.busybox": EMPTY}, {"bin/busybox": AMD64}], ids=["removed", "replaced"])
-def test_a_hard_link_outlives_the_name_that_it_was_made_of(upper: Files) -> None:
-    """Both names are the file: what a layer above does to one leaves the other as it is."""
+def test_hard_link_outlives_its_first_name(upper: Files) -> None:
+    """A layer above that removes or replaces one name leaves the other."""
     lower: Files = {"bin/busybox": ARM64, "bin/sh": Link("bin/busybox", hard=True)}
     assert [ELF["arm64"]] == [program.elf for program in programs_of(entrypoint("/bin/sh"), lower, upper)]
 
@@ -233,8 +233,8 @@ def test_a_hard_link_outlives_the_name_that_it_was_made_of(upper: Files) -> None
     ],
     ids=["itself", "each other", "hard", "growing", "directories", "the root", "nothing", "more than Linux follows"],
 )
-def test_links_that_lead_nowhere(files: Files) -> None:
-    """A loop ends, in nothing."""
+def test_links_that_lead_nowhere_end(files: Files) -> None:
+    """A loop must not."""
     assert missing("/app") == programs_of(entrypoint("/app"), files)
 
 
@@ -253,8 +253,8 @@ def test_links_that_lead_nowhere(files: Files) -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("first", ["script", "interpreter"])
-def test_the_program_of_a_script_is_its_interpreter(line: bytes, interpreter: str, first: str) -> None:
-    """What the first line names is found above and below the script, and before and after it."""
+def test_program_of_a_script_is_its_interpreter(line: bytes, interpreter: str, first: str) -> None:
+    """It may be above or below the script, and before or behind it."""
     script: Files = {"run.sh": line}
     programs: Files = {"bin/sh": ARM64, "usr/bin/env": ARM64}
     assert at(interpreter) == programs_of(entrypoint("/run.sh"), programs, script)
@@ -263,8 +263,8 @@ def test_the_program_of_a_script_is_its_interpreter(line: bytes, interpreter: st
     assert at(interpreter) == programs_of(entrypoint("/run.sh"), mixed)
 
 
-def test_a_script_run_by_a_script() -> None:
-    """Interpreters may be links and scripts themselves."""
+def test_interpreter_may_be_a_script_or_a_link() -> None:
+    """Then its own interpreter is the program."""
     files: Files = {"run": b"#!/bin/wrap\n", "bin/wrap": b"#!/bin/sh\n", "bin/sh": Link("dash"), "bin/dash": ARM64}
     assert at("/bin/dash") == programs_of(entrypoint("/run"), files)
 
@@ -289,13 +289,13 @@ def test_a_script_run_by_a_script() -> None:
         *("directory without an entry", "data", "no files"),
     ],
 )
-def test_where_no_program_is_found(files: Files, expected: Program) -> None:
-    """One without a header, and why."""
+def test_program_that_is_not_found_has_a_note(files: Files, expected: Program) -> None:
+    """It says why."""
     assert (expected,) == programs_of(entrypoint("/run"), files)
 
 
-def test_an_image_of_data() -> None:
-    """No layers, or nothing in them to be run: the shell that is not there is named."""
+def test_image_of_data_has_no_program() -> None:
+    """The note names the shell, with which the image would start."""
     assert missing("/bin/sh") == programs_of({})
     assert missing("/bin/sh") == programs_of({}, {"data": b"1" * 2000, "more/data": b""})
 
@@ -333,11 +333,11 @@ def test_an_image_of_data() -> None:
     ids=str,
 )
 def test_layers_lie_over_each_other(uppers: list[Files], expected: tuple[Program, ...]) -> None:
-    """The topmost file counts; whiteouts and opaque directories hide what is below them, not what is beside them."""
+    """Whiteouts and opaque directories hide what is below them, not what is beside them."""
     assert expected == programs_of(entrypoint("/app/bin/server"), LOWER, *uppers)
 
 
-def test_what_is_hidden_is_not_found_through_links() -> None:
+def test_hidden_files_are_not_found_through_links() -> None:
     """Nor as the interpreter of a script."""
     base: Files = {"bin/dash": ARM64, "bin/sh": Link("dash"), "run": SHELL_SCRIPT}
     assert missing("/bin/sh") == programs_of({}, base, {"bin/.wh.dash": EMPTY})
@@ -364,8 +364,8 @@ def test_what_is_hidden_is_not_found_through_links() -> None:
     ],
     ids=str,
 )
-def test_the_programs_that_others_start(config: dict[str, Any], others: list[str]) -> None:
-    """Those met on the way to the first, when its other words name them; what is no program is passed over."""
+def test_programs_that_the_first_one_starts_are_found(config: dict[str, Any], others: list[str]) -> None:
+    """Those that were read on the way to the first; words that are no programs are passed over."""
     base: Files = {"bin/tini": ARM64, "bin/sh": ARM64}
     files: Files = {"etc/app.conf": b"x=1", "bin/start.sh": SHELL_SCRIPT, "app/server": AMD64}
     files |= {"usr/bin/server": AMD64}

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 # What the images start.
 
 
-def test_a_program_of_another_architecture(server: RegistryServer) -> None:
-    """An image whose config is right and whose program is not is found out, before anything is written."""
+def test_program_of_another_architecture_is_refused(server: RegistryServer) -> None:
+    """An image whose config is right and whose program is not; nothing is written."""
     layered(server, "latest-arm64", STARTS, {"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM["amd64"]})
     assert (
         f"not published, gate 'the program matches': {server.host}/app:latest-arm64 is for linux/arm64, but its"
@@ -53,8 +53,8 @@ def test_a_program_of_another_architecture(server: RegistryServer) -> None:
     assert {"GET"} == {request.verb for request in server.requests}
 
 
-def test_a_program_of_another_architecture_behind_attestations(server: RegistryServer) -> None:
-    """Also where an index is around it, and when it is not the first that is started."""
+def test_program_of_another_architecture_is_found_behind_attestations(server: RegistryServer) -> None:
+    """Also when the entrypoint is an init of the right one."""
     config = {**ARM64, "config": {"Entrypoint": ["/bin/tini", "--"], "Cmd": ["/app/server"]}}
     layered(server, "image", config, {"bin/tini": PROGRAM["arm64"]}, {"app/server": PROGRAM["amd64"]})
     kind, body = server.contents["/v2/app/manifests/image"]
@@ -62,14 +62,14 @@ def test_a_program_of_another_architecture_behind_attestations(server: RegistryS
     assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
 
 
-def test_programs_of_the_right_architecture(server: RegistryServer) -> None:
-    """They are published without a word; nothing below the program is read that was not read ahead."""
-    said: list[str] = []
+def test_program_of_the_right_architecture_passes_without_a_note(server: RegistryServer) -> None:
+    """Layers below the program are read no further than ahead."""
+    notes: list[str] = []
     layers = layered(
         server, "latest-arm64", STARTS, *({f"{n}": b""} for n in range(5)), {"app/server": PROGRAM["arm64"]}
     )
-    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
-    assert [] == said
+    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+    assert [] == notes
     blobs = [asked.rpartition("/")[2] for asked in server.asked if "/blobs/" in asked]
     assert [0, 0, 1, 1, 1, 1] == [blobs.count(layer["digest"]) for layer in layers]
 
@@ -78,8 +78,8 @@ ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
 @pytest.mark.parametrize("architecture", ["arm64", "amd64"])
-def test_programs_in_layers_of_zstd(server: RegistryServer, architecture: str) -> None:
-    """The gate reads them on every Python: the right program passes without a note, another one is refused."""
+def test_layers_in_zstd_are_read_on_every_python(server: RegistryServer, architecture: str) -> None:
+    """The right program passes without a note, another one is refused."""
     notes: list[str] = []
     files = [{"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM[architecture]}, {"etc/passwd": b"root"}]
     layered(server, "latest-arm64", STARTS, *files, compress=zstd.compress, media_type=ZSTD)
@@ -90,24 +90,24 @@ def test_programs_in_layers_of_zstd(server: RegistryServer, architecture: str) -
         assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
 
 
-def test_a_program_deep_in_a_big_image(server: RegistryServer) -> None:
-    """It is found however much is above it, below the layers that are read ahead."""
+def test_program_is_found_below_large_layers(server: RegistryServer) -> None:
+    """However much is above it, below the layers that are read ahead."""
     files = [{"app/server": PROGRAM["amd64"]}, MUCH, *[{"etc/passwd": b"root"}] * 4]
     layers = layered(server, "latest-arm64", STARTS, *files)
     assert 1_500_000 < layers[1]["size"]
     assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
 
 
-def test_what_was_not_checked_is_told(server: RegistryServer) -> None:
-    """An image of data is published, with a note for its platform."""
-    said: list[str] = []
+def test_image_of_data_is_published_with_a_note(server: RegistryServer) -> None:
+    """It has no program to check."""
+    notes: list[str] = []
     layered(server, "latest-arm64", ARM64, {"data": b"1"})
-    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=said.append)
-    assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == said
+    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+    assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == notes
     assert 1 == len(index_of(server)["manifests"])
 
 
-def test_layers_that_lie_elsewhere_are_not_read(server: RegistryServer) -> None:
+def test_layers_with_urls_are_not_read(server: RegistryServer) -> None:
     """What may not be distributed is not in the registry."""
     layers = layered(server, "latest-arm64", STARTS, {"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM["arm64"]})
     body = json.loads(server.contents["/v2/app/manifests/latest-arm64"][1])
@@ -118,8 +118,8 @@ def test_layers_that_lie_elsewhere_are_not_read(server: RegistryServer) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_layer_whose_bytes_are_others(server: RegistryServer, number: int) -> None:
-    """Bytes that do not match the digest are no reason to believe what was found in them."""
+def test_layer_with_another_digest_is_refused(server: RegistryServer, number: int) -> None:
+    """A program in bytes of another digest proves nothing."""
     layers = layered(server, "latest-arm64", STARTS, {"bin/sh": b"x"}, {"app/server": PROGRAM["arm64"]})
     path = f"/v2/app/blobs/{layers[number]['digest']}"
     other = layers[1 - number]["digest"]
@@ -132,7 +132,7 @@ def test_a_layer_whose_bytes_are_others(server: RegistryServer, number: int) -> 
     )
 
 
-def test_a_layer_that_is_gone(server: RegistryServer) -> None:
+def test_missing_layer_is_refused(server: RegistryServer) -> None:
     """An image that cannot be pulled is not published."""
     layers = layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
     del server.contents[f"/v2/app/blobs/{layers[0]['digest']}"]
@@ -152,10 +152,10 @@ def test_a_layer_that_is_gone(server: RegistryServer) -> None:
     ],
     ids=["no size", "size as text", "negative size", "platform as text", "annotations as a list"],
 )
-def test_descriptors_that_are_malformed(
+def test_malformed_descriptors_are_refused(
     server: RegistryServer, around: dict[str, Any], of_layer: dict[str, Any]
 ) -> None:
-    """What is not as descriptor.md has it is an error for the user that names the image."""
+    """The message names the image, and there is no traceback."""
     layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
     body = json.loads(server.contents["/v2/app/manifests/latest-arm64"][1])
     body["layers"][0] |= of_layer
@@ -163,8 +163,8 @@ def test_descriptors_that_are_malformed(
     assert "latest-arm64" in refused(server, MultiarchError, only_arm64(server))
 
 
-def test_an_image_is_looked_into_once(server: RegistryServer, cache: Path) -> None:
-    """Content never changes under a digest: with its program known, neither config nor layers are read again."""
+def test_image_is_inspected_once(server: RegistryServer, cache: Path) -> None:
+    """Content never changes under a digest: with the program in the cache, neither config nor layers are read."""
     layered(server, "latest-arm64", ARM64, {"bin/sh": PROGRAM["arm64"]})
     settings = settings_for(f"{server.host}/app", platforms=["arm64"])
     once = publish(server, settings)
