@@ -72,7 +72,7 @@ class Settings:
     :ivar withheld: why a CI pushes nothing by default; empty where it does.
     :ivar build: what tells the builds of a CI apart.
     :ivar branches: from which a CI publishes, as it does from tags.
-    :ivar install: the command by which a CI's job installs the tasks.
+    :ivar install: the command by which a CI's job installs the tasks; None where it is not written.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host is large.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
@@ -111,7 +111,7 @@ class Settings:
     jobs: int
     keep_going: bool
     branches: tuple[str, ...]
-    install: str
+    install: str | None
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

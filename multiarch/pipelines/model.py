@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
 from multiarch.image.platform import runs_natively
+from multiarch.pipelines.install import pinned_install
 from multiarch.registry.credentials import variables
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         )
     return Pipeline(
         program=program,
-        install=settings.install,
+        install=pinned_install() if settings.install is None else settings.install,
         builds=tuple(builds),
         branches=settings.branches,
         tried=tuple(str(target.platform) for target in settings.matrix if target.smoke and _is_foreign(target)),

@@ -34,6 +34,7 @@ def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     :param ci: one of `multiarch.config.settings.CIS`.
     :param program: by which the tasks are run.
     :raises PipelineError: what is there cannot be read.
+    :raises ConfigurationError: the settings give no file.
     """
     path, there, wanted = pipeline_text(settings, ci, directory, program=program)
     if there != wanted:
@@ -48,6 +49,8 @@ def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     :raises PipelineError: with each mistake and its line, or with the lines that differ.
     """
     path: Path = directory / _writer(ci).PATH
+    # Where the settings do not give a file at all, that is the first thing to correct.
+    plan(settings, ci, program=program)
     name, again = path.relative_to(directory), f"run: {program} pipeline --ci {ci}"
     if not path.is_file():
         raise PipelineError(f"{name}: there is no such file; {again}")

@@ -56,7 +56,7 @@ FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "tcp://mai
 
 def settings(**block: Any) -> Settings:
     """Return settings of PLAIN, or of other blocks."""
-    return load(block or PLAIN, {}, {}, directory=Path("/somewhere"))
+    return load({"install": "pip install tools", **(block or PLAIN)}, {}, {}, directory=Path("/somewhere"))
 
 
 def text(ci: str, directory: Path, **block: Any) -> str:
@@ -587,7 +587,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, ci: str, there: str, expecte
 
 def test_the_task(project: Project) -> None:
     """It prints the path; --check tells by its status; --dry shows the file, and writes none."""
-    project.write(invoke_yaml="multiarch:\n  image: a/b\n  platforms: [linux/arm64]\n")
+    project.write(invoke_yaml="multiarch:\n  image: a/b\n  platforms: [linux/arm64]\n  install: make tools\n")
     shown = project.run("--dry", "pipeline", "--ci", "travis")
     missing = project.run("pipeline", "--ci", "travis", "--check")
     written = project.run("pipeline", "--ci", "travis")
@@ -601,7 +601,7 @@ def test_the_task(project: Project) -> None:
 
 def test_a_project_without_a_tasks_file(project: Project) -> None:
     """Its jobs use the console script."""
-    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n")
+    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n  install: make tools\n")
     (project.path / "tasks.py").unlink()
     assert "multiarch build-arch --platform linux/arm64" in "\n".join(
         project.run("--dry", "pipeline", "--ci", "travis").out
@@ -630,7 +630,7 @@ def test_a_ci_that_is_not_known(project: Project, words: tuple[str, ...], expect
 )
 def test_a_mistake_that_the_schema_misses(project: Project, wrong: str, right: str, expected: str) -> None:
     """A typo in a job's key, a stage that is not declared, a condition that does not parse: each with its line."""
-    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n")
+    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n  install: make tools\n")
     project.run("pipeline", "--ci", "travis")
     path = project.path / ".travis.yml"
     before = path.read_text()
