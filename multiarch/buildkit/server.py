@@ -112,16 +112,16 @@ def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Serve
     :param info: the Engine API's ``/info``, of which Architecture, RegistryConfig and SecurityOptions are read.
     :param local: whether the host shares this machine's file system, so that its socket can be used from here.
     """
-    registries = info.get("RegistryConfig") or {}
+    publish, registries = settings.publish, info.get("RegistryConfig") or {}
     mirrors = [url for index in (registries.get("IndexConfigs") or {}).values() for url in index.get("Mirrors") or []]
-    names = [image.registry for image in settings.images]
+    names = [image.registry for image in settings.publish.images]
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
-    address = settings.address or ""
+    address = settings.builder.address or ""
     return Server(
-        image=settings.buildkit_image,
+        image=settings.builder.image,
         platforms=_platforms(settings, str(info["Architecture"])),
-        toml=mirrors_toml(registries, (i.registry for i in settings.images), settings.insecure_registries),
+        toml=mirrors_toml(registries, (i.registry for i in publish.images), publish.insecure_registries),
         host_network=any(is_loopback(name) for name in names),
         tcp=address.removeprefix("tcp://") if address.startswith("tcp://") else None,
         sockets=_socket_directory(settings) if local else None,
@@ -139,8 +139,8 @@ def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
 
 
 def _socket_directory(settings: Settings) -> Path | None:
-    if (settings.address or "").startswith("unix://"):
-        return Path(str(settings.address).removeprefix("unix://")).parent
+    if (settings.builder.address or "").startswith("unix://"):
+        return Path(str(settings.builder.address).removeprefix("unix://")).parent
     directory = state_directory() / "buildkit"
     return directory if len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET else None
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,9 +18,9 @@ from multiarch.config.schema import PREFIX, Block, PlatformEntry
 from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping, Sequence
 
+T = TypeVar("T")
 # Flags that say one item of a list-valued setting, and may be repeated.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
 _LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
@@ -43,6 +43,20 @@ class Layers:
     def error(self, name: str, problem: str, index: int | None = None) -> ConfigurationError:
         """Return the error that says so."""
         return ConfigurationError(self.where(name, index), problem)
+
+    def check(self, name: str, index: int | None, parse: Callable[[str], T], text: str) -> T:
+        """Return *text* as parsed by *parse*, whose ValueError becomes an error of the setting *name*."""
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise self.error(name, str(error), index) from None
+
+    def check_unique(self, name: str, values: Sequence[str]) -> None:
+        """Check that no value is there twice."""
+        counts = Counter(values)
+        for value in values:
+            if counts[value] > 1:
+                raise self.error(name, f"{value!r} is given twice")
 
 
 def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Layers:
@@ -142,13 +156,3 @@ def _expected(problem: str) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def tell_of_yaml(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in one line where a file is no YAML; fits ``sys.excepthook``, and passes on every other error."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")

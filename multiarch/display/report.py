@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.solve import Solve
     from multiarch.buildkit.status import Vertex
-    from multiarch.config.settings import Settings, Target
+    from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.display.progress import Summary
 
 # Of the JSON: a reader may rely on the fields as long as it stays.
@@ -123,12 +123,12 @@ def report_of(
     :param error: why it failed; empty when it did not.
     """
     reported = tuple(_solve(solve, solves[:index], settings.matrix, machine) for index, solve in enumerate(solves))
-    staged = [settings.staging(settings.images[0], target.platform).tag for target in settings.matrix]
+    staged = [target.staging.tag for target in settings.matrix]
     is_release = task == "release"
     return Report(
         task=task,
-        images=tuple(map(str, settings.images if is_release else settings.images[:1])),
-        tags=settings.tags if is_release else tuple(staged),
+        images=tuple(map(str, settings.publish.images if is_release else settings.publish.images[:1])),
+        tags=settings.publish.tags if is_release else tuple(staged),
         started=started,
         finished=finished,
         succeeded=not error,
@@ -180,7 +180,7 @@ def page(data: dict[str, Any]) -> str:
     return template.replace("{{report}}", embedded)
 
 
-def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[Target], machine: str) -> ReportedSolve:
+def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[MatrixEntry], machine: str) -> ReportedSolve:
     target = next(target for target in matrix if target.platform in solve.platforms)
     return ReportedSolve(
         platforms=tuple(map(str, solve.platforms)),
@@ -189,7 +189,7 @@ def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[Target], mach
     )
 
 
-def _vertex(vertex: Vertex, solve: Solve, target: Target, machine: str) -> ReportedVertex:
+def _vertex(vertex: Vertex, solve: Solve, target: MatrixEntry, machine: str) -> ReportedVertex:
     platform = runs_on(vertex, solve.platforms)
     # What is shared by several parts of the graph may be begun again, and then was not ended since.
     is_over = vertex.started is not None and vertex.completed is not None and vertex.completed >= vertex.started
@@ -209,7 +209,7 @@ def _vertex(vertex: Vertex, solve: Solve, target: Target, machine: str) -> Repor
     )
 
 
-def _runs_emulated(platform: str, target: Target, machine: str) -> bool:
+def _runs_emulated(platform: str, target: MatrixEntry, machine: str) -> bool:
     """Tell whether the builder of a target has to emulate this platform."""
     try:
         return is_emulated(replace(target, platform=Platform.parse(platform)), machine)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.solve import Solve
     from multiarch.buildkit.status import Vertex
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Platform
 
 
 def summarise(
-    matrix: Sequence[Target],
+    matrix: Sequence[MatrixEntry],
     solves: Sequence[Solve],
     images: Mapping[Platform, tuple[str, int]],
     machine: str,
@@ -29,8 +29,8 @@ def summarise(
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
     rows = []
-    for target in matrix:
-        platform = target.platform
+    for entry in matrix:
+        platform = entry.platform
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.platforms) == str(platform)]
             for solve in solves
@@ -41,7 +41,7 @@ def summarise(
         instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
         cached = sum(vertex.cached for vertex in instructions)
         digest, size = images.get(platform, ("", 0))
-        rows.append(Summary(platform, digest, size, seconds, len(instructions), cached, is_emulated(target, machine)))
+        rows.append(Summary(platform, digest, size, seconds, len(instructions), cached, is_emulated(entry, machine)))
     return tuple(rows)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import build, buildctl, schedule
-from multiarch.buildkit.address import running_address
+from multiarch.buildkit.address import Builder, running_address
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
 from multiarch.formatting import one_line
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.build import PushedImage
     from multiarch.buildkit.solve import Solve
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
     from multiarch.run import Run
 
 # What a RUN gets by default (Dockerfile reference, "SHELL").
@@ -42,20 +42,23 @@ _RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
 _LONGEST = 200
 
 
-def build_or_enter(run: Run, target: Target) -> PushedImage | Path | None:
-    """Build one platform; where a RUN fails, have a person enter the state before it, and then let the build fail.
+def run(run: Run) -> tuple[PushedImage | Path, ...]:
+    """Build one platform; where a RUN fails, open a shell in the state before it, and then let the build fail.
 
-    :raises ConfigurationError: nobody sits at a terminal, or the command line of Docker is missing; before the build.
+    :raises ConfigurationError: there is no terminal, or no docker command; before the build.
     :raises BuildFailedError: the build failed, whatever became of the shell.
     """
     _check(run)
     try:
-        return build_arch.build_one(run, target)
+        return build_arch.run(run)
     except BuildFailedError:
         if run.solves:
-            run.go_on()
-            _enter(run, target, run.solves[-1])
+            run.resume()
+            _enter(run, build_arch.only_entry(run.settings), run.solves[-1])
         raise
+
+
+commands = build_arch.commands
 
 
 def lines_before(dockerfile: bytes, line: int) -> bytes | None:
@@ -76,19 +79,19 @@ def _check(run: Run) -> None:
     run.host.info  # noqa: B018 (asked before the build, to know that there is one)
 
 
-def _enter(run: Run, target: Target, failure: Solve) -> None:
+def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
     """Open the shell; where there is none to be had, say why."""
     say, step = run.progress.say, failure.failed
     failed = _short(step.name) if step else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
-    _, dockerfile = build.check_paths(run.settings, target)
+    _, dockerfile = build.check_paths(run.settings, entry)
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
     if step is None or before is None or not step.instruction.startswith("RUN "):
         say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
         return
     try:
-        with _image(run, target, dockerfile, before) as image:
+        with _image(run, entry, dockerfile, before) as image:
             if image is None:
                 say(f"--shell: nothing is in the image before {failed}, so there is nothing to enter")
                 return
@@ -96,13 +99,13 @@ def _enter(run: Run, target: Target, failure: Solve) -> None:
                 f"--shell: {failed} failed; this is the state before it, without what RUN --mount brings"
                 " (cache, secret, ssh) and without build arguments; the build ends with the shell"
             )
-            _run(run, target, image)
+            _run(run, entry, image)
     except MultiarchError as error:
         say(f"--shell: the state before {failed} cannot be entered: {error}")
 
 
 @contextlib.contextmanager
-def _image(run: Run, target: Target, dockerfile: Path, before: bytes) -> Iterator[str | None]:
+def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
     """Have an image of what a beginning of the Dockerfile makes on the Docker host; None where it is empty."""
     import docker.errors
 
@@ -115,18 +118,10 @@ def _image(run: Run, target: Target, dockerfile: Path, before: bytes) -> Iterato
         if ignored.is_file():
             shutil.copy(ignored, directory)
         try:
-            run.progress.begin({target.platform: schedule.is_emulated(target, run.machine)})
-            build.build_beginning(
-                settings,
-                target,
-                cut,
-                archive,
-                name,
-                buildctl=buildctl.find_buildctl(settings),
-                address=target.builder or running_address(settings, host),
-                policy=run.policy,
-                observer=run.progress,
-            )
+            run.progress.begin({entry.platform: schedule.is_emulated(entry, run.machine)})
+            client = run.client(buildctl.find_buildctl(settings))
+            builder = Builder(entry.builder or running_address(settings, host))
+            build.build_prefix(settings, entry, cut, archive, name, client, builder)
         finally:
             run.progress.end()
         if _is_empty(archive):
@@ -153,7 +148,7 @@ def _is_empty(archive: Path) -> bool:
     return not image["Layers"]
 
 
-def _run(run: Run, target: Target, image: str) -> None:
+def _run(run: Run, entry: MatrixEntry, image: str) -> None:
     """Run the shell of an image's RUNs on our terminal, and remove its container however it ends."""
     import docker.errors
 
@@ -161,7 +156,7 @@ def _run(run: Run, target: Target, image: str) -> None:
     config: dict[str, Any] = host.run(f"look at {image}", lambda: host.client.images.get(image)).attrs["Config"]
     shell = (config.get("Shell") or _SHELL)[0]
     words = ["docker", "run", "--rm", "-it", "--pull", "never", "--name", container]
-    words += ["--platform", str(target.platform), "--entrypoint", shell, image]
+    words += ["--platform", str(entry.platform), "--entrypoint", shell, image]
     trace = run.progress.trace
     ended = trace.command(words) if trace else None
     terminal = termios.tcgetattr(0)
