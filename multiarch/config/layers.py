@@ -1,4 +1,4 @@
-"""Layers of configuration, joined and typed.
+"""The layers of configuration, joined and typed.
 
 Strongest first: flags, ``INVOKE_MULTIARCH_*`` variables, the ``multiarch`` block of Invoke's configuration
 (``invoke.yaml``), the defaults below. Each layer replaces a whole setting; lists are not joined.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
-# Flags that say one item of a list-valued setting, and may be repeated.
+# The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
 _LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
-# Whoever publishes to several repositories calls them so.
+# `images` reads better where there are several.
 _SYNONYMS = {"images": "image"}
 
 
@@ -41,7 +41,7 @@ class Layers:
         return f"{where}[{index}]" if index is not None and where.startswith("multiarch.") else where
 
     def error(self, name: str, problem: str, index: int | None = None) -> ConfigurationError:
-        """Return the error that says so."""
+        """Return the error of a setting."""
         return ConfigurationError(self.where(name, index), problem)
 
     def check(self, name: str, index: int | None, parse: Callable[[str], T], text: str) -> T:
@@ -137,7 +137,7 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
 
 
 def _got(name: str, value: object) -> str:
-    """Show a wrong value, unless somebody may have written a secret where its name should be."""
+    """Return the end of an error that shows the wrong value; empty for secrets: one may stand where its name should."""
     return f", got {value!r}" if name != "secrets" else ""
 
 

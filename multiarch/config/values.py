@@ -1,4 +1,4 @@
-"""How settings are written that are more than a word: ``oci,dest=FILE``, ``env:NAME``, ``ID=PATH``, addresses."""
+"""Settings with a notation of their own: ``oci,dest=FILE``, ``env:NAME``, ``ID=PATH``, addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
-# What BuildKit attests, and with which attributes where none are given.
+# The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
 
@@ -67,7 +67,7 @@ def read_attestations(layers: Layers) -> dict[str, str]:
 
 
 def read_secrets(layers: Layers) -> dict[str, Secret]:
-    """Read ``env:NAME`` and ``file:PATH``; what else stands there may be the secret itself, and is not shown."""
+    """Read ``env:NAME`` and ``file:PATH``; any other text may be the secret itself, and is not shown."""
     read: dict[str, Secret] = {}
     for name, text in layers.block.secrets.items():
         kind, _, place = text.partition(":")
@@ -94,7 +94,7 @@ def read_ssh(layers: Layers) -> dict[str, str]:
 
 
 def read_address(layers: Layers) -> str | None:
-    """Check where the server may listen: an open BuildKit port is root for whoever reaches it."""
+    """Return the address to listen on, if it is private: an open BuildKit port gives root to all who reach it."""
     address = layers.block.address
     if not address:
         return None

@@ -1,7 +1,7 @@
-"""``build-arch --shell``: where a RUN has failed, a shell in the state before it.
+"""``build-arch --shell``: a shell in the state before a failed RUN.
 
-BuildKit's client cannot open one. So what stands before that RUN in the Dockerfile is built as an image of its own,
-from the cache that the failed build left, loaded into the Docker host, and run there; nothing is left of it afterwards.
+BuildKit's client cannot open one. So the instructions before that RUN are built as an image of their own, from the
+cache that the failed build left, loaded into the Docker host and run there; image and container are removed afterwards.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry
     from multiarch.run import Run
 
-# What a RUN gets by default (Dockerfile reference, "SHELL").
+# The shell of a RUN (Dockerfile reference, "SHELL").
 _SHELL = ["/bin/sh", "-c"]
 _RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
-_LONGEST = 200
+_LONGEST = 200  # characters of a vertex's name in a message
 
 
 def run(run: Run) -> tuple[PushedImage | Path, ...]:
@@ -62,7 +62,7 @@ commands = build_arch.commands
 
 
 def lines_before(dockerfile: bytes, line: int) -> bytes | None:
-    """Return what stands before the instruction that begins in a *line*, from 1 on; None where that is no RUN.
+    """Return the Dockerfile up to the RUN that begins in *line*, counted from 1; None where no RUN does.
 
     Where a base image's ONBUILD has failed, BuildKit names the line of the FROM.
     """
@@ -80,14 +80,14 @@ def _check(run: Run) -> None:
 
 
 def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
-    """Open the shell; where there is none to be had, say why."""
-    say, step = run.progress.say, failure.failed
-    failed = _short(step.name) if step else "what failed"
+    """Open the shell, or say why there is none."""
+    say, vertex = run.progress.say, failure.failed
+    failed = _short(vertex.name) if vertex else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
     _, dockerfile = build.check_paths(run.settings, entry)
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
-    if step is None or before is None or not step.instruction.startswith("RUN "):
+    if vertex is None or before is None or not vertex.instruction.startswith("RUN "):
         say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
         return
     try:
@@ -106,14 +106,14 @@ def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
 
 @contextlib.contextmanager
 def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
-    """Have an image of what a beginning of the Dockerfile makes on the Docker host; None where it is empty."""
+    """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
     import docker.errors
 
     host, settings, name = run.host, run.settings, f"multiarch-shell:{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
         cut.write_bytes(before)
-        # What the context leaves out may stand beside the Dockerfile, for it alone.
+        # A Dockerfile may have an ignore file of its own beside it.
         ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
         if ignored.is_file():
             shutil.copy(ignored, directory)
@@ -142,7 +142,7 @@ def _load(run: Run, archive: Path) -> None:
 
 
 def _is_empty(archive: Path) -> bool:
-    """Tell whether an image has no layers: it is FROM scratch, and nothing was put into it."""
+    """Whether an image has no layers: it is FROM scratch, and nothing was put into it."""
     with tarfile.open(archive) as tar:
         (image,) = json.load(tar.extractfile("manifest.json") or io.BytesIO())
     return not image["Layers"]
@@ -166,13 +166,13 @@ def _run(run: Run, entry: MatrixEntry, image: str) -> None:
         if ended:
             ended(status)
     finally:
-        # When we are ended, so is Docker's command line, before it can do so itself.
+        # A signal ends Docker's command line with us, before it can restore the terminal itself.
         termios.tcsetattr(0, termios.TCSADRAIN, terminal)
         with contextlib.suppress(docker.errors.NotFound):
             host.run(f"remove container {container}", lambda: host.client.api.remove_container(container, force=True))
 
 
 def _short(name: str) -> str:
-    """Return the name of a step as one line of some length."""
+    """Return the name of a vertex as one short line."""
     line = one_line(name)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
