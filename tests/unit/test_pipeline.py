@@ -17,7 +17,7 @@ from multiarch.errors import ConfigurationError, EmptyMatrixError, PipelineError
 from multiarch.pipelines.model import IMAGE
 from multiarch.pipelines.travis import lint as travis_check
 from multiarch.pipelines.travis.conditions import parse
-from multiarch.pipelines.update import check_pipeline, pipeline_text, write_pipeline
+from multiarch.pipelines.update import check_pipeline, pipeline_file, write_pipeline
 
 if TYPE_CHECKING:
     from multiarch.config.settings import Settings
@@ -61,7 +61,7 @@ def settings(**block: Any) -> Settings:
 
 def text(ci: str, directory: Path, **block: Any) -> str:
     """Return the text of a CI's file."""
-    return pipeline_text(settings(**block), ci, directory, program="invoke")[2]
+    return pipeline_file(settings(**block), ci, directory, program="invoke").wanted
 
 
 def parsed(ci: str, directory: Path, **block: Any) -> Any:
