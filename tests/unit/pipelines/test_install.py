@@ -15,18 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.cli import ROOT, Result
+from tests.unit.pipelines.files import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.unit.cli import Project
 
-FILES = {
-    "travis": ".travis.yml",
-    "github": ".github/workflows/multiarch.yml",
-    "gitlab": ".gitlab-ci.yml",
-    "circleci": ".circleci/config.yml",
-}
 # On PyPI, this name is another project's.
 FOREIGN = re.compile(r"pip[x3]?\s+install(?:\s+-\S+)*\s+[\"']?multiarch\b")
 REMEDY = (
@@ -109,11 +104,11 @@ def refusal(version: str, origin: str) -> Result:
     return Result(1, [], [f"multiarch.install: {problem}; {REMEDY}"])
 
 
-@pytest.mark.parametrize("ci", FILES)
+@pytest.mark.parametrize("ci", PATHS)
 def test_a_released_version_pins_itself(released: Installation, project: Project, ci: str) -> None:
     """The jobs run what wrote their file, and a later release does not change them."""
-    assert Result(0, [FILES[ci]], []) == released.run(project, "pipeline", "--ci", ci)
-    text = (project.path / FILES[ci]).read_text()
+    assert Result(0, [PATHS[ci]], []) == released.run(project, "pipeline", "--ci", ci)
+    text = (project.path / PATHS[ci]).read_text()
     assert (True, None) == ("pip install invoke-multiarch==1.2.3\n" in text, FOREIGN.search(text))
     assert 0 == released.run(project, "pipeline", "--ci", ci, "--check").status
 

@@ -1,15 +1,21 @@
-"""The check of a .travis.yml: every rule with a file that breaks it, and one that does not."""
+"""Check of a .travis.yml: every rule with a file that breaks it, and one that does not."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+import subprocess
+import sys
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
 
 from multiarch.pipelines.travis.lint import check
+from tests.unit.cli import ROOT
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from tests.unit.cli import Project
+
 PRIVATE = "remove it, or begin it with _ if it only holds what an anchor names"
 JOBS = "jobs:\n  include:\n  - "
 IN_A_JOB = "in an entry of jobs.include"
@@ -295,3 +301,27 @@ def test_all_mistakes() -> None:
         "8: 'lnaguage' stands here again, after line 7; only one of them counts",
         "8: unknown key 'lnaguage' at the top level; did you mean language?",
     ] == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "expected"),
+    [
+        ("      script: invoke build-arch", "      scirpt: invoke build-arch", r":\d+: .*scirpt.*script"),
+        ("    - stage: publish", "    - stage: pubish", r":\d+: .*pubish.*"),
+        ("      if: type != pull_request AND", "      if: type !== pull_request AND", r":\d+: .*"),
+    ],
+)
+def test_a_mistake_that_the_schema_misses(project: Project, wrong: str, right: str, expected: str) -> None:
+    """A typo in a job's key, a stage that is not declared, a condition that does not parse: each with its line."""
+    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n  install: make tools\n")
+    project.run("pipeline", "--ci", "travis")
+    path = project.path / ".travis.yml"
+    before = path.read_text()
+    path.write_text(before.replace(wrong, right))
+    result = project.run("pipeline", "--ci", "travis", "--check")
+    number = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if right in line)
+    assert 1 == result.status
+    (line,) = [line for line in result.err if line.startswith(f".travis.yml:{number}: ")]
+    assert re.match(rf"\.travis\.yml{expected}", line)
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.travis", str(path)]
+    assert 0 == subprocess.run(schema, capture_output=True).returncode
