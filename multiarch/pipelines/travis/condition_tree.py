@@ -145,10 +145,9 @@ class Comparison:
         if isinstance(self.right, tuple):
             return any(left == item.value(scene) for item in self.right)
         if isinstance(self.right, Predicate):
-            is_about_presence = self.right in (Predicate.PRESENT, Predicate.BLANK)
-            return (bool(left) if is_about_presence else holds(left)) == (
-                self.right in (Predicate.PRESENT, Predicate.TRUE)
-            )
+            asks_presence = self.right in (Predicate.PRESENT, Predicate.BLANK)
+            actual = bool(left) if asks_presence else holds(left)
+            return actual == (self.right in (Predicate.PRESENT, Predicate.TRUE))
         return left == self.right.value(scene)
 
 

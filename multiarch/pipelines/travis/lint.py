@@ -74,7 +74,7 @@ def check(text: str, name: str) -> list[str]:
 
 
 class _File:
-    """Walk through the parts of a file, which finds what the rules say of each."""
+    """Parts of a file, each held against its rules."""
 
     def __init__(self, root: Fields) -> None:
         self._root = root

@@ -31,11 +31,11 @@ COLON = "quote it: a colon and a blank make a mapping of text"
 
 
 def mistakes(text: str) -> list[str]:
-    """Check a file; each mistake is one line, and begins with the file's name."""
-    found = check(dedent(text), ".travis.yml")
-    assert [1] * len(found) == [len(line.splitlines()) for line in found]
-    assert [True] * len(found) == [line.startswith(".travis.yml:") for line in found]
-    return [line.removeprefix(".travis.yml:") for line in found]
+    """Return the mistakes in a file, each of which is one line that begins with the file's name, without that."""
+    lines = check(dedent(text), ".travis.yml")
+    assert [1] * len(lines) == [len(line.splitlines()) for line in lines]
+    assert [True] * len(lines) == [line.startswith(".travis.yml:") for line in lines]
+    return [line.removeprefix(".travis.yml:") for line in lines]
 
 
 def test_our_own() -> None:
@@ -142,7 +142,7 @@ def test_known_keys() -> None:
     ],
 )
 def test_stages_that_do_not_fit(text: str, expected: str) -> None:
-    """The stages of the jobs are those that are declared, and a condition is that of a stage with jobs."""
+    """Each stage of a job is declared, and each stage with a condition has jobs."""
     assert [expected] == mistakes(text)
 
 
@@ -159,7 +159,7 @@ def test_stages_that_do_not_fit(text: str, expected: str) -> None:
     ],
 )
 def test_stages_that_fit(text: str) -> None:
-    """Without `stages` any will do; case does not matter; jobs of the matrix are of the stage test."""
+    """Without `stages` a job may name any; case does not matter; jobs of the matrix are of the stage test."""
     assert [] == mistakes(text)
 
 
@@ -200,7 +200,7 @@ def test_stages_that_fit(text: str) -> None:
     ],
 )
 def test_conditions_that_do_not_hold_what_they_say(text: str, expected: str) -> None:
-    """A condition must parse, and its names must be some, wherever it stands."""
+    """A condition must parse, and its names must be known, wherever it stands."""
     assert [expected] == mistakes(text)
 
 
@@ -215,7 +215,7 @@ def test_conditions_that_do_not_hold_what_they_say(text: str, expected: str) -> 
     ],
 )
 def test_conditions(text: str) -> None:
-    """Those that parse are no mistake; of the first version of conditions nothing is said."""
+    """A condition that parses is no mistake; the first version of conditions is not checked."""
     assert [] == mistakes(text)
 
 
@@ -245,7 +245,7 @@ def test_wrong_types(text: str, expected: str) -> None:
     ],
 )
 def test_right_types(text: str) -> None:
-    """Lists within lists, as anchors make them, are put into one; true is a command."""
+    """Lists within lists, as anchors make them, are joined; true is a command."""
     assert [] == mistakes(text)
 
 
@@ -280,18 +280,18 @@ def test_duplicate_keys(text: str, expected: str) -> None:
     ],
 )
 def test_what_is_no_yaml(text: str, expected: str) -> None:
-    """It is one line, with the number of the line."""
+    """It is one mistake, with the number of its line."""
     assert [expected] == mistakes(text)
 
 
 def test_anchors() -> None:
-    """A name that is anchored again, a mapping merged twice and one that holds itself are read as far as they go."""
+    """A name that is anchored again, a mapping merged twice and one that holds itself are no mistake, and no loop."""
     text = "_a: &a {script: x}\n_b: &a {name: b}\n_c: &c\n  <<: *c\n" + JOBS + "<<: [*a, *c]\n    script: y\n"
     assert [] == mistakes(text)
 
 
 def test_all_mistakes() -> None:
-    """All are told at once, by line, and each once."""
+    """All are listed in one run, by line, and each once."""
     text = "if: tag =\nscirpt: x\ninstall: 1\njobs:\n  include:\n  - nmae: a\nlnaguage: c\nlnaguage: d\n"
     assert [
         "1: the condition 'tag =' does not parse; column 6: expected a name, a value or env(NAME)",
