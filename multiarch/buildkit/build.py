@@ -20,7 +20,7 @@ from multiarch.errors import ConfigurationError, MissingPathError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multiarch.buildkit.address import Builder
+    from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform

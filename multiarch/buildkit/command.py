@@ -17,7 +17,7 @@ from multiarch.paths import cache_directory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multiarch.buildkit.address import Builder
+    from multiarch.buildkit.builder import Builder
     from multiarch.config.settings import MatrixEntry, Settings
 
 

@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit.address import Builder, builder_of
+from multiarch.buildkit.builder import Builder, builder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

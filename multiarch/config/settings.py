@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from multiarch.ci import CIKind
 from multiarch.errors import EmptyMatrixError, MultiarchError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
-CIS = ("travis", "github", "gitlab", "circleci")
+CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import schedule
-from multiarch.buildkit.address import Builder, builder_of, dry_address, running_address
+from multiarch.buildkit.address import dry_address, running_address
 from multiarch.buildkit.build import PushedImage, build_platform, check_paths
 from multiarch.buildkit.buildctl import default_path, find_buildctl
+from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import build_command, export
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError

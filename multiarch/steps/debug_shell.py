@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import build, buildctl, schedule
-from multiarch.buildkit.address import Builder, running_address
+from multiarch.buildkit.address import running_address
+from multiarch.buildkit.builder import Builder
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
 from multiarch.formatting import one_line

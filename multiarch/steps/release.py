@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import schedule
-from multiarch.buildkit.address import Builder, builder_of
 from multiarch.buildkit.build import build_together, check_paths
 from multiarch.buildkit.buildctl import default_path, find_buildctl
+from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.display.summary import summarise
 from multiarch.errors import BuildctlMissingError, ConfigurationError

@@ -13,7 +13,8 @@ import tarfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit.address import Builder, container_address
+from multiarch.buildkit.address import container_address
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.server import Server, wanted
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.buildkit.address import Builder
 from multiarch.buildkit.build import Client, PushedImage, build_platform, build_prefix, check_paths
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command, export
 from multiarch.config.load import load
 from multiarch.display.progress import Progress

@@ -1,4 +1,4 @@
-"""What became of each platform, out of what its solves told."""
+"""The result of each platform, computed from its solves."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.solve import Solve
 from multiarch.config.load import load
-from multiarch.display.progress import Progress, Summary
-from multiarch.display.summary import summarise
+from multiarch.display.progress import Progress
+from multiarch.display.summary import Summary, summarise
 from multiarch.image.platform import Platform
 from tests.unit.rawjson import vertex
-
-AMD64, ARM64, ARM = (Platform.parse(name) for name in ("amd64", "arm64", "arm/v7"))
-
-
-def solve(platforms: tuple[Platform, ...], *states: str) -> Solve:
-    """Return an attempt that told these states."""
-    attempt = Solve(platforms, Progress(io.StringIO(), quiet=True))
-    for state in states:
-        told: dict[str, Any] = json.loads(state)
-        list(attempt.vertices.vertexes(told))
-        list(attempt.vertices.logs(told))
-    return attempt
-
 
 if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry
 
+AMD64, ARM64, ARM = (Platform.parse(name) for name in ("amd64", "arm64", "arm/v7"))
+
+
+def solve(platforms: tuple[Platform, ...], *lines: str) -> Solve:
+    """Return an attempt in which BuildKit reported these states."""
+    attempt = Solve(platforms, Progress(io.StringIO(), quiet=True))
+    for line in lines:
+        state: dict[str, Any] = json.loads(line)
+        list(attempt.vertices.vertexes(state))
+        list(attempt.vertices.logs(state))
+    return attempt
+
 
 def matrix(*platforms: object) -> tuple[MatrixEntry, ...]:
-    """Return the matrix that is configured so."""
+    """Return the matrix of these entries of ``platforms``."""
     return load({"platforms": list(platforms)}, {}, {}).matrix
 
 
-def test_a_solve_of_several_platforms_is_told_apart() -> None:
-    """Each has the steps that bear its name, and those that others run for it; what is of all counts for none."""
+def test_vertices_of_one_solve_count_for_their_platforms() -> None:
+    """By the platform in their name, and cross-compiling ones by their target; those of all count for none."""
     both = solve(
         (AMD64, ARM64),
         vertex("a", "[internal] load build definition", seconds=50),
@@ -51,8 +50,8 @@ def test_a_solve_of_several_platforms_is_told_apart() -> None:
     ]
 
 
-def test_retries_take_time_and_are_counted_once() -> None:
-    """The time goes from the first attempt to the last, whose instructions count; a failed step has its end too."""
+def test_retries_add_time_and_no_instructions() -> None:
+    """The time spans all attempts; the instructions are those of the last."""
     first = solve(
         (ARM,), vertex("a", "[1/2] FROM busybox", seconds=1), vertex("b", "[2/2] RUN x", seconds=2, error="no")
     )
@@ -63,7 +62,7 @@ def test_retries_take_time_and_are_counted_once() -> None:
     assert (9.0, 2, 1) == (round(row.seconds, 3), row.steps, row.cached)
 
 
-def test_what_was_not_built_has_its_row() -> None:
-    """A release that fails early has nothing to tell of a platform."""
+def test_platform_that_was_not_built_has_a_row() -> None:
+    """A release may fail before a solve begins, and its report lists the whole matrix."""
     native = matrix({"platform": "arm64", "builder": "tcp://arm:1234"})
     assert (Summary(ARM64, "", 0, 0.0, 0, 0, emulated=False),) == summarise(native, [], {}, "x86_64")
