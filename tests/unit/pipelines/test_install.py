@@ -50,8 +50,8 @@ class Installation:
         return cls(directory)
 
     def install(self, *words: str) -> None:
-        """Install by pip from local files."""
-        pip = [sys.executable, "-m", "pip", "--python", str(self.directory / "bin" / "python"), "install"]
+        """Install from local files, by the pip among the dependencies."""
+        pip = [str(self.directory / "bin" / "python"), "-m", "pip", "install"]
         options = ["--quiet", "--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
         subprocess.run([*pip, *options, *words], check=True, timeout=120)
 
