@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.cli import ROOT, Result
 from tests.unit.pipelines.files import PATHS
+from tests.unit.project import ROOT, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 # On PyPI, this name is another project's.
 FOREIGN = re.compile(r"pip[x3]?\s+install(?:\s+-\S+)*\s+[\"']?multiarch\b")

@@ -14,11 +14,11 @@ from multiarch.config.settings import CIS
 from multiarch.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.update import check_pipeline, write_pipeline
-from tests.unit.cli import ROOT
 from tests.unit.pipelines.files import FAR, NATIVE, PATHS, PLAIN, VARIED, settings
+from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 
 SCHEMAS = {

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.pipelines.travis.lint import check
-from tests.unit.cli import ROOT
+from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 PRIVATE = "remove it, or begin it with _ if it only holds what an anchor names"
 JOBS = "jobs:\n  include:\n  - "
