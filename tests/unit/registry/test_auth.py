@@ -282,7 +282,7 @@ def test_attempts_bound_the_token_request(server: RegistryServer) -> None:
 
 
 def test_threads_wait_for_a_failing_token_server_together(server: RegistryServer) -> None:
-    """Several requests at once give it up at the same time, not one after the other."""
+    """Several requests at once share its refusals: they give up together, and not one after the other."""
     guard(server, f"Bearer {TOKEN}", bearer(server))
 
     def slow(_: Request) -> Reply:
@@ -291,12 +291,11 @@ def test_threads_wait_for_a_failing_token_server_together(server: RegistryServer
 
     server.table["GET /token"] = [slow]
     registry = client(server, policy=Policy(seconds=0.1, attempts=1000, first=0.01, longest=0.01))
-    began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(registry.manifest, "app", "latest") for _ in range(8)]
         errors = [future.exception() for future in futures]
     assert [RegistryError] * 8 == [type(error) for error in errors]
-    assert time.monotonic() - began < 0.38  # one after the other, even one request of each takes longer
+    assert server.asked.count("GET /token") < 8  # each alone asks at least once
 
 
 def test_threads_share_one_token(server: RegistryServer) -> None:

@@ -14,13 +14,13 @@ from multiarch.display import report
 from multiarch.display.summary import summarise
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
+from tests.unit.display.test_summary import solve
 from tests.unit.rawjson import log, vertex
-from tests.unit.test_release import release as release
-from tests.unit.test_summary import solve
+from tests.unit.steps.test_release import release as release
 
 if TYPE_CHECKING:
     from multiarch.buildkit.solve import Solve
-    from tests.unit.test_release import Release
+    from tests.unit.steps.test_release import Release
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script>"
 AMD64, ARM64 = Platform.parse("amd64"), Platform.parse("arm64")

@@ -1,5 +1,7 @@
 """--dry: every step prints the document's commands in order, and touches nothing."""
 
+# ruff: noqa: E501 (a command is one line)
+
 from __future__ import annotations
 
 import os
@@ -12,7 +14,7 @@ import pytest
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 # Platforms that hardly a machine is of, so that they are foreign to every one that runs this.
 MATRIX = """\
@@ -25,55 +27,53 @@ multiarch:
     - platform: linux/riscv64
       dockerfile: Dockerfile.riscv
 """
-HOST = Platform.parse(os.uname().machine)
-STATE, CACHE = "/nowhere/state/multiarch/buildkit", "/nowhere/cache/multiarch/buildctl/v0.32.2"
-NAME = "docker.io/someone/app"
-
-BINFMT = ["docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install riscv64,s390x"]
-SERVER = [
-    f"mkdir -p -m 700 {STATE}",
-    (
-        "docker run -d --privileged --restart unless-stopped --name buildkit"
-        f" -v buildkit-state:/var/lib/buildkit -v {STATE}:/run/buildkit moby/buildkit:v0.32.2"
-        f" --addr unix:///run/buildkit/buildkitd.sock --group {os.getgid()} --oci-worker-platform {HOST}"
-        " --oci-worker-platform linux/s390x --oci-worker-platform linux/riscv64"
-    ),
-    "docker exec buildkit sh -c 'until buildctl debug workers; do sleep 1; done'",
-]
-CLIENT = [f"mkdir -p {CACHE}", f"docker cp buildkit:/usr/bin/buildctl {CACHE}/buildctl"]
+# What depends on the machine that runs this: its own platform, and the user's group.
+HOST, GROUP = str(Platform.parse(os.uname().machine)), str(os.getgid())
 
 
-def building(platform: str, dockerfile: str, *, buildctl: str = f"{CACHE}/buildctl", address: str = "") -> str:
-    """Return the command that builds one platform."""
-    return (
-        f"{buildctl} --addr {address or f'unix://{STATE}/buildkitd.sock'} build --frontend dockerfile.v0"
-        f" --opt platform=linux/{platform} --opt filename={dockerfile} --local context=. --local dockerfile=."
-        f" --output type=image,name={NAME}:latest-{platform},push=true"
-    )
+def lines(text: str) -> list[str]:
+    """Return the commands that stand in a text, with this machine's platform and group in them."""
+    return text.strip().replace("HOST", HOST).replace("GROUP", GROUP).splitlines()
 
 
-BUILDS = [building("s390x", "Dockerfile"), building("riscv64", "Dockerfile.riscv")]
-INDEX = [
-    line
-    for tag in ("latest", "1")
-    for line in (
-        f"docker manifest create {NAME}:{tag} {NAME}:latest-s390x {NAME}:latest-riscv64",
-        f"docker manifest annotate --os linux --arch s390x {NAME}:{tag} {NAME}:latest-s390x",
-        f"docker manifest annotate --os linux --arch riscv64 {NAME}:{tag} {NAME}:latest-riscv64",
-        f"docker manifest push --purge {NAME}:{tag}",
-    )
-]
-REGISTRY = (
-    "docker run -d --name multiarch-registry --restart unless-stopped -p 127.0.0.1:5001:5000"
-    " -v multiarch-registry:/var/lib/registry -e REGISTRY_STORAGE_DELETE_ENABLED=true registry:2"
-)
+BINFMT = lines("docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install riscv64,s390x")
+SERVER = lines("""
+mkdir -p -m 700 /nowhere/state/multiarch/buildkit
+docker run -d --privileged --restart unless-stopped --name buildkit -v buildkit-state:/var/lib/buildkit -v /nowhere/state/multiarch/buildkit:/run/buildkit moby/buildkit:v0.32.2 --addr unix:///run/buildkit/buildkitd.sock --group GROUP --oci-worker-platform HOST --oci-worker-platform linux/s390x --oci-worker-platform linux/riscv64
+docker exec buildkit sh -c 'until buildctl debug workers; do sleep 1; done'
+""")
+CLIENT = lines("""
+mkdir -p /nowhere/cache/multiarch/buildctl/v0.32.2
+docker cp buildkit:/usr/bin/buildctl /nowhere/cache/multiarch/buildctl/v0.32.2/buildctl
+""")
+BUILDS = lines("""
+/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
+/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
+""")
+BUILDS_OVER_TCP = lines("""
+/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
+/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
+""")
+INDEX = lines("""
+docker manifest create docker.io/someone/app:latest docker.io/someone/app:latest-s390x docker.io/someone/app:latest-riscv64
+docker manifest annotate --os linux --arch s390x docker.io/someone/app:latest docker.io/someone/app:latest-s390x
+docker manifest annotate --os linux --arch riscv64 docker.io/someone/app:latest docker.io/someone/app:latest-riscv64
+docker manifest push --purge docker.io/someone/app:latest
+docker manifest create docker.io/someone/app:1 docker.io/someone/app:latest-s390x docker.io/someone/app:latest-riscv64
+docker manifest annotate --os linux --arch s390x docker.io/someone/app:1 docker.io/someone/app:latest-s390x
+docker manifest annotate --os linux --arch riscv64 docker.io/someone/app:1 docker.io/someone/app:latest-riscv64
+docker manifest push --purge docker.io/someone/app:1
+""")
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         ("setup-binfmt", BINFMT),
-        ("setup-binfmt --platform s390x", [BINFMT[0].replace("riscv64,", "")]),
+        (
+            "setup-binfmt --platform s390x",
+            ["docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install s390x"],
+        ),
         ("setup-binfmt --installer linuxkit/binfmt:v0.6", ["docker run --privileged --rm linuxkit/binfmt:v0.6"]),
         ("start-buildkit", SERVER),
         ("copy-buildctl", CLIENT),
@@ -108,19 +108,22 @@ def test_a_given_builder(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     """With BUILDKIT_HOST set no server is started, and no emulator registered on a host that is not the builder's."""
     project.write(invoke_yaml=MATRIX)
     monkeypatch.setenv("BUILDKIT_HOST", "tcp://127.0.0.1:1234")
-    builds = [line.replace(f"unix://{STATE}/buildkitd.sock", "tcp://127.0.0.1:1234") for line in BUILDS]
-    assert [*CLIENT, *builds, *INDEX] == project.run("--dry", "release").out
+    assert [*CLIENT, *BUILDS_OVER_TCP, *INDEX] == project.run("--dry", "release").out
     assert [] == project.run("--dry", "start-buildkit").out
 
 
 def test_without_an_image_the_registry_comes_first(project: Project) -> None:
     """The embedded registry is started, the server reaches it over the host's network, and it speaks plain http."""
     project.write(invoke_yaml="multiarch:\n  attestations: []\n  platforms: [linux/s390x]\n")
-    lines = project.run("--dry", "release").out
-    assert REGISTRY == lines[0]
-    assert [True] == [" --network host " in line for line in lines if "--name buildkit" in line]
-    name = "127.0.0.1:5001/some-server"
-    assert f"docker manifest create --insecure {name}:latest {name}:latest-s390x" == lines[-3]
+    printed = project.run("--dry", "release").out
+    assert (
+        "docker run -d --name multiarch-registry --restart unless-stopped -p 127.0.0.1:5001:5000"
+        " -v multiarch-registry:/var/lib/registry -e REGISTRY_STORAGE_DELETE_ENABLED=true registry:2"
+    ) == printed[0]
+    assert [True] == [" --network host " in line for line in printed if "--name buildkit" in line]
+    assert (
+        "docker manifest create --insecure 127.0.0.1:5001/some-server:latest 127.0.0.1:5001/some-server:latest-s390x"
+    ) == printed[-3]
 
 
 def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
@@ -129,10 +132,15 @@ def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
         invoke_yaml="multiarch:\n  image: someone/app\n  attestations: []\n  platforms:\n    - linux/s390x\n"
         "    - {platform: linux/riscv64, builder: 'tcp://riscv-box:1234'}\n"
     )
-    lines = project.run("--dry", "release").out
-    assert BINFMT[0].replace("riscv64,", "") == lines[0]
-    assert [SERVER[1].removesuffix(" --oci-worker-platform linux/riscv64")] == [x for x in lines if "run -d" in x]
-    assert building("riscv64", "Dockerfile", address="tcp://riscv-box:1234") in lines
+    printed = project.run("--dry", "release").out
+    assert "docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install s390x" == printed[0]
+    (server,) = [line for line in printed if "run -d" in line]
+    assert server.endswith(f" --oci-worker-platform {HOST} --oci-worker-platform linux/s390x")
+    assert (
+        "/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://riscv-box:1234 build --frontend dockerfile.v0"
+        " --opt platform=linux/riscv64 --opt filename=Dockerfile --local context=. --local dockerfile=."
+        " --output type=image,name=docker.io/someone/app:latest-riscv64,push=true"
+    ) in printed
 
 
 def test_smoke_comes_before_the_index(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,9 +148,9 @@ def test_smoke_comes_before_the_index(project: Project, monkeypatch: pytest.Monk
     smoke = '  smoke: [sh, -c, "uname -m | grep ."]\n'
     matrix = MATRIX.replace("    - linux/s390x\n", "    - {platform: linux/s390x, smoke: []}\n")
     project.write(invoke_yaml=matrix + smoke)
-    confined = "--network none --cap-drop ALL --security-opt no-new-privileges --pids-limit 512"
     run = (
-        f"docker run --rm --pull always --platform linux/riscv64 {confined} {NAME}:latest-riscv64"
+        "docker run --rm --pull always --platform linux/riscv64 --network none --cap-drop ALL"
+        " --security-opt no-new-privileges --pids-limit 512 docker.io/someone/app:latest-riscv64"
         " sh -c 'uname -m | grep .'"
     )
     assert [run, *INDEX] == project.run("--dry", "manifest").out
@@ -156,11 +164,16 @@ def test_smoke_comes_before_the_index(project: Project, monkeypatch: pytest.Monk
 def test_flags_of_the_build(project: Project) -> None:
     """--no-cache and --pull are words of buildctl's own; without them nothing is said of it."""
     project.write(invoke_yaml=MATRIX)
-    (line,) = project.run("--dry", "build-arch", "--platform", "s390x", "--no-cache", "--pull").out
-    resolved = BUILDS[0].replace(" --local context", " --opt image-resolve-mode=pull --local context")
-    assert resolved.replace(" --output", " --no-cache --output") == line
-    lines = project.run("--dry", "release", "--no-cache", "--pull").out
-    assert 2 == len([x for x in lines if " --opt image-resolve-mode=pull " in x and " --no-cache " in x])
+    assert [
+        (
+            "/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock"
+            " build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile"
+            " --opt image-resolve-mode=pull --local context=. --local dockerfile=. --no-cache"
+            " --output type=image,name=docker.io/someone/app:latest-s390x,push=true"
+        )
+    ] == project.run("--dry", "build-arch", "--platform", "s390x", "--no-cache", "--pull").out
+    printed = project.run("--dry", "release", "--no-cache", "--pull").out
+    assert 2 == len([x for x in printed if " --opt image-resolve-mode=pull " in x and " --no-cache " in x])
 
 
 def test_what_is_printed_can_be_pasted(project: Project) -> None:
@@ -175,15 +188,15 @@ multiarch:
   platforms: [linux/s390x]
 """
     )
-    lines = project.run("--dry", "release").out
+    printed = project.run("--dry", "release").out
     stub = f'#!/bin/sh\nfor word in "${{0##*/}}" "$@"; do printf "%s\\0" "$word"; done >> {project.path}/ran\n'
     (project.path / "bin").mkdir()
     for name in ("docker", "mkdir", "buildctl"):
         (project.path / "bin" / name).write_text(f"{stub}printf '\\n' >> {project.path}/ran\n")
         (project.path / "bin" / name).chmod(0o755)
-    subprocess.run(["/bin/sh", "-e"], input="\n".join(lines), text=True, check=True, env={"PATH": "bin"}, timeout=30)
+    subprocess.run(["/bin/sh", "-e"], input="\n".join(printed), text=True, check=True, env={"PATH": "bin"}, timeout=30)
     ran = [line.split("\0")[:-1] for line in (project.path / "ran").read_text().splitlines()]
-    expected = [shlex.split(line) for line in lines]
+    expected = [shlex.split(line) for line in printed]
     assert [[words[0].rpartition("/")[2], *words[1:]] for words in expected] == ran
     build = next(words for words in ran if words[0] == "buildctl")
     assert 'build-arg:GREETING=it\'s $HOME; "x"' in build

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.unit.cli import Project, Result
+    from tests.unit.project import Project, Result
 
 START_DOCKER = "start Docker, point DOCKER_HOST at one, or, in this project's own repository, run ./invokew lab release"
 NOWHERE = f"no Docker host at unix:///nowhere/docker.sock (no such socket): {START_DOCKER}"

@@ -1,15 +1,21 @@
-"""The check of a .travis.yml: every rule with a file that breaks it, and one that does not."""
+"""Check of a .travis.yml: every rule with a file that breaks it, and one that does not."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+import subprocess
+import sys
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
 
 from multiarch.pipelines.travis.lint import check
+from tests.unit.project import ROOT
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from tests.unit.project import Project
+
 PRIVATE = "remove it, or begin it with _ if it only holds what an anchor names"
 JOBS = "jobs:\n  include:\n  - "
 IN_A_JOB = "in an entry of jobs.include"
@@ -25,11 +31,11 @@ COLON = "quote it: a colon and a blank make a mapping of text"
 
 
 def mistakes(text: str) -> list[str]:
-    """Check a file; each mistake is one line, and begins with the file's name."""
-    found = check(dedent(text), ".travis.yml")
-    assert [1] * len(found) == [len(line.splitlines()) for line in found]
-    assert [True] * len(found) == [line.startswith(".travis.yml:") for line in found]
-    return [line.removeprefix(".travis.yml:") for line in found]
+    """Return the mistakes in a file, each of which is one line that begins with the file's name, without that."""
+    lines = check(dedent(text), ".travis.yml")
+    assert [1] * len(lines) == [len(line.splitlines()) for line in lines]
+    assert [True] * len(lines) == [line.startswith(".travis.yml:") for line in lines]
+    return [line.removeprefix(".travis.yml:") for line in lines]
 
 
 def test_our_own() -> None:
@@ -136,7 +142,7 @@ def test_known_keys() -> None:
     ],
 )
 def test_stages_that_do_not_fit(text: str, expected: str) -> None:
-    """The stages of the jobs are those that are declared, and a condition is that of a stage with jobs."""
+    """Each stage of a job is declared, and each stage with a condition has jobs."""
     assert [expected] == mistakes(text)
 
 
@@ -153,7 +159,7 @@ def test_stages_that_do_not_fit(text: str, expected: str) -> None:
     ],
 )
 def test_stages_that_fit(text: str) -> None:
-    """Without `stages` any will do; case does not matter; jobs of the matrix are of the stage test."""
+    """Without `stages` a job may name any; case does not matter; jobs of the matrix are of the stage test."""
     assert [] == mistakes(text)
 
 
@@ -194,7 +200,7 @@ def test_stages_that_fit(text: str) -> None:
     ],
 )
 def test_conditions_that_do_not_hold_what_they_say(text: str, expected: str) -> None:
-    """A condition must parse, and its names must be some, wherever it stands."""
+    """A condition must parse, and its names must be known, wherever it stands."""
     assert [expected] == mistakes(text)
 
 
@@ -209,7 +215,7 @@ def test_conditions_that_do_not_hold_what_they_say(text: str, expected: str) -> 
     ],
 )
 def test_conditions(text: str) -> None:
-    """Those that parse are no mistake; of the first version of conditions nothing is said."""
+    """A condition that parses is no mistake; the first version of conditions is not checked."""
     assert [] == mistakes(text)
 
 
@@ -239,7 +245,7 @@ def test_wrong_types(text: str, expected: str) -> None:
     ],
 )
 def test_right_types(text: str) -> None:
-    """Lists within lists, as anchors make them, are put into one; true is a command."""
+    """Lists within lists, as anchors make them, are joined; true is a command."""
     assert [] == mistakes(text)
 
 
@@ -274,18 +280,18 @@ def test_duplicate_keys(text: str, expected: str) -> None:
     ],
 )
 def test_what_is_no_yaml(text: str, expected: str) -> None:
-    """It is one line, with the number of the line."""
+    """It is one mistake, with the number of its line."""
     assert [expected] == mistakes(text)
 
 
 def test_anchors() -> None:
-    """A name that is anchored again, a mapping merged twice and one that holds itself are read as far as they go."""
+    """A name that is anchored again, a mapping merged twice and one that holds itself are no mistake, and no loop."""
     text = "_a: &a {script: x}\n_b: &a {name: b}\n_c: &c\n  <<: *c\n" + JOBS + "<<: [*a, *c]\n    script: y\n"
     assert [] == mistakes(text)
 
 
 def test_all_mistakes() -> None:
-    """All are told at once, by line, and each once."""
+    """All are listed in one run, by line, and each once."""
     text = "if: tag =\nscirpt: x\ninstall: 1\njobs:\n  include:\n  - nmae: a\nlnaguage: c\nlnaguage: d\n"
     assert [
         "1: the condition 'tag =' does not parse; column 6: expected a name, a value or env(NAME)",
@@ -295,3 +301,27 @@ def test_all_mistakes() -> None:
         "8: 'lnaguage' stands here again, after line 7; only one of them counts",
         "8: unknown key 'lnaguage' at the top level; did you mean language?",
     ] == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "expected"),
+    [
+        ("      script: invoke build-arch", "      scirpt: invoke build-arch", r":\d+: .*scirpt.*script"),
+        ("    - stage: publish", "    - stage: pubish", r":\d+: .*pubish.*"),
+        ("      if: type != pull_request AND", "      if: type !== pull_request AND", r":\d+: .*"),
+    ],
+)
+def test_a_mistake_that_the_schema_misses(project: Project, wrong: str, right: str, expected: str) -> None:
+    """A typo in a job's key, a stage that is not declared, a condition that does not parse: each with its line."""
+    project.write(invoke_yaml="multiarch:\n  platforms: [linux/arm64]\n  install: make tools\n")
+    project.run("pipeline", "--ci", "travis")
+    path = project.path / ".travis.yml"
+    before = path.read_text()
+    path.write_text(before.replace(wrong, right))
+    result = project.run("pipeline", "--ci", "travis", "--check")
+    number = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if right in line)
+    assert 1 == result.status
+    (line,) = [line for line in result.err if line.startswith(f".travis.yml:{number}: ")]
+    assert re.match(rf"\.travis\.yml{expected}", line)
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.travis", str(path)]
+    assert 0 == subprocess.run(schema, capture_output=True).returncode

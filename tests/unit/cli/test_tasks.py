@@ -11,7 +11,7 @@ import pytest
 from tests.unit.registry_server import RegistryServer, refusal
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 FLAGS = {
     "setup-binfmt": "installer platform verbose",

@@ -9,7 +9,7 @@ import pytest
 from multiarch.steps.debug_shell import lines_before
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
 
 DOCKERFILE = b"""\
 # syntax=docker/dockerfile:1

@@ -16,7 +16,7 @@ from tests.unit.rawjson import log, vertex
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.unit.cli import Project, Result
+    from tests.unit.project import Project, Result
     from tests.unit.registry_server import RegistryServer
 
 PREAMBLE = """\

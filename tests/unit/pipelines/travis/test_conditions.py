@@ -1,4 +1,4 @@
-"""Conditions of a .travis.yml: what they mean, what of them does not parse, and what they cannot mean."""
+"""Conditions of a .travis.yml: what they mean, what does not parse, and what they cannot mean."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENV = {"FOO": "foo", "QUOTED": '"foo bar"', "YES": "true", "EMPTY": "", "NAME": 
 
 
 def holds(text: str) -> bool:
-    """Parse and evaluate."""
+    """Whether a condition holds for DATA and ENV."""
     return parse(text).evaluate(DATA, ENV)
 
 
@@ -51,7 +51,7 @@ def holds(text: str) -> bool:
     ],
 )
 def test_equality(text: str) -> None:
-    """Both sides may be a name, a call, or a word with quotes or without; true and false are what they say."""
+    """Both sides may be a name, a call, or a word with quotes or without; true and false are booleans."""
     assert holds(text) is True
 
 
@@ -68,7 +68,7 @@ def test_equality(text: str) -> None:
     ],
 )
 def test_inequality(text: str) -> None:
-    """What differs does not hold, and what is missing is like nothing else."""
+    """Sides that differ are not equal, and a missing value equals no text."""
     assert holds(text) is False
 
 
@@ -160,7 +160,7 @@ def test_predicates(text: str, expected: bool) -> None:
     ],
 )
 def test_logic(text: str, expected: bool) -> None:
-    """NOT binds closer than AND, AND closer than OR; keywords go in any case, and lines go on."""
+    """NOT binds closer than AND, AND closer than OR; keywords may be in any case, and a condition in several lines."""
     assert expected is holds(text)
 
 
@@ -198,7 +198,7 @@ def test_logic(text: str, expected: bool) -> None:
     ],
 )
 def test_what_does_not_parse(text: str, expected: str) -> None:
-    """The error says at which column what was expected."""
+    """The error names the column, and what was expected there."""
     with pytest.raises(ConditionError) as caught:
         parse(text)
     assert expected == str(caught.value)
@@ -218,12 +218,12 @@ def test_what_does_not_parse(text: str, expected: str) -> None:
     ],
 )
 def test_a_word_where_a_name_should_be(text: str, expected: tuple[int, str]) -> None:
-    """Travis compares it as it stands, so it is told of; only names in lower case are names."""
+    """Travis compares the word itself, without an error, so it is a doubt; names are in lower case only."""
     assert [expected] == [(doubt.column, doubt.word) for doubt in parse(text).doubts()]
 
 
 def test_a_type_that_no_build_has() -> None:
-    """`type` is one of four."""
+    """A condition on another type never holds, because `type` is one of four."""
     assert (Doubt(8, "pull-request", TYPES),) == parse("type = pull-request").doubts()
     assert (Doubt(16, "tags", TYPES),) == parse("type IN (push, tags)").doubts()
 
@@ -242,5 +242,5 @@ def test_a_type_that_no_build_has() -> None:
     ],
 )
 def test_what_may_mean_something(text: str) -> None:
-    """Any word may be a value."""
+    """Any word may be a value, so these are no doubts."""
     assert () == parse(text).doubts()

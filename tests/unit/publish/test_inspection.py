@@ -12,7 +12,7 @@ from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OC
 from tests.unit.registry_server import RegistryServer, refusal
 
 if TYPE_CHECKING:
-    from tests.unit.cli import Project, Result
+    from tests.unit.project import Project, Result
 
 HEAD = ["PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS"]
 AMD64 = {"os": "linux", "architecture": "amd64"}

@@ -76,7 +76,7 @@ class Project:
 def _found() -> dict[str, str]:
     """Let a process find the package where it is not installed."""
     try:
-        importlib.metadata.distribution("multiarch")
+        importlib.metadata.distribution("invoke-multiarch")
     except importlib.metadata.PackageNotFoundError:
         return {"PYTHONPATH": str(ROOT)}
     return {}

@@ -14,8 +14,8 @@ from multiarch.image.platform import Platform
 from multiarch.publish import errors as refusals
 from multiarch.registry.transport import refusal
 from multiarch.steps import start_buildkit as buildkit
-from tests.unit.cli import ROOT
-from tests.unit.test_tasks import FLAGS
+from tests.unit.cli.test_tasks import FLAGS
+from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
     from multiarch.errors import MultiarchError
