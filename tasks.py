@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.tasks import task
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 PYTHON = sys.executable
+LINT_IMPORTS = Path(PYTHON).with_name("lint-imports")  # not a module that `python -m` runs
 
 
 @task
 def lint(c: Context) -> None:
-    """Check style, formatting and the CI files."""
+    """Check style, formatting, the order of imports and the CI files."""
     c.run(f"{PYTHON} -m ruff check .")
     c.run(f"{PYTHON} -m ruff format --check .")
+    c.run(f"{LINT_IMPORTS} --no-logo")
     c.run(f"{PYTHON} -m check_jsonschema --builtin-schema vendor.travis .travis.yml")
     c.run(f"{PYTHON} -m invoke pipeline --ci travis --check")
 
