@@ -20,10 +20,11 @@ LINT_IMPORTS = Path(PYTHON).with_name("lint-imports")  # not a module that `pyth
 
 @task
 def lint(c: Context) -> None:
-    """Check style, formatting, the order of imports and the CI files."""
+    """Check style, formatting, the order of imports, spelling and the CI files."""
     c.run(f"{PYTHON} -m ruff check .")
     c.run(f"{PYTHON} -m ruff format --check .")
     c.run(f"{LINT_IMPORTS} --no-logo")
+    c.run(f"{PYTHON} -m codespell_lib")
     c.run(f"{PYTHON} -m check_jsonschema --builtin-schema vendor.travis .travis.yml")
     c.run(f"{PYTHON} -m invoke pipeline --ci travis --check")
 
