@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +38,10 @@ def types(c: Context) -> None:
 
 @task
 def unit(c: Context) -> None:
-    """Run the tests that need no Docker host."""
-    c.run(f"{PYTHON} -m pytest tests/unit")
+    """Run the tests that need no Docker host; in a CI, check their coverage too."""
+    # Not everywhere: before Python 3.14, measuring branches takes half as long again.
+    coverage = " --cov --cov-report=" if os.environ.get("CI") == "true" else ""
+    c.run(f"{PYTHON} -m pytest tests/unit{coverage}")
 
 
 @task
