@@ -128,7 +128,7 @@ def buildx(arena: Arena, image: str) -> Commands:
 def serial(arena: Arena, image: str) -> Commands:
     """The document's commands, which ``invoke --dry`` shows; ``docker manifest`` takes no attestations."""
     settings = load(arena.configured(image, attestations=[]), {"BUILDKIT_HOST": arena.address}, {})
-    builds = [command for target in settings.matrix for command in build_arch.build_commands(settings, target)]
+    builds = [build_arch.command_of(settings, entry) for entry in settings.matrix]
     return builds + manifest.commands(settings)
 
 

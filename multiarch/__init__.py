@@ -13,9 +13,11 @@ __all__ = ["__version__", "ns"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the tasks, and Invoke with them, only for those who ask for them."""
+    """Import the tasks, and Invoke with them, only when they are asked for."""
     if name == "ns":
+        from multiarch.cli.entry import prepare
         from multiarch.cli.tasks import ns
 
+        prepare(ns)
         return ns
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Which CI runs us, and what its variables say of the commit and the build.
+"""The CI that runs this process, and what its variables say of the build and the commit.
 
 Sources: Travis ("Default Environment Variables"), GitHub ("Default environment variables"), GitLab ("Predefined CI/CD
 variables"), CircleCI ("Built-in environment variables").
@@ -7,21 +7,36 @@ variables"), CircleCI ("Built-in environment variables").
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a CI's variables tell; empty is what they do not.
+class CIKind(Enum):
+    """The CIs whose variables are known, by their names in settings; OTHER is every other CI."""
 
-    :ivar build: what no other build of the same repository has, and all jobs of this one have.
-    :ivar branch: that of a push, or the one that a pull request comes from; none for a tag.
-    :ivar is_pull_request: whether somebody only asks for a change: nothing may be published from it.
+    TRAVIS = "travis"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    CIRCLECI = "circleci"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CI:
+    """A CI and what its variables say; a field is empty where they say nothing.
+
+    :ivar build: what all jobs of this build share, and no other build of the repository has.
+    :ivar branch: branch of a push, or the source branch of a pull request; empty for a tag.
+    :ivar tag: git tag that is built.
+    :ivar revision: hash of the commit.
+    :ivar source: web address of the repository.
+    :ivar is_pull_request: whether a proposed change is built, from which nothing may be published.
     """
 
+    kind: CIKind
     build: str = ""
     branch: str = ""
     tag: str = ""
@@ -30,12 +45,22 @@ class Facts:
     is_pull_request: bool = False
 
 
-def _travis(e: Mapping[str, str]) -> Facts:
+def running_in(environ: Mapping[str, str]) -> CI | None:
+    """Return the CI that set the variables in *environ*; None where no CI did."""
+    for variable, read in _READERS.items():
+        if environ.get(variable) == "true":
+            return read(environ)
+    # Other CIs set CI to "true" or "1"; a person sets it to "false" or "0" to be taken for a person.
+    return CI(kind=CIKind.OTHER) if environ.get("CI", "").lower() not in ("", "0", "false") else None
+
+
+def _travis(e: Mapping[str, str]) -> CI:
     is_request = e.get("TRAVIS_PULL_REQUEST", "false") not in ("", "false")
     tag = e.get("TRAVIS_TAG", "")
-    return Facts(
+    return CI(
+        kind=CIKind.TRAVIS,
         build=e.get("TRAVIS_BUILD_NUMBER", ""),
-        # TRAVIS_BRANCH is the tag's name for a tag, and the target of a pull request.
+        # TRAVIS_BRANCH is the tag's name for a tag, and the target branch for a pull request.
         branch="" if tag else e.get("TRAVIS_PULL_REQUEST_BRANCH" if is_request else "TRAVIS_BRANCH", ""),
         tag=tag,
         revision=e.get("TRAVIS_COMMIT", ""),
@@ -43,10 +68,11 @@ def _travis(e: Mapping[str, str]) -> Facts:
     )
 
 
-def _github(e: Mapping[str, str]) -> Facts:
+def _github(e: Mapping[str, str]) -> CI:
     is_tag = e.get("GITHUB_REF_TYPE") == "tag"
     place = (e.get("GITHUB_SERVER_URL", ""), e.get("GITHUB_REPOSITORY", ""))
-    return Facts(
+    return CI(
+        kind=CIKind.GITHUB,
         build=e.get("GITHUB_RUN_ID", ""),
         branch="" if is_tag else e.get("GITHUB_HEAD_REF") or e.get("GITHUB_REF_NAME", ""),
         tag=e.get("GITHUB_REF_NAME", "") if is_tag else "",
@@ -56,8 +82,9 @@ def _github(e: Mapping[str, str]) -> Facts:
     )
 
 
-def _gitlab(e: Mapping[str, str]) -> Facts:
-    return Facts(
+def _gitlab(e: Mapping[str, str]) -> CI:
+    return CI(
+        kind=CIKind.GITLAB,
         build=e.get("CI_PIPELINE_ID", ""),
         branch=e.get("CI_COMMIT_BRANCH") or e.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", ""),
         tag=e.get("CI_COMMIT_TAG", ""),
@@ -67,22 +94,17 @@ def _gitlab(e: Mapping[str, str]) -> Facts:
     )
 
 
-def _circleci(e: Mapping[str, str]) -> Facts:
-    # CIRCLE_BUILD_NUM is the job's; the pipeline's number is no variable, so the pipeline file hands it on.
-    return Facts(
+def _circleci(e: Mapping[str, str]) -> CI:
+    # No build: CIRCLE_BUILD_NUM is the job's, and the pipeline's number is no variable; the pipeline file passes it.
+    return CI(
+        kind=CIKind.CIRCLECI,
         branch=e.get("CIRCLE_BRANCH", ""),
         tag=e.get("CIRCLE_TAG", ""),
         revision=e.get("CIRCLE_SHA1", ""),
-        # CIRCLE_PULL_REQUEST is there for any branch that somebody asks to be merged, the main one too.
+        # CIRCLE_PULL_REQUEST is also set for a branch of the repository itself that has an open pull request.
         is_pull_request=bool(e.get("CIRCLE_PR_NUMBER")),
     )
 
 
-# The variable by which each is known, and what reads the others.
-_CIS = {"TRAVIS": _travis, "GITHUB_ACTIONS": _github, "GITLAB_CI": _gitlab, "CIRCLECI": _circleci}
-
-
-def facts_of(environ: Mapping[str, str]) -> Facts | None:
-    """Return what the CI tells that we run in; None outside of those that are known."""
-    known = (read for name, read in _CIS.items() if environ.get(name) == "true")
-    return next((read(environ) for read in known), None)
+# By the variable that each CI sets to "true".
+_READERS = {"TRAVIS": _travis, "GITHUB_ACTIONS": _github, "GITLAB_CI": _gitlab, "CIRCLECI": _circleci}

@@ -76,6 +76,11 @@ class DockerHost:
         return result
 
     @property
+    def machine(self) -> str:
+        """The name of its kernel, as ``uname -m`` gives it."""
+        return str(self.info["Architecture"])
+
+    @property
     def is_local(self) -> bool:
         """Whether the daemon shares this machine's kernel and file system, as far as it can be told from here."""
         import sys

@@ -1,4 +1,4 @@
-"""How things are written for people: tables, sizes, durations."""
+"""Texts for people: tables, sizes, durations, single lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Escape sequences of terminals (ECMA-48: CSI, OSC, others of two bytes), and control characters.
+# Escape sequences of terminals (ECMA-48: CSI, OSC, others of two bytes) and control characters.
 _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()*+#%].|.)|[\x00-\x1f\x7f-\x9f]", re.DOTALL
 )
 
 
 def one_line(text: str) -> str:
-    """Return text as words that move no cursor and change no colour."""
+    """Return text as one line that moves no cursor and changes no colour."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
@@ -26,7 +26,7 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes as text."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -35,7 +35,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a number of seconds for people."""
+    """Return a number of seconds as text; None is a time that is not known."""
     if seconds is None:
         return "done"
     if seconds < 100:

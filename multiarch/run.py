@@ -1,4 +1,4 @@
-"""What the steps of one run share."""
+"""State shared by the steps of one run: settings, connections, retry policy, results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from multiarch.retry import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from multiarch.buildkit.build import Client
     from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import Settings
     from multiarch.display.progress import Progress
@@ -23,12 +25,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What the steps of one run share: the settings, the connections, the patience.
-
-    Nothing is connected before it is needed.
+    """One run of a task. Connections are made when they are needed first.
 
     :ivar solves: every attempt at a solve, in the order in which they began.
-    :ivar images: digest and size in bytes of what came out for each platform, as far as anything did.
+    :ivar images: digest and size in bytes of the image of each platform, as far as there is one.
     """
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
@@ -45,23 +45,49 @@ class Run:
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
-        """A client for the registry of each image."""
-        names = {image.registry for image in self.settings.images}
-        insecure = self.settings.insecure_registries
+        """A client for the registry of each image, by host."""
+        names = {image.registry for image in self.settings.publish.images}
+        insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
         return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}
 
     @cached_property
     def machine(self) -> str:
-        """What the local builder's kernel calls itself (``uname -m``), as far as one can tell."""
-        return str(self.host.info["Architecture"]) if self.settings.starts_buildkit else os.uname().machine
+        """The name of the local builder's kernel (``uname -m``), as far as it can be known."""
+        return self.host.machine if self.settings.starts_buildkit else os.uname().machine
+
+    def client(self, buildctl: Path) -> Client:
+        """Return BuildKit's client with what all solves of this run share."""
+        from multiarch.buildkit.build import Client
+
+        return Client(buildctl, self.policy, self.progress, self.solves)
+
+    def start_embedded_registry(self) -> None:
+        """Start the embedded registry where images go to it; once a run."""
+        if self.settings.publish.embedded:
+            self._embedded_registry  # noqa: B018 (it starts when it is first asked for)
+
+    @cached_property
+    def _embedded_registry(self) -> None:
+        from multiarch.registry import embedded
+
+        embedded.start_registry(self.host)
+
+    def push_checks(self, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
+        """Return jobs that check whether we may push, so that a refusal is known in the first second of a build."""
+        if self.settings.publish.embedded or not self.settings.publish.push.wanted:
+            return []
+        return [partial(self._check_push, image) for image in images]
+
+    def _check_push(self, image: ImageReference) -> None:
+        self.registries[image.registry].check_push(image.repository)
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
         self.policy.stopped.set()
 
-    def go_on(self) -> None:
-        """Let there be more after a failure, when all that was stopped has ended."""
+    def resume(self) -> None:
+        """Clear the stop flag. Call only when all jobs have ended."""
         self.policy.stopped.clear()
 
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
@@ -84,19 +110,3 @@ class Run:
                     raise MultiarchError("\n".join(map(str, failed)))
                 raise failed[0]
         return [future.result() for future in futures]
-
-
-def not_pushed(settings: Settings) -> str:
-    """Return the line of a build that pushes nothing, with the reason where there is one."""
-    return f"built; nothing is pushed{f': {settings.withheld}' if settings.withheld else ''}"
-
-
-def push_checks(run: Run, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
-    """Return what is done while it is built: who may not push learns it in the first second."""
-    if run.settings.embedded or run.settings.output.type != "image":
-        return []
-    return [partial(_check_push, run, image) for image in images]
-
-
-def _check_push(run: Run, image: ImageReference) -> None:
-    run.registries[image.registry].check_push(image.repository)

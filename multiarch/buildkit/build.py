@@ -1,7 +1,6 @@
-"""Step 4, ``build-arch``: build and push the image of one platform.
+"""Builds: one solve for the platforms that differ in nothing else, run until it succeeds or fails for good.
 
-The document: "Building Images", in today's words: ``--opt`` for ``--frontend-opt``, ``--output type=image,…`` for
-``--exporter image --exporter-opt …``. Progress is BuildKit's own stream of states (``--progress rawjson``).
+Progress is BuildKit's own stream of states (``--progress rawjson``).
 """
 
 from __future__ import annotations
@@ -13,18 +12,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.command import _command, _dockerfile, _output, _record
+from multiarch.buildkit.command import build_command, dockerfile_path, export, record
 from multiarch.buildkit.solve import Solve
+from multiarch.config.settings import OutputKind, SecretKind
 from multiarch.errors import ConfigurationError, MissingPathError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
-    from multiarch.config.settings import Settings, Target
+    from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
+
+
+@dataclass(frozen=True)
+class Client:
+    """BuildKit's client, and what all solves of a run share.
+
+    :ivar buildctl: the path of the program.
+    :ivar policy: how solves are retried.
+    :ivar observer: follows them.
+    :ivar solves: each attempt is added when it begins.
+    """
+
+    buildctl: Path
+    policy: Policy
+    observer: Observer
+    solves: list[Solve]
 
 
 @dataclass(frozen=True)
@@ -42,50 +59,31 @@ class PushedImage:
         return str(self.reference.with_digest(self.digest))
 
 
-def build_arch(
-    settings: Settings,
-    target: Target,
-    *,
-    buildctl: Path,
-    address: str,
-    policy: Policy,
-    observer: Observer,
-    solves: list[Solve],
+def build_platform(
+    settings: Settings, entry: MatrixEntry, client: Client, builder: Builder
 ) -> PushedImage | Path | None:
     """Build one platform; return what was pushed to the first repository, or the path written with another output.
 
-    With the output ``none`` there is neither.
+    With the output ``none`` there is neither. The other repositories get copies when the index is published.
 
-    The other repositories get copies of it when the index is published.
-
-    :param address: the builder, as BUILDKIT_HOST takes it.
-    :param solves: each attempt is noted there when it begins.
-    :raises MissingPathError: no such context or Dockerfile.
-    :raises BuildFailedError: the solve failed for good; with the failing step and its last lines.
+    :raises MissingPathError: there is no such context or Dockerfile.
+    :raises BuildFailedError: the solve failed for good; with the failing vertex and its last lines.
     """
-    output = settings.output
+    output = settings.build.output
     if output.dest:
         try:
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    staged = settings.staging(settings.images[0], target.platform)
-    command = _command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))
-    digest = _solve(settings, (target,), command, policy, observer, solves)
-    if output.type == "image":
-        return PushedImage(target.platform, staged, digest)
+    command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
+    digest = _solve(settings, (entry,), command, client)
+    if output.kind is OutputKind.IMAGE:
+        return PushedImage(entry.platform, entry.staging, digest)
     return Path(output.dest) if output.dest else None
 
 
 def build_together(
-    settings: Settings,
-    targets: Sequence[Target],
-    *,
-    buildctl: Path,
-    address: str,
-    policy: Policy,
-    observer: Observer,
-    solves: list[Solve],
+    settings: Settings, entries: Sequence[MatrixEntry], client: Client, builder: Builder
 ) -> tuple[PushedImage, ...]:
     """Build platforms that differ in nothing else in one solve, so that the context travels once; push by digest.
 
@@ -93,55 +91,45 @@ def build_together(
         nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
-    image = settings.images[0]
-    output = _output(settings, image.name, "push-by-digest=true", "name-canonical=true")
-    command = _command(settings, targets, str(buildctl), address, output)
-    digest = _solve(settings, targets, command, policy, observer, solves)
-    pushed = targets if settings.output.type == "image" else ()
-    return tuple(PushedImage(t.platform, settings.staging(image, t.platform), digest) for t in pushed)
+    output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
+    command = build_command(settings, entries, client.buildctl, builder, output)
+    digest = _solve(settings, entries, command, client)
+    pushed = entries if settings.build.output.kind is OutputKind.IMAGE else ()
+    return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in pushed)
 
 
-def build_beginning(
+def build_prefix(
     settings: Settings,
-    target: Target,
+    entry: MatrixEntry,
     dockerfile: Path,
     archive: Path,
     name: str,
-    *,
-    buildctl: Path,
-    address: str,
-    policy: Policy,
-    observer: Observer,
+    client: Client,
+    builder: Builder,
 ) -> None:
     """Build what a *dockerfile* that is cut off comes to, from the cache, into an *archive* for ``docker load``.
 
     :param name: the image's, with a tag.
     :raises BuildFailedError: the solve failed for good.
     """
-    # What a failed build without the cache has made is in the cache now. Attestations do not fit into such an archive.
-    settings = replace(settings, no_cache=False, attestations={})
-    target = replace(target, dockerfile=str(dockerfile), stage=None)
-    output = _record("type=docker", f"name={name}", f"dest={archive}")
-    command = _command(settings, (target,), str(buildctl), address, output, exports_cache=False)
-    _solve(settings, (target,), command, policy, observer, [])
+    # Also a failed build without the cache fills it. Attestations do not fit into such an archive.
+    settings = replace(settings, build=replace(settings.build, no_cache=False, attestations={}))
+    entry = replace(entry, dockerfile=str(dockerfile), stage=None)
+    output = record("type=docker", f"name={name}", f"dest={archive}")
+    command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
+    _solve(settings, (entry,), command, replace(client, solves=[]))
 
 
-def _solve(
-    settings: Settings,
-    targets: Sequence[Target],
-    command: list[str],
-    policy: Policy,
-    observer: Observer,
-    solves: list[Solve],
-) -> str:
+def _solve(settings: Settings, entries: Sequence[MatrixEntry], command: list[str], client: Client) -> str:
     """Run a solve until it succeeds; return the digest of what it exported, nothing when that is no image."""
-    for target in targets:
-        check_paths(settings, target)
-    platforms = tuple(target.platform for target in targets)
+    for entry in entries:
+        check_paths(settings, entry)
+    platforms = tuple(entry.platform for entry in entries)
+    policy, observer = client.policy, client.observer
 
     def attempt(metadata: Path) -> None:
         solve = Solve(platforms, observer)
-        solves.append(solve)
+        client.solves.append(solve)
         words = ["--metadata-file", str(metadata), "--progress", "rawjson"]
         solve.run([*command, *words], policy.stopped)
 
@@ -156,30 +144,30 @@ def _solve(
         return str(json.loads(metadata.read_text()).get("containerimage.digest", "")) if metadata.exists() else ""
 
 
-def check_paths(settings: Settings, target: Target) -> tuple[Path, Path]:
+def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
     """Return the context and the Dockerfile.
 
     :raises MissingPathError: one of them is not there.
     :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
     """
-    context = Path(settings.context)
+    context = Path(settings.build.context)
     if not context.is_dir():
         raise MissingPathError("build context", context, "context")
-    dockerfile = _dockerfile(context, target)
+    dockerfile = dockerfile_path(settings, entry)
     if not dockerfile.is_file():
-        raise MissingPathError(f"Dockerfile for {target.platform}", dockerfile, "dockerfile")
+        raise MissingPathError(f"Dockerfile for {entry.platform}", dockerfile, "dockerfile")
     _check_secrets(settings)
     return context, dockerfile
 
 
 def _check_secrets(settings: Settings) -> None:
-    """See that what buildctl is going to read is there."""
-    for name, (kind, place) in settings.secrets.items():
-        if kind == "env" and place not in os.environ:
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"the variable {place} is not set")
-        if kind == "src" and not Path(place).is_file():
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"there is no file {place}")
-    for name, path in settings.ssh.items():
+    """Check that buildctl can read the secrets and the keys."""
+    for name, secret in settings.build.secrets.items():
+        if secret.kind is SecretKind.VARIABLE and secret.place not in os.environ:
+            raise ConfigurationError(f"multiarch.secrets.{name}", f"the variable {secret.place} is not set")
+        if secret.kind is SecretKind.FILE and not Path(secret.place).is_file():
+            raise ConfigurationError(f"multiarch.secrets.{name}", f"there is no file {secret.place}")
+    for name, path in settings.build.ssh.items():
         if not path and not os.environ.get("SSH_AUTH_SOCK"):
             problem = f"SSH_AUTH_SOCK is not set: start an agent (eval $(ssh-agent)), or name a key: {name}=PATH"
             raise ConfigurationError("multiarch.ssh", problem)

@@ -50,10 +50,10 @@ def check_executable(path: Path, trace: Trace | None = None) -> None:
 
 def default_path(settings: Settings) -> Path:
     """Return where this step puts the client."""
-    return Path(settings.dest) / "buildctl" if settings.dest else _cache_path(settings)
+    return Path(settings.builder.dest) / "buildctl" if settings.builder.dest else _cache_path(settings)
 
 
 def _cache_path(settings: Settings) -> Path:
     """One place for each version: the tag or digest of the server's image."""
-    version = re.sub(r"[^\w.-]", "-", settings.buildkit_image.rpartition("/")[2].partition(":")[2] or "latest")
+    version = re.sub(r"[^\w.-]", "-", settings.builder.image.rpartition("/")[2].partition(":")[2] or "latest")
     return cache_directory() / "buildctl" / version / "buildctl"

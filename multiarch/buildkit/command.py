@@ -1,4 +1,8 @@
-"""The words of ``buildctl build`` (BuildKit, docs/reference/buildctl.md)."""
+"""The words of ``buildctl build`` (BuildKit, docs/reference/buildctl.md).
+
+The document's command in today's words: ``--opt`` for ``--frontend-opt``, ``--output type=image,…`` for
+``--exporter image --exporter-opt …``.
+"""
 
 from __future__ import annotations
 
@@ -7,106 +11,111 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multiarch.config.settings import Settings, Target
+    from multiarch.buildkit.builder import Builder
+    from multiarch.config.settings import MatrixEntry, Settings
 
 
-def commands(settings: Settings, target: Target, *, buildctl: Path, address: str) -> list[list[str]]:
-    """Return the document's command for this step."""
-    staged = settings.staging(settings.images[0], target.platform)
-    return [_command(settings, (target,), str(buildctl), address, _output(settings, str(staged)))]
-
-
-def _command(
+def build_command(
     settings: Settings,
-    targets: Sequence[Target],
-    buildctl: str,
-    address: str,
+    entries: Sequence[MatrixEntry],
+    buildctl: Path,
+    builder: Builder,
     output: str,
     *,
     exports_cache: bool = True,
 ) -> list[str]:
-    """Return the command that builds *targets*, which differ in their platforms alone."""
-    target = targets[0]
-    context = Path(settings.context)
-    dockerfile = _dockerfile(context, target)
-    options = {"platform": ",".join(str(t.platform) for t in targets), "filename": dockerfile.name}
-    if settings.source:
-        options["source"] = settings.source
-    if target.stage:
-        options["target"] = target.stage
-    options |= {f"build-arg:{name}": value for name, value in target.build_args.items()}
-    options |= {f"label:{name}": value for name, value in settings.labels.items()}
-    if settings.pull:
-        options["image-resolve-mode"] = "pull"
-    options |= {f"attest:{kind}": attributes for kind, attributes in settings.attestations.items()}
-    command = [buildctl, "--addr", address, "build", "--frontend", settings.frontend]
-    for name, value in options.items():
+    """Return the command that builds *entries*, which differ in their platforms alone.
+
+    :param output: the value of ``--output``; empty for none.
+    """
+    build, entry = settings.build, entries[0]
+    dockerfile = dockerfile_path(settings, entry)
+    command = [str(buildctl), *builder.flags(), "build", "--frontend", build.frontend]
+    for name, value in _options(settings, entries, dockerfile).items():
         command += ["--opt", f"{name}={value}"]
-    command += ["--local", f"context={context}", "--local", f"dockerfile={dockerfile.parent}"]
-    command += ["--no-cache"] if settings.no_cache else []
-    # Where the secrets are, never what they are: buildctl reads them, and hands them to those RUNs that mount them.
-    for name, (kind, place) in settings.secrets.items():
-        command += ["--secret", _record(f"id={name}", f"{kind}={place}")]
-    for name, path in settings.ssh.items():
+    command += ["--local", f"context={Path(build.context)}", "--local", f"dockerfile={dockerfile.parent}"]
+    command += ["--no-cache"] if build.no_cache else []
+    # The places of secrets, never secrets: buildctl reads them, and hands them to the RUNs that mount them.
+    for name, secret in build.secrets.items():
+        command += ["--secret", record(f"id={name}", f"{secret.kind.value}={secret.place}")]
+    for name, path in build.ssh.items():
         command += ["--ssh", f"{name}={path}" if path else name]
-    cache = _cache(settings, target, exports=exports_cache)
+    cache = _cache(settings, entry, exports=exports_cache)
     return [*command, *cache, *(["--output", output] if output else [])]
 
 
-def _cache(settings: Settings, target: Target, *, exports: bool) -> list[str]:
-    """Return the flags of the build cache of one platform; each has its own, lest one overwrites the other's."""
-    image, slug = settings.images[0], target.platform.slug
-    # A staging tag of this build alone is not there yet: what the last one published is.
-    last = (
-        image.with_tag(settings.tags[0]) if "{build}" in settings.arch_tag else settings.staging(image, target.platform)
-    )
+def export(settings: Settings, name: str, *attributes: str) -> str:
+    """Return the value of ``--output``; empty where nothing is exported.
+
+    :param name: the name of a pushed image.
+    :param attributes: more attributes of a push.
+    """
+    output = settings.build.output
+    if output.kind is OutputKind.NONE:
+        return ""
+    if output.kind is not OutputKind.IMAGE:
+        return record(f"type={output.kind.value}", f"dest={output.dest}")
+    return record("type=image", f"name={name}", *attributes, "push=true", *_insecure(settings))
+
+
+def record(*fields: str) -> str:
+    """Return attributes as buildctl reads them: a record of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(fields)
+    return text.getvalue()
+
+
+def dockerfile_path(settings: Settings, entry: MatrixEntry) -> Path:
+    """Return the Dockerfile of a platform: its own, or the context's."""
+    return Path(entry.dockerfile) if entry.dockerfile else Path(settings.build.context) / "Dockerfile"
+
+
+def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Path) -> dict[str, str]:
+    """Return the options of the frontend (BuildKit, frontend/dockerui/config.go)."""
+    build, entry = settings.build, entries[0]
+    options = {"platform": ",".join(str(e.platform) for e in entries), "filename": dockerfile.name}
+    if build.source:
+        options["source"] = build.source
+    if entry.stage:
+        options["target"] = entry.stage
+    options |= {f"build-arg:{name}": value for name, value in entry.build_args.items()}
+    options |= {f"label:{name}": value for name, value in build.labels.items()}
+    if build.pull:
+        options["image-resolve-mode"] = "pull"
+    return options | {f"attest:{kind}": attributes for kind, attributes in build.attestations.items()}
+
+
+def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str]:
+    """Return the flags of the build cache of one platform; each has its own, so that none overwrites another's."""
+    image, slug = settings.publish.images[0], entry.platform.slug
     directory = cache_directory() / "buildkit" / image.name / slug
     ref = f"ref={image.with_tag(f'buildcache-{slug}')}"
     insecure = _insecure(settings)
-    # What an earlier build left in the directory, and this one does not use, goes.
-    exported, imported = {
-        "none": ((), ()),
-        "registry": (("type=registry", ref, "mode=max", *insecure), ("type=registry", ref, *insecure)),
-        "local": (("type=local", f"dest={directory}", "mode=max", "reset=true"), ("type=local", f"src={directory}")),
-        "inline": (("type=inline",), ("type=registry", f"ref={last}", *insecure)),
-    }[settings.cache]
-    if not exported:
+    kind = settings.build.cache
+    if kind is CacheKind.NONE:
         return []
-    # What is not pushed leaves nothing at the registry; nor is there an image to keep a cache in.
-    exports = exports and (settings.pushes or settings.cache == "local")
-    export = ["--export-cache", _record(*exported)] if exports else []
-    return [*export, "--import-cache", _record(*imported)]
-
-
-def _output(settings: Settings, name: str, *more: str) -> str:
-    """Return the exporter's attributes; nothing where nothing is exported."""
-    if settings.output.type == "none":
-        return ""
-    fields = [f"type={settings.output.type}"]
-    if settings.output.type == "image":
-        fields += [f"name={name}", *more, "push=true"]
-        fields += _insecure(settings)
-    else:
-        fields.append(f"dest={settings.output.dest}")
-    return _record(*fields)
+    # reset: what the last build did not use is removed from the directory.
+    exported, imported = {
+        CacheKind.REGISTRY: (("type=registry", ref, "mode=max", *insecure), ("type=registry", ref, *insecure)),
+        CacheKind.LOCAL: (
+            ("type=local", f"dest={directory}", "mode=max", "reset=true"),
+            ("type=local", f"src={directory}"),
+        ),
+        CacheKind.INLINE: (("type=inline",), ("type=registry", f"ref={entry.earlier}", *insecure)),
+    }[kind]
+    # A build that pushes nothing leaves nothing at the registry either, and has no image to keep a cache in.
+    exports = exports and (settings.publish.push.wanted or kind is CacheKind.LOCAL)
+    export_flags = ["--export-cache", record(*exported)] if exports else []
+    return [*export_flags, "--import-cache", record(*imported)]
 
 
 def _insecure(settings: Settings) -> list[str]:
     """Return the attribute for a first repository whose TLS may go unverified, or be missing."""
-    return ["registry.insecure=true"] if settings.images[0].registry in settings.insecure_registries else []
-
-
-def _record(*fields: str) -> str:
-    """Return attributes as buildctl reads them: a record of CSV."""
-    record = io.StringIO()
-    csv.writer(record, lineterminator="").writerow(fields)
-    return record.getvalue()
-
-
-def _dockerfile(context: Path, target: Target) -> Path:
-    return Path(target.dockerfile) if target.dockerfile else context / "Dockerfile"
+    publish = settings.publish
+    return ["registry.insecure=true"] if publish.images[0].registry in publish.insecure_registries else []

@@ -1,4 +1,4 @@
-"""What a failed solve means: whether it may succeed when it is run again, and what to do about it.
+"""The faults of a failed solve: whether it may succeed when it is run again, and what to do about it.
 
 A step that ran an instruction failed by itself, whatever its output speaks of. What fails between the builder, the
 registries and us may pass; BuildKit tells it by a gRPC code or an HTTP status, and else by Go's words for it.
@@ -19,7 +19,7 @@ _NETWORK = re.compile(
     r"|context deadline exceeded|toomanyrequests|too many requests|dial unix \S+ connect: no such file or directory",
     re.IGNORECASE,
 )
-# These stay as they are, whatever else the same message holds.
+# Faults that stay, whatever else the same message holds.
 _PERMANENT = re.compile(
     r"did not complete successfully|dockerfile parse error|no match for platform|failed to calculate checksum"
     r"|no space left on device|x509:|not found$",
@@ -41,12 +41,12 @@ _HINTS = (
 
 
 def is_transient_fault(cause: str) -> bool:
-    """Tell whether a solve that failed with these words of BuildKit may succeed a little later."""
+    """Whether a solve that failed with these words of BuildKit may succeed a little later."""
     if _PERMANENT.search(cause) or _REFUSED.search(cause):
         return False
     return bool(_LOST.search(cause) or _STATUS.search(cause) or _NETWORK.search(cause))
 
 
 def hint_for(cause: str) -> str:
-    """Return what to do about it, if that is known."""
+    """Return advice on a fault; empty where there is none."""
     return next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), "")

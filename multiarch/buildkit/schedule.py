@@ -7,26 +7,26 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from multiarch.image.platform import runs_natively
+from multiarch.buildkit.builder import Builder, builder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
 
-# An emulated platform needs the processor for longer, and some memory for its emulator.
-_EMULATED, _NATIVE = 2, 1
-_LEAST_SLOTS = 4
-_SLOTS_PER_CORE = 4
-_BYTES_PER_SLOT = 512 << 20
+_NATIVE = 1  # slots of a platform
+_EMULATED = 2  # slots; an emulator needs more processor time, and memory of its own
+_LEAST_SLOTS = 4  # slots of a builder, however small it is
+_SLOTS_PER_CORE = 4  # builds wait for networks and disks much of their time
+_BYTES_PER_SLOT = 512 << 20  # bytes of the builder's memory
 
 
-def is_emulated(target: Target, machine: str) -> bool:
-    """Tell whether a target's programs run under an emulator where it is built.
+def is_emulated(entry: MatrixEntry, machine: str) -> bool:
+    """Whether a platform's programs run under an emulator where it is built.
 
-    :param machine: what the local builder's kernel calls itself (``uname -m``).
+    :param machine: the name of the local builder's kernel (``uname -m``).
     """
-    return target.builder is None and not runs_natively(target.platform, machine)
+    return builder_of(entry, Builder("", machine)).emulates(entry.platform)
 
 
 def default_jobs(info: Mapping[str, Any]) -> int:
@@ -40,8 +40,10 @@ def default_jobs(info: Mapping[str, Any]) -> int:
     return max(_LEAST_SLOTS, min(slots, memory // _BYTES_PER_SLOT) if memory else slots)
 
 
-def groups(matrix: Sequence[Target], slots: int, machine: str, *, apart: bool = False) -> list[tuple[Target, ...]]:
-    """Return the targets that go into one solve each: those that differ in their platforms alone, as *slots* allow.
+def groups(
+    matrix: Sequence[MatrixEntry], slots: int, machine: str, *, apart: bool = False
+) -> list[tuple[MatrixEntry, ...]]:
+    """Return the entries by solve: together go those that differ in their platforms alone, as *slots* allow.
 
     One solve of several platforms sends the context once. Measured, it is as fast as their solves side by side with a
     small context, and faster with a large one (benchmarks/README.md).
@@ -49,25 +51,25 @@ def groups(matrix: Sequence[Target], slots: int, machine: str, *, apart: bool = 
     :param apart: whether each platform has a solve of its own, so that one may fail without the others, or has a cache
         of its own.
     """
-    alike: list[list[Target]] = []
-    for target in matrix:
+    alike: list[list[MatrixEntry]] = []
+    for entry in matrix:
         for group in alike:
-            fits = weight([*group, target], machine) <= slots
-            if not apart and fits and _essence(group[0]) == _essence(target):
-                group.append(target)
+            fits = weight([*group, entry], machine) <= slots
+            if not apart and fits and _essence(group[0]) == _essence(entry):
+                group.append(entry)
                 break
         else:
-            alike.append([target])
+            alike.append([entry])
     return [tuple(group) for group in alike]
 
 
-def weight(group: Sequence[Target], machine: str) -> int:
+def weight(group: Sequence[MatrixEntry], machine: str) -> int:
     """Return how many slots a solve takes."""
-    return sum(_EMULATED if is_emulated(target, machine) else _NATIVE for target in group)
+    return sum(_EMULATED if is_emulated(entry, machine) else _NATIVE for entry in group)
 
 
 class Slots:
-    """Room for so much work at the same time; what is larger than all of it has it alone."""
+    """A weighted semaphore; a job heavier than the total runs alone."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -76,7 +78,7 @@ class Slots:
 
     @contextmanager
     def take(self, count: int) -> Iterator[None]:
-        """Wait until there is room, and keep it meanwhile."""
+        """Hold *count* slots during the with block; wait until so many are free."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken == 0 or self._taken + count <= self.slots)
             self._taken += count
@@ -88,5 +90,5 @@ class Slots:
                 self._changed.notify_all()
 
 
-def _essence(target: Target) -> tuple[object, ...]:
-    return target.builder, target.dockerfile, target.stage, tuple(sorted(target.build_args.items()))
+def _essence(entry: MatrixEntry) -> tuple[object, ...]:
+    return entry.builder, entry.dockerfile, entry.stage, tuple(sorted(entry.build_args.items()))

@@ -1,4 +1,4 @@
-"""What the BuildKit server of a run must be: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md)."""
+"""The BuildKit server that a run needs: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _LONGEST_SOCKET = 107
 
 @dataclass(frozen=True)
 class Server:
-    """What a server must be for a run; one that is already there may be more.
+    """The requirements of a run on its server; an existing one may exceed them.
 
     :ivar toml: its buildkitd.toml, empty when it needs none.
     :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
     :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
-    :ivar sockets_asked: whether it must be that directory; else a server that another user started will do.
+    :ivar sockets_asked: whether it must be that directory; else the socket of another user's server will do.
     """
 
     image: str
@@ -62,19 +62,19 @@ class Server:
         return arguments
 
     def ports(self) -> dict[str, tuple[str, int]]:
-        """Return what Docker publishes: nothing on the host's own network."""
+        """Return the ports that Docker publishes; none on the host's own network."""
         if not self.tcp or self.host_network:
             return {}
         host, _, port = self.tcp.rpartition(":")
         return {f"{port}/tcp": ("127.0.0.1" if host == "localhost" else host.strip("[]"), int(port))}
 
     def volumes(self) -> list[str]:
-        """Return the mounts, as ``docker run -v`` takes them."""
+        """Return the mounts in the form of ``docker run -v``."""
         mounts = [f"{VOLUME}:/var/lib/buildkit"]
         return mounts if self.sockets is None else [*mounts, f"{self.sockets}:/run/buildkit"]
 
     def labels(self, image_id: str) -> dict[str, str]:
-        """Return what `serves` compares."""
+        """Return the container's labels, which `serves` compares."""
         essence = json.dumps([image_id, self.toml])
         return {
             OWNER: hashlib.sha256(essence.encode()).hexdigest(),
@@ -85,7 +85,7 @@ class Server:
         }
 
     def serves(self, labels: Mapping[str, str], image_id: str) -> bool:
-        """Tell whether a server with these labels does all that this one should."""
+        """Whether a container with these labels meets all requirements."""
         wanted = self.labels(image_id)
         return (
             labels.get(OWNER) == wanted[OWNER]
@@ -96,7 +96,7 @@ class Server:
         )
 
     def replacing(self, labels: Mapping[str, str]) -> Server:
-        """Return this server with what the one that it replaces could, lest two projects take turns at it."""
+        """Add the old server's platforms and address, so that two projects do not keep recreating it."""
         former = [Platform.parse(name) for name in labels.get(_PLATFORMS, "").split(",") if name]
         return replace(
             self,
@@ -109,19 +109,19 @@ class Server:
 def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Server:
     """Return the server that *settings* need on a Docker host.
 
-    :param info: the Engine API's ``/info``, of which Architecture, RegistryConfig and SecurityOptions are read.
+    :param info: the Engine API's ``/info``; Architecture, RegistryConfig and SecurityOptions are read.
     :param local: whether the host shares this machine's file system, so that its socket can be used from here.
     """
-    registries = info.get("RegistryConfig") or {}
+    publish, registries = settings.publish, info.get("RegistryConfig") or {}
     mirrors = [url for index in (registries.get("IndexConfigs") or {}).values() for url in index.get("Mirrors") or []]
-    names = [image.registry for image in settings.images]
+    names = [image.registry for image in settings.publish.images]
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
-    address = settings.address or ""
+    address = settings.builder.address or ""
     return Server(
-        image=settings.buildkit_image,
+        image=settings.builder.image,
         platforms=_platforms(settings, str(info["Architecture"])),
-        toml=mirrors_toml(registries, (i.registry for i in settings.images), settings.insecure_registries),
+        toml=mirrors_toml(registries, (i.registry for i in publish.images), publish.insecure_registries),
         host_network=any(is_loopback(name) for name in names),
         tcp=address.removeprefix("tcp://") if address.startswith("tcp://") else None,
         sockets=_socket_directory(settings) if local else None,
@@ -131,7 +131,7 @@ def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Serve
 
 
 def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
-    """The first platform is what ``$BUILDPLATFORM`` of a Dockerfile means, so the host's own leads."""
+    """Return the worker's platforms, the host's own first: that is ``$BUILDPLATFORM`` of a Dockerfile."""
     platforms = list(settings.local_platforms)
     with contextlib.suppress(ValueError):
         platforms.insert(0, Platform.parse(machine))
@@ -139,25 +139,25 @@ def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
 
 
 def _socket_directory(settings: Settings) -> Path | None:
-    if (settings.address or "").startswith("unix://"):
-        return Path(str(settings.address).removeprefix("unix://")).parent
+    if (settings.builder.address or "").startswith("unix://"):
+        return Path(str(settings.builder.address).removeprefix("unix://")).parent
     directory = state_directory() / "buildkit"
     return directory if len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET else None
 
 
 def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
-    """Say in buildkitd.toml what ``docker info`` says of registries: a BuildKit in a container does not look there.
+    """Return a buildkitd.toml with the Docker daemon's registries, which a BuildKit in a container does not know.
 
     :param registry_config: ``RegistryConfig`` of the Engine API's ``/info``.
-    :param registries: the hosts that images are pushed to, of which the daemon may know only a network.
-    :param insecure: hosts that the settings call insecure.
+    :param registries: the hosts that images are pushed to; the daemon may know only their networks.
+    :param insecure: the hosts of ``insecure_registries``.
     """
     tables: dict[str, dict[str, Any]] = {name: {"insecure": True, "http": True} for name in insecure}
     networks = [ipaddress.ip_network(cidr) for cidr in registry_config.get("InsecureRegistryCIDRs") or ()]
     indexes = registry_config.get("IndexConfigs") or {}
     for name, index in indexes.items():
         if not index.get("Secure", True):
-            # What the daemon does with an insecure registry: https without verification, then http.
+            # As the daemon does: https without verification, then http.
             tables.setdefault(name, {}).update(insecure=True, http=True)
         mirrors = index.get("Mirrors") or []
         for url in mirrors:

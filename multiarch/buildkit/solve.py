@@ -1,4 +1,4 @@
-"""One run of ``buildctl build``: the process, its stream of states, and what its failure means.
+"""One solve: a run of ``buildctl build``, its stream of states, and the error of its failure.
 
 With ``--progress rawjson`` buildctl writes one ``SolveStatus`` (BuildKit, client/graph.go) a line to standard error,
 between them the words of an error that ended it.
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from multiarch.buildkit.status import Observer, Vertex
     from multiarch.image.platform import Platform
 
-_LOG_LINES = 20
-# What buildctl logs, such as that a local cache is empty yet.
+_LOG_LINES = 20  # of the failing vertex; more scroll the error away
+# Log lines of buildctl that are no errors, such as on a local cache that is still empty.
 _LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 
 
 class Solve:
     """One attempt at a solve.
 
-    :param platforms: what is built.
-    :param observer: shows what happens.
-    :ivar vertices: what it did, also when it failed.
-    :ivar failed: the vertex that it failed in, where it is known.
-    :ivar where: the first line of its instruction, ``Dockerfile:12``; empty where BuildKit does not tell.
+    :param platforms: those that are built.
+    :param observer: follows the solve.
+    :ivar vertices: its vertices, also after a failure.
+    :ivar failed: the vertex that failed, None where it is not known.
+    :ivar where: the first line of the failed instruction, ``Dockerfile:12``; empty where BuildKit does not say.
     """
 
     def __init__(self, platforms: Sequence[Platform], observer: Observer) -> None:
@@ -50,14 +50,14 @@ class Solve:
     def run(self, command: list[str], stopped: threading.Event) -> None:
         """Run buildctl to its end.
 
-        :param stopped: when it is set, the solve is ended.
+        :param stopped: set it to end the solve.
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
         trace = self.observer.trace
         ended = trace.command(command, self.platforms) if trace else None
         try:
-            # A session of its own, so that an interrupt from the keyboard comes to us alone, who then end it in order.
+            # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -103,7 +103,7 @@ class Solve:
         failures = [vertex for vertex in self.vertices if vertex.error and "context canceled" not in vertex.error]
         where, words = self._excerpt()
         said = " ".join(words) or f"buildctl ended with status {status}"
-        # Of several that failed by themselves, the one that the line of the Dockerfile is of.
+        # Several may have failed by themselves: buildctl's excerpt is about one of them.
         failed = next((vertex for vertex in failures if vertex.error in said), failures[0] if failures else None)
         self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
@@ -119,11 +119,11 @@ class Solve:
         )
 
     def _subject(self, vertex: Vertex | None = None) -> str:
-        """Name what failed: the platform of the vertex, where BuildKit tells it."""
+        """Return the platform of a vertex, or all platforms of the solve where BuildKit does not say."""
         return (vertex.target or vertex.platform if vertex else "") or ", ".join(map(str, self.platforms))
 
     def _excerpt(self) -> tuple[str, list[str]]:
-        """Return the line of the Dockerfile that buildctl shows between two rules, and what it says after them."""
+        """Return ``Dockerfile:12`` from the excerpt that buildctl prints between two rules, and the words after it."""
         words = self._words
         rules = [number for number, word in enumerate(words) if word.startswith("-----")]
         if len(rules) > 1 and rules[0] and re.fullmatch(r".+:\d+", words[rules[0] - 1]):
@@ -149,7 +149,7 @@ def _lines(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterat
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave no process behind: buildctl cancels its solve on SIGTERM."""
+    """End the process: buildctl cancels its solve on SIGTERM."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -29,13 +29,13 @@ class Vertex:
     """A vertex of the build graph.
 
     :ivar name: as BuildKit writes it.
-    :ivar platform: what it runs on; empty where BuildKit does not say.
-    :ivar target: what it is for, where that is another platform (a cross-compiling stage).
-    :ivar number: which instruction of its stage it is, of *total*; 0 for what is no instruction.
+    :ivar platform: the platform that it runs on; empty where BuildKit does not say.
+    :ivar target: the platform that it is for, where that is another one (a cross-compiling stage).
+    :ivar number: the place of its instruction in its stage, of *total*; 0 where it is no instruction.
     :ivar started: seconds since the epoch, as *completed*; None before.
     :ivar log: its output, line by line; *unfinished* is the beginning of the next.
-    :ivar doing: what BuildKit says that it is at, such as "pushing layers".
-    :ivar transfers: bytes that came, of how many (0 where BuildKit does not say), by what is transferred.
+    :ivar doing: its present activity in BuildKit's words, such as "pushing layers".
+    :ivar transfers: bytes so far and in all (0 where BuildKit does not say), by the name of the content.
     """
 
     name: str = ""
@@ -65,19 +65,19 @@ class Vertex:
 
     @property
     def is_pushing(self) -> bool:
-        """Whether it is the export, at its second part; BuildKit does not tell how many bytes that pushed."""
+        """Whether it is an export that pushes; BuildKit does not say how many bytes are pushed."""
         return self.doing.startswith("pushing")
 
     @property
     def transferred(self) -> tuple[int, int]:
-        """How many bytes came, of how many; 0 for what is not known."""
+        """Bytes so far, and in all; 0 where they are not known."""
         counts = [count for name, count in list(self.transfers.items()) if not name.startswith("extracting")]
         known = all(total for _, total in counts)
         return sum(current for current, _ in counts), sum(total for _, total in counts) if known else 0
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, None while it is not over."""
+        """Its duration in seconds, None while it runs."""
         return None if self.started is None or self.completed is None else self.completed - self.started
 
     @property
@@ -86,7 +86,7 @@ class Vertex:
         return [*self.log, *([last_state(self.unfinished)] if self.unfinished else [])]
 
     def named(self, name: str) -> None:
-        """Take the name apart."""
+        """Set the name, and what it says: platform, target, number and instruction."""
         self.name = name
         found = _NAME.fullmatch(name)
         self.instruction = name
@@ -99,7 +99,7 @@ class Vertex:
 
 
 class Observer(Protocol):
-    """Whoever follows solves while they run; each call names the platforms that the solve is for.
+    """Follows solves while they run; each call names the platforms that the solve is for.
 
     :ivar trace: shows the programs that are run, None where that is not asked for.
     """
@@ -126,7 +126,7 @@ class Observer(Protocol):
 
 
 class Vertices:
-    """All vertices of one solve, in the order in which they were first told of."""
+    """All vertices of one solve, in the order in which BuildKit first named them."""
 
     def __init__(self) -> None:
         self._vertices: dict[str, Vertex] = {}
@@ -135,20 +135,20 @@ class Vertices:
         return iter(self._vertices.values())
 
     def vertexes(self, state: Mapping[str, Any]) -> Iterator[Vertex]:
-        """Take over the vertexes of a state; yield the vertices that began, ended or were named by it."""
-        for told in state.get("vertexes") or ():
-            vertex = self._vertices.setdefault(told["digest"], Vertex())
+        """Apply the vertexes of a state; yield the vertices that began, ended or got a name."""
+        for sent in state.get("vertexes") or ():
+            vertex = self._vertices.setdefault(sent["digest"], Vertex())
             before = (vertex.name, vertex.started, vertex.completed)
-            if told.get("name") and told["name"] != vertex.name:
-                vertex.named(told["name"])
-            vertex.error = told.get("error") or vertex.error
+            if sent.get("name") and sent["name"] != vertex.name:
+                vertex.named(sent["name"])
+            vertex.error = sent.get("error") or vertex.error
             if vertex.error and vertex.name.startswith(_IMPORT):
-                # BuildKit goes on without a cache that is not there, as it is not at first: no failure.
+                # No failure: BuildKit goes on without a cache that does not exist yet.
                 vertex.name, vertex.error = f"{vertex.name}: {vertex.error}", ""
-            vertex.cached = bool(told.get("cached")) or vertex.cached
-            started, completed = seconds(told.get("started")), seconds(told.get("completed"))
+            vertex.cached = bool(sent.get("cached")) or vertex.cached
+            started, completed = seconds(sent.get("started")), seconds(sent.get("completed"))
             if vertex.completed is not None and completed is None and started not in (None, vertex.started):
-                # Begun again: a base image that was resolved is pulled, an image that was exported is pushed.
+                # Restarted: a resolved base image is pulled now, an exported image is pushed.
                 vertex.completed, vertex.doing, vertex.transfers = None, "", {}
             vertex.started = started or vertex.started
             vertex.completed = completed or vertex.completed
@@ -156,7 +156,7 @@ class Vertices:
                 yield vertex
 
     def statuses(self, state: Mapping[str, Any]) -> None:
-        """Take over what the vertices are at, and the bytes that came."""
+        """Apply the activities of a state, and its bytes."""
         for status in state.get("statuses") or ():
             vertex = self._vertices.setdefault(status["vertex"], Vertex())
             vertex.doing = str(status.get("id") or "").rstrip(":")
@@ -165,7 +165,7 @@ class Vertices:
                 vertex.transfers[vertex.doing] = current, total
 
     def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Vertex, str]]:
-        """Take over the output in a state; yield its whole lines."""
+        """Apply the output in a state; yield its whole lines."""
         for log in state.get("logs") or ():
             vertex = self._vertices.setdefault(log["vertex"], Vertex())
             *lines, vertex.unfinished = (vertex.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
@@ -181,12 +181,12 @@ def warnings(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def last_state(line: bytes) -> str:
-    """Return a line of output as text; of one that was overwritten in place, as progress bars are, its last state."""
+    """Return a line of output as text; a line that was overwritten in place, as by progress bars, in its last state."""
     return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
 
 
 def seconds(time: str | None) -> float | None:
-    """Read a time as Go writes it (RFC 3339, up to nanoseconds), in seconds since the epoch."""
+    """Return a time of Go's (RFC 3339, up to nanoseconds) in seconds since the epoch; None for any other text."""
     found = _TIME.fullmatch(time or "")
     if not found:
         return None

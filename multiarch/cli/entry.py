@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import shlex
 import signal
 import sys
 from collections import ChainMap
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
-from multiarch.config.layers import tell_of_yaml
 from multiarch.config.load import load
 from multiarch.config.schema import PREFIX
 from multiarch.display.console import progress_for
@@ -23,16 +20,47 @@ from multiarch.registry.credentials import logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
 
+    from invoke.collection import Collection
     from invoke.context import Context
 
+    from multiarch.config.settings import Settings
     from multiarch.run import Run
 
-# Invoke would read these too, and end in a traceback where invoke.yaml has a list in their place; so they are taken out
-# of its sight before it looks. What other tasks run with c.run still gets them.
-VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
-# Invoke, which reads invoke.yaml, lets the parser's error pass.
-sys.excepthook = tell_of_yaml
+# Our variables, once `prepare` has taken them out of the environment.
+_variables: dict[str, str] = {}
+
+
+class Step(Protocol):
+    """A module of `multiarch.steps`."""
+
+    def run(self, run: Run, /) -> tuple[object, ...]:
+        """Do the step; return its results."""
+
+    def commands(self, settings: Settings, /) -> list[list[str]]:
+        """Return the equivalent commands."""
+
+
+def prepare(ns: Collection) -> None:
+    """Prepare this process for Invoke and our tasks; called when `multiarch.ns` is asked for, and nothing else is.
+
+    Invoke would read our variables too, and end in a traceback where invoke.yaml has a list in their place: they are
+    taken out of its sight. Commands of other tasks (``c.run``) still get them. Errors of the YAML parser, which Invoke
+    lets pass, become one line.
+    """
+    _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})
+    ns.configure({"run": {"env": dict(_variables)}})
+    sys.excepthook = _show_yaml_error
+
+
+def perform(c: Context, step: Step, **flags: Any) -> None:
+    """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
+    with run_of(c, **flags) as run:
+        if c.config.run.dry:
+            print_results(shlex.join(command) for command in step.commands(run.settings))
+        else:
+            print_results(step.run(run))
 
 
 @contextmanager
@@ -46,43 +74,64 @@ def run_of(
     verbose: bool = False,
     **flags: Any,
 ) -> Iterator[Run]:
-    """Turn flags into a run, and errors into exits; with a *report* of the *task* if there is to be one.
+    """Turn flags into a run, and errors into exits.
 
+    :param task: the name of the task, for its report.
     :param pushes: whether the task pushes, unless its output is another.
+    :param report: the file of a report, None for no report.
+    :param flags: by setting name.
     """
-    # A run is short and leaves few cycles: to look for them, and once more at the end, takes a tenth of its time.
-    gc.disable()
-    atexit.register(gc.freeze)
     from multiarch.run import Run
 
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
-    try:
-        settings = load(_plain(c.config.get("multiarch")), ChainMap(VARIABLES, dict(os.environ)), flags)
+    with _errors_as_exits(), _signals_as_exits():
+        settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        pushes = pushes and settings.pushes
-        if pushes and settings.untagged:
-            raise MultiarchError(settings.untagged)
-        with logged_in([image.registry for image in settings.images], os.environ, needed=pushes):
-            if report:
-                from multiarch.cli.reporting import reporting
+        pushes = pushes and settings.publish.push.wanted
+        if pushes:
+            settings.publish.push.check()
+        registries = [image.registry for image in settings.publish.images]
+        with logged_in(registries, os.environ, needed=pushes), _reported(run, task, report, dry=c.config.run.dry):
+            yield run
 
-                with reporting(run, task, report, dry=bool(c.config.run.dry)):
-                    yield run
-            else:
-                yield run
+
+def print_results(found: Iterable[object]) -> None:
+    """Print results, one a line."""
+    for result in found:
+        print(result, flush=True)  # noqa: T201 (standard output is for results alone)
+
+
+def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:
+    if not report:
+        return nullcontext()
+    from multiarch.cli.reporting import reporting
+
+    return reporting(run, task, report, dry=dry)
+
+
+@contextmanager
+def _errors_as_exits() -> Iterator[None]:
+    try:
+        yield
     except MultiarchError as error:
         raise Exit(str(error), code=1) from None
     except BrokenPipeError:
-        # Whoever read the results has left; what the interpreter still has for them must not end in a traceback.
+        # The reader of the results has left; what the interpreter still holds for it must not end in a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=1) from None
     except KeyboardInterrupt:
         raise Exit("interrupted", code=128 + signal.SIGINT) from None
+
+
+@contextmanager
+def _signals_as_exits() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the run in order, as an interrupt does."""
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
+    try:
+        yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-        gc.enable()
 
 
 def _plain(value: Any) -> Any:
@@ -90,12 +139,11 @@ def _plain(value: Any) -> Any:
     return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value
 
 
-def show(commands: Iterable[list[str]]) -> None:
-    """Print commands as a shell takes them."""
-    results(shlex.join(command) for command in commands)
-
-
-def results(found: Iterable[object]) -> None:
-    """Print results, one a line."""
-    for result in found:
-        print(result, flush=True)  # noqa: T201 (standard output is the results' alone)
+def _show_yaml_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show the error of a file that is no YAML in one line; fits ``sys.excepthook``, and passes on all others."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")

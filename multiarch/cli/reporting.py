@@ -1,4 +1,4 @@
-"""When a report is written: whatever way a run ends."""
+"""The report of a run, written whatever way it ends."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
-    """Have what is done meanwhile reported in *file*, if there is one, also when it fails.
+    """Write a report of the with block to *file*, also when it fails.
 
-    :param dry: write nothing.
+    :param dry: whether nothing is written.
     :raises ConfigurationError: no report can be written there; at the start, before anything is done.
     """
     path = report.check_name(file)
@@ -32,7 +32,7 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
     started, problem = time.time(), ""
     try:
         yield
-    except BrokenPipeError:  # who read the results has left, when they were there
+    except BrokenPipeError:  # the results were there already; only their reader has left
         raise
     except BaseException as error:
         problem = _words(error)
@@ -41,7 +41,7 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
         settings, solves = run.settings, run.solves
         try:
             machine = run.machine if solves else os.uname().machine
-        except MultiarchError:  # the Docker host is gone, and so is what it would have said
+        except MultiarchError:  # the Docker host is gone
             machine = os.uname().machine
         rows = summarise(settings.matrix, solves, run.images, machine)
         made = report.report_of(
@@ -55,7 +55,7 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
 
 
 def _words(error: BaseException) -> str:
-    """Return what the report says of the end of a run."""
+    """Return the outcome of a run in words."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "interrupted"
     return str(error) or type(error).__name__

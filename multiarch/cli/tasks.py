@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,7 @@ from invoke.collection import Collection
 from invoke.program import Program
 from invoke.tasks import Task, task
 
-from multiarch.cli.entry import VARIABLES, results, run_of, show
-from multiarch.errors import ConfigurationError
+from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -58,13 +56,9 @@ def setup_binfmt(
     c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
-    from multiarch.steps import setup_binfmt as binfmt
+    from multiarch.steps import setup_binfmt as step
 
-    with run_of(c, verbose=verbose, platforms=platform, installer=installer) as run:
-        if c.config.run.dry:
-            show(binfmt.commands(run.settings, os.uname().machine))
-        else:
-            results(binfmt.setup_binfmt(run.settings, run.host))
+    perform(c, step, verbose=verbose, platforms=platform, installer=installer)
 
 
 @task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
@@ -76,25 +70,17 @@ def start_buildkit(
     verbose: bool = False,
 ) -> None:
     """Start the BuildKit server in a container, and print its address (step 2)."""
-    from multiarch.steps import start_buildkit as buildkit
+    from multiarch.steps import start_buildkit as step
 
-    with run_of(c, verbose=verbose, platforms=platform, address=address, recreate=recreate) as run:
-        if c.config.run.dry:
-            show(buildkit.commands(run.settings, os.uname().machine))
-        else:
-            results([buildkit.start_buildkit(run.settings, run.host)])
+    perform(c, step, verbose=verbose, platforms=platform, address=address, recreate=recreate)
 
 
 @task(help=_help("dest", "verbose"))
 def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
-    from multiarch.steps import copy_buildctl as buildctl
+    from multiarch.steps import copy_buildctl as step
 
-    with run_of(c, verbose=verbose, dest=dest) as run:
-        if c.config.run.dry:
-            show(buildctl.commands(run.settings))
-        else:
-            results([buildctl.copy_buildctl(run.settings, run.host)])
+    perform(c, step, verbose=verbose, dest=dest)
 
 
 @task(
@@ -122,28 +108,13 @@ def build_arch(
     shell: bool = False,
 ) -> None:
     """Build and push the image of one platform, and print its digest (step 4)."""
-
-    from multiarch.steps import build_arch as step
+    from multiarch.steps import build_arch, debug_shell
 
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    with run_of(c, task="build-arch", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags) as run:
-        settings = run.settings
-        if len(settings.platforms) > 1:
-            known = ", ".join(map(str, settings.platforms))
-            raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
-        target = settings.matrix[0]
-        if c.config.run.dry:
-            show(step.build_commands(settings, target))
-        elif shell:
-            from multiarch.steps.debug_shell import build_or_enter
-
-            built = build_or_enter(run, target)
-            results([built] if built else [])
-        else:
-            built = step.build_one(run, target)
-            results([built] if built else [])
+    how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
+    perform(c, debug_shell if shell else build_arch, **how, **flags)
 
 
 @task(
@@ -162,16 +133,11 @@ def manifest(
     verbose: bool = False,
 ) -> None:
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
-    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    with run_of(c, pushes=not inspect, quiet=quiet, verbose=verbose, **where) as run:
-        from multiarch.steps import manifest as publishing
+    from multiarch.steps import manifest, manifest_inspect
 
-        if c.config.run.dry:
-            show(publishing.commands(run.settings, inspect=inspect))
-        elif inspect:
-            results(publishing.inspect(run))
-        else:
-            results(publishing.publish_staged(run))
+    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
+    how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
+    perform(c, manifest_inspect if inspect else manifest, **how, **where)
 
 
 @task(
@@ -204,15 +170,7 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
-    with run_of(c, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags) as run:
-        if c.config.run.dry:
-            show(release.commands(run.settings))
-            return
-        published = release.release(run)
-        for tag_ in published[:1]:
-            for platform_ in run.settings.platforms:
-                run.progress.say(f"run it: docker run --rm --platform {platform_} {tag_.reference}")
-        results(published)
+    perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 
 @task(
@@ -230,15 +188,14 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         here = Path.cwd()
         program = "invoke" if (here / "tasks.py").is_file() else "multiarch"
         if c.config.run.dry:
-            results(pipeline_file.pipeline_text(run.settings, ci, here, program=program)[2].splitlines())
+            print_results(pipeline_file.pipeline_text(run.settings, ci, here, program=program)[2].splitlines())
             return
         act = pipeline_file.check_pipeline if check else pipeline_file.write_pipeline
         path = act(run.settings, ci, here, program=program)
-        results([path.relative_to(here)])
+        print_results([path.relative_to(here)])
 
 
 ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline)
-ns.configure({"run": {"env": dict(VARIABLES)}})
 
 
 class _Program(Program):
@@ -251,3 +208,9 @@ class _Program(Program):
 
 
 program = _Program(name="multiarch", binary="multiarch", namespace=ns, version=__version__)
+
+
+def main() -> None:
+    """Run the console script."""
+    prepare(ns)
+    program.run()

@@ -1,4 +1,4 @@
-"""What is checked out, and for whom: the branch, tag and commit, and the build of a CI that this run is part of.
+"""What is checked out: branch, tag, commit and repository, and the CI build that this run is part of.
 
 A CI checks out a commit without its branch, so its variables come first. Where they say nothing, git does.
 """
@@ -11,31 +11,34 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from multiarch.ci import Facts, facts_of
+from multiarch.ci import CI, CIKind, running_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# The keys that the OCI image-spec (annotations.md) has for where an image comes from.
+# Keys that the OCI image-spec (annotations.md) has for where an image comes from.
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
+# seconds; git answers in milliseconds, where it answers at all
+_GIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The working tree in *directory*, as the variables in *environ* and git tell of it; empty is what they do not.
+    """The working tree in *directory*, as the variables in *environ* and git describe it; empty is what they do not.
 
-    git is asked when something is wanted that no variable tells, and once.
+    git is asked only for what no variable says, and only once for each value.
     """
 
     environ: Mapping[str, str] = field(repr=False)
     directory: Path
 
     @cached_property
-    def ci(self) -> Facts | None:
-        """What the CI tells; None outside of those that are known."""
-        return facts_of(self.environ)
+    def ci(self) -> CI | None:
+        """The CI whose variables describe the commit; None where no known CI runs this process."""
+        ci = running_in(self.environ)
+        return ci if ci and ci.kind is not CIKind.OTHER else None
 
     @property
     def build(self) -> str:
@@ -44,17 +47,17 @@ class Checkout:
 
     @property
     def is_pull_request(self) -> bool:
-        """Whether nothing may be published from it."""
+        """Whether a proposed change is checked out, from which nothing may be published."""
         return self.ci is not None and self.ci.is_pull_request
 
     @cached_property
     def branch(self) -> str:
-        """The branch; none for a tag's build, or where the commit alone is checked out."""
+        """The branch; empty for the build of a tag, or where HEAD is detached."""
         return self.ci.branch if self.ci else self._git("symbolic-ref", "--quiet", "--short", "HEAD")
 
     @cached_property
     def tag(self) -> str:
-        """The tag that a CI builds; on another machine the latest of those that name the commit."""
+        """The tag that a CI builds; on another machine the latest tag of the commit."""
         if self.ci:
             return self.ci.tag
         return self._git("tag", "--points-at", "HEAD", "--sort=-version:refname").partition("\n")[0]
@@ -66,23 +69,23 @@ class Checkout:
 
     @cached_property
     def source(self) -> str:
-        """The web address of the repository, without what a CI logs in with."""
+        """The web address of the repository, without credentials."""
         return (self.ci.source if self.ci else "") or _web_address(self._git("remote", "get-url", "origin"))
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What images and their index tell of their origin: in a CI, where what is built is the commit and no more."""
-        told = {REVISION: self.revision, SOURCE: self.source} if self.ci else {}
-        return {name: value for name, value in told.items() if value}
+        """Labels of images and their index: where they come from. Only in a CI, which builds exactly the commit."""
+        labels = {REVISION: self.revision, SOURCE: self.source} if self.ci else {}
+        return {name: value for name, value in labels.items() if value}
 
     def _git(self, *words: str) -> str:
+        """Return what a git command prints; empty where it fails."""
+        command = ["git", "-C", str(self.directory), *words]
         try:
-            done = subprocess.run(
-                ["git", "-C", str(self.directory), *words], capture_output=True, text=True, check=False, timeout=30
-            )
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_GIT_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return result.stdout.strip() if result.returncode == 0 else ""
 
 
 def _web_address(remote: str) -> str:

@@ -1,4 +1,4 @@
-"""Layers of configuration, joined and typed.
+"""The layers of configuration, joined and typed.
 
 Strongest first: flags, ``INVOKE_MULTIARCH_*`` variables, the ``multiarch`` block of Invoke's configuration
 (``invoke.yaml``), the defaults below. Each layer replaces a whole setting; lists are not joined.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,13 +18,13 @@ from multiarch.config.schema import PREFIX, Block, PlatformEntry
 from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping, Sequence
 
-# Flags that say one item of a list-valued setting, and may be repeated.
+T = TypeVar("T")
+# The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
 _LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
-# Whoever publishes to several repositories calls them so.
+# `images` reads better where there are several.
 _SYNONYMS = {"images": "image"}
 
 
@@ -41,8 +41,22 @@ class Layers:
         return f"{where}[{index}]" if index is not None and where.startswith("multiarch.") else where
 
     def error(self, name: str, problem: str, index: int | None = None) -> ConfigurationError:
-        """Return the error that says so."""
+        """Return the error of a setting."""
         return ConfigurationError(self.where(name, index), problem)
+
+    def check(self, name: str, index: int | None, parse: Callable[[str], T], text: str) -> T:
+        """Return *text* as parsed by *parse*, whose ValueError becomes an error of the setting *name*."""
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise self.error(name, str(error), index) from None
+
+    def check_unique(self, name: str, values: Sequence[str]) -> None:
+        """Check that no value is there twice."""
+        counts = Counter(values)
+        for value in values:
+            if counts[value] > 1:
+                raise self.error(name, f"{value!r} is given twice")
 
 
 def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Layers:
@@ -123,7 +137,7 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
 
 
 def _got(name: str, value: object) -> str:
-    """Show a wrong value, unless somebody may have written a secret where its name should be."""
+    """Return the end of an error that shows the wrong value; empty for secrets: one may stand where its name should."""
     return f", got {value!r}" if name != "secrets" else ""
 
 
@@ -142,13 +156,3 @@ def _expected(problem: str) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def tell_of_yaml(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in one line where a file is no YAML; fits ``sys.excepthook``, and passes on every other error."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from multiarch.errors import EmptyMatrixError
+from multiarch.ci import CIKind
+from multiarch.errors import EmptyMatrixError, MultiarchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,25 +16,95 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
-CIS = ("travis", "github", "gitlab", "circleci")
+CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"
 
 
+class OutputKind(Enum):
+    """Where a build goes."""
+
+    IMAGE = "image"  # pushed to a registry
+    NONE = "none"
+    OCI = "oci"  # a tar file
+    LOCAL = "local"  # a directory
+
+
+class CacheKind(Enum):
+    """Where the build cache is kept between builders (BuildKit, README, "Cache")."""
+
+    NONE = "none"
+    REGISTRY = "registry"
+    LOCAL = "local"
+    INLINE = "inline"
+
+
+class SecretKind(Enum):
+    """Where BuildKit's client reads a secret; the values are the keys of ``buildctl build --secret``."""
+
+    VARIABLE = "env"
+    FILE = "src"
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output of a build. *dest* is the path to write to, None for the kinds that write none."""
+
+    kind: OutputKind = OutputKind.IMAGE
+    dest: str | None = None
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A build secret: the name of a variable, or the path of a file; never the secret itself."""
+
+    kind: SecretKind
+    place: str
+
+
+@dataclass(frozen=True)
+class Push:
+    """Whether images are pushed, and why not.
+
+    :ivar wanted: whether the output is a push.
+    :ivar withheld: why a CI pushes nothing by default; empty where it does.
+    :ivar untagged: the error of tags none of which applies to what is checked out; empty where one does.
+    """
+
+    wanted: bool
+    withheld: str = ""
+    untagged: str = ""
+
+    def check(self) -> None:
+        """Check that there is a tag to push. :raises MultiarchError: none of the tags applies."""
+        if self.untagged:
+            raise MultiarchError(self.untagged)
+
+    @property
+    def reason(self) -> str:
+        """The end of a sentence that says that nothing is pushed: the reason behind a colon, or nothing."""
+        return f": {self.withheld}" if self.withheld else ""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class MatrixEntry:
     """One platform of the matrix, with what is built for it.
 
+    :ivar staging: where its image waits until the index is composed (the document's ``latest-arm``).
+    :ivar earlier: where the image of an earlier build is, for its inline cache: the staging tag, or the published tag
+        where each build has staging tags of its own.
     :ivar dockerfile: relative to the working directory; None means ``Dockerfile`` in the context (as docker build's).
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
-    :ivar builder: a BuildKit that is used as it is, None for the local one.
-    :ivar annotations: those of its entry in the index.
-    :ivar smoke: what its image is tried with before a tag moves: the words after ``docker run IMAGE``; may be none.
-    :ivar runners: by CI, what it calls a native machine for this platform.
+    :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
+    :ivar annotations: those of its descriptor in the index.
+    :ivar smoke: the words after ``docker run IMAGE`` that its image is tried with; empty for no trial.
+    :ivar runners: by CI, the label of a native machine for this platform.
     """
 
     platform: Platform
+    staging: ImageReference
+    earlier: ImageReference
     dockerfile: str | None = None
     stage: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -43,114 +115,145 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
-    """Where a build goes: ``image`` (push), ``none``, ``oci`` (a tar file) or ``local`` (a directory)."""
+class BuildSettings:
+    """What is built, alike for all platforms.
 
-    type: str = "image"
-    dest: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything a step may want to know.
-
-    :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
-    :ivar embedded: whether *images* is the registry we start ourselves, because none was configured.
-    :ivar matrix: the platforms of this run.
     :ivar labels: those of the images' configs.
-    :ivar secrets: by id, where BuildKit's client reads it: (``env``, a variable) or (``src``, a file).
+    :ivar secrets: by id.
     :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
-    :ivar cache: where the build cache is kept between builders: ``none``, ``registry``, ``local`` or ``inline``.
-    :ivar no_cache: whether every step runs again.
-    :ivar pull: whether base images are looked for at their registry also where the builder has them.
+    :ivar no_cache: whether every vertex runs again.
+    :ivar pull: whether base images are resolved at their registry also where the builder has them.
+    :ivar source: the image of the frontend, None for one that BuildKit has built in.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
-    :ivar annotations: those of the index.
-    :ivar allow_dropping: whether a published tag may lose platforms.
-    :ivar smoke_seconds: how long a smoke command may run.
-    :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
-    :ivar untagged: the error of tags of which none applies; they are a placeholder then.
-    :ivar withheld: why a CI pushes nothing by default; empty where it does.
-    :ivar build: what tells the builds of a CI apart.
-    :ivar branches: from which a CI publishes, as it does from tags.
-    :ivar install: the command by which a CI's job installs the tasks.
-    :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host is large.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
-    :ivar retry_seconds: how long one operation may be retried, in seconds.
     """
 
-    images: tuple[ImageReference, ...]
-    embedded: bool
-    tags: tuple[str, ...]
-    matrix: tuple[Target, ...]
     context: str
     labels: Mapping[str, str]
-    secrets: Mapping[str, tuple[str, str]]
+    secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
-    cache: str
+    cache: CacheKind
     no_cache: bool
     pull: bool
     frontend: str
     source: str | None
     output: Output
     attestations: Mapping[str, str]
+    keep_going: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """What is published, and where.
+
+    :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
+    :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
+    :ivar tags: those to move; one placeholder where none applies.
+    :ivar annotations: those of the index.
+    :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar smoke_seconds: how long a smoke command may run.
+    :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
+    """
+
+    images: tuple[ImageReference, ...]
+    embedded: bool
+    tags: tuple[str, ...]
+    push: Push
     annotations: Mapping[str, str]
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]
-    untagged: str
-    withheld: str
-    arch_tag: str
-    build: str | None
-    buildkit_host: str | None
+
+    @property
+    def references(self) -> tuple[ImageReference, ...]:
+        """Each tag of each repository."""
+        return tuple(image.with_tag(tag) for image in self.images for tag in self.tags)
+
+    def insecure_flag(self, image: ImageReference) -> list[str]:
+        """Return the flag that docker's commands need for a registry without TLS."""
+        return ["--insecure"] if image.is_loopback or image.registry in self.insecure_registries else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderSettings:
+    """The BuildKit that we start, its client and its emulators.
+
+    :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
+    :ivar image: the image of the server.
+    :ivar address: where the server listens, None for a private socket.
+    :ivar recreate: whether a running server is replaced.
+    :ivar dest: the directory that the client is copied to, None for the user's cache.
+    :ivar installer: the image that registers emulators.
+    :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
+    """
+
+    host: str | None
+    image: str
     address: str | None
     recreate: bool
     dest: str | None
     installer: str
-    buildkit_image: str
-    retry_seconds: float
     jobs: int
-    keep_going: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CISettings:
+    """The CI, and the pipeline that is written for it.
+
+    :ivar branches: from which a CI publishes, as it does from tags.
+    :ivar install: the command by which a job of the CI installs the tasks.
+    """
+
     branches: tuple[str, ...]
     install: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a step may want to know.
+
+    :ivar matrix: the platforms of this run.
+    :ivar retry_seconds: how long one operation may be retried, in seconds.
+    """
+
+    matrix: tuple[MatrixEntry, ...]
+    build: BuildSettings
+    publish: PublishSettings
+    builder: BuilderSettings
+    ci: CISettings
+    retry_seconds: float
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
         """The platforms of the matrix. :raises EmptyMatrixError: there are none."""
         if not self.matrix:
             raise EmptyMatrixError
-        return tuple(target.platform for target in self.matrix)
+        return tuple(entry.platform for entry in self.matrix)
 
     @property
-    def pushes(self) -> bool:
-        """Whether images go to a registry."""
-        return self.output.type == "image"
+    def staging(self) -> dict[Platform, ImageReference]:
+        """The staging tag of each platform. :raises EmptyMatrixError: there is no platform."""
+        self.platforms  # noqa: B018 (an empty matrix is an error)
+        return {entry.platform: entry.staging for entry in self.matrix}
 
     @property
     def local_platforms(self) -> tuple[Platform, ...]:
-        """Those of the platforms that the local BuildKit builds: they have no builder of their own."""
-        return tuple(p for p, target in zip(self.platforms, self.matrix, strict=True) if target.builder is None)
+        """The platforms that the local BuildKit builds: they have no builder of their own."""
+        self.platforms  # noqa: B018 (an empty matrix is an error)
+        return tuple(entry.platform for entry in self.matrix if entry.builder is None)
 
     @property
     def run_platforms(self) -> tuple[Platform, ...]:
-        """Those whose programs the Docker host runs, because it builds them or tries their images."""
-        matrix = zip(self.platforms, self.matrix, strict=True)
-        return tuple(p for p, target in matrix if target.builder is None or target.smoke)
+        """The platforms whose programs the Docker host runs, because it builds them or tries their images."""
+        self.platforms  # noqa: B018 (an empty matrix is an error)
+        return tuple(entry.platform for entry in self.matrix if entry.builder is None or entry.smoke)
 
     @property
     def starts_buildkit(self) -> bool:
         """Whether something is built on the BuildKit that we start on the Docker host."""
-        return bool(self.local_platforms) and not self.buildkit_host
+        return bool(self.local_platforms) and not self.builder.host
 
-    def staging(self, image: ImageReference, platform: Platform) -> ImageReference:
-        """Return where *platform*'s image waits until the index is composed (the document's ``latest-arm``)."""
-        return image.with_tag(staging_tag(self.arch_tag, self.tags[0], platform, self.build))
-
-
-def staging_tag(template: str, tag: str, platform: Platform, build: str | None) -> str:
-    """Fill in an ``arch_tag``."""
-    return template.format(tag=tag, platform=platform.slug, architecture=platform.architecture, build=build)
-
-
-def insecure_flag(settings: Settings, image: ImageReference) -> list[str]:
-    """Return what docker's commands need for a registry without TLS."""
-    return ["--insecure"] if image.is_loopback or image.registry in settings.insecure_registries else []
+    @property
+    def tries_images(self) -> bool:
+        """Whether any of the images is run on the Docker host before it is published."""
+        return any(entry.smoke for entry in self.matrix)

@@ -1,4 +1,4 @@
-"""Tags made of what git knows: ``{branch}``, ``{tag}``, ``{sha}``, ``{semver}``, ``{major}``, ``{minor}``.
+"""Tags from what git knows: ``{branch}``, ``{tag}``, ``{sha}``, ``{semver}``, ``{major}``, ``{minor}``.
 
 As docker/metadata-action has them (README, "tags input"): a branch or tag loses what a tag of an image cannot hold; a
 template that does not apply to what is built, such as ``{semver}`` on a branch, gives no tag.
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 # semver.org, "Is there a suggested regular expression": with the v that git tags have in front.
 _SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII)
 _NAMES = ("branch", "tag", "sha", "semver", "major", "minor")
+# digits of a short hash, as docker/metadata-action has it
+_SHORT_HASH = 7
 
 
 def fields_of(template: str) -> list[str]:
-    """Return the names in braces, each with what ``str.format`` would make of it. :raises ValueError: it is broken."""
-    found = [field for field in string.Formatter().parse(template) if field[1] is not None]
-    return [f"{name}{'!' if how else ''}{how or ''}{':' if spec else ''}{spec}" for _, name, spec, how in found]
+    """Return what stands between braces, conversion and format included. :raises ValueError: a brace has no partner."""
+    fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    return [f"{name}{'!' if how else ''}{how or ''}{':' if spec else ''}{spec}" for _, name, spec, how in fields]
 
 
 def check_template(template: str) -> None:
-    """See that a template can be filled in. :raises ValueError: it is broken, or has a name that there is not."""
+    """Check that a template can be filled in. :raises ValueError: it is broken, or has an unknown name."""
     try:
         unknown = [name for name in fields_of(template) if name not in _NAMES]
     except ValueError as error:
@@ -49,11 +51,11 @@ def expand(templates: tuple[str, ...], checkout: Checkout) -> tuple[str, ...]:
 
 
 def _value(name: str, checkout: Checkout) -> str:
-    """Return what a name stands for; nothing where it does not apply."""
+    """Return the value of a name; empty where it does not apply."""
     if name == "branch":
         return _clean(checkout.branch)
     if name == "sha":
-        return checkout.revision[:7]
+        return checkout.revision[:_SHORT_HASH]
     if name == "tag":
         return _clean(checkout.tag)
     version = _SEMVER.fullmatch(checkout.tag)
@@ -66,4 +68,5 @@ def _value(name: str, checkout: Checkout) -> str:
 
 
 def _clean(name: str) -> str:
+    """Return a git name with dashes for what a tag of an image cannot hold."""
     return re.sub(r"[^a-zA-Z0-9._-]+", "-", name).lstrip("-.")

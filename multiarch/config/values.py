@@ -1,35 +1,52 @@
-"""How settings are written that are more than a word: ``oci,dest=FILE``, ``env:NAME``, ``ID=PATH``, addresses."""
+"""Settings with a notation of their own: ``oci,dest=FILE``, ``env:NAME``, ``ID=PATH``, addresses."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import Output
+from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import is_loopback
 
 if TYPE_CHECKING:
     from multiarch.config.layers import Layers
 
-# What BuildKit attests, and with which attributes where none are given.
+# Those that buildctl dials (BuildKit, client/connhelper).
+_BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
+# The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
+
+
+def read_builder(where: str, address: str | None) -> str | None:
+    """Check the address of a builder; None and an empty text mean none.
+
+    :param where: the setting, for the error.
+    """
+    if address and address.partition("://")[0] not in _BUILDER_SCHEMES:
+        schemes = ", ".join(f"{scheme}://" for scheme in _BUILDER_SCHEMES)
+        raise ConfigurationError(where, f"builder {address!r} does not start with one of {schemes}")
+    return address or None
 
 
 def read_output(layers: Layers, *, pushes: bool) -> Output:
     """Read ``image``, ``none``, or a type with ``dest=PATH``; by default ``image``, where something is to be pushed."""
     output = layers.block.output or ("image" if pushes else "none")
-    kind, comma, rest = output.partition(",")
+    name, comma, rest = output.partition(",")
     key, _, dest = rest.partition("=")
-    if kind not in ("image", "none", "oci", "local") or (comma and (key != "dest" or not dest)):
+    try:
+        kind = OutputKind(name)
+    except ValueError:
+        kind = None
+    if kind is None or (comma and (key != "dest" or not dest)):
         raise layers.error("output", f"{output!r} is none of image, none, oci,dest=FILE, local,dest=DIR")
-    if kind in ("image", "none") and dest:
-        raise layers.error(
-            "output", "image is pushed to a registry and takes no dest" if kind == "image" else "none takes no dest"
-        )
-    if kind in ("oci", "local") and not dest:
-        raise layers.error("output", f"{kind} needs a place to write to: {kind},dest=PATH")
-    return Output(type=kind, dest=dest or None)
+    if kind is OutputKind.IMAGE and dest:
+        raise layers.error("output", "image is pushed to a registry and takes no dest")
+    if kind is OutputKind.NONE and dest:
+        raise layers.error("output", "none takes no dest")
+    if kind in (OutputKind.OCI, OutputKind.LOCAL) and not dest:
+        raise layers.error("output", f"{name} needs a place to write to: {name},dest=PATH")
+    return Output(kind, dest or None)
 
 
 def read_attestations(layers: Layers) -> dict[str, str]:
@@ -49,14 +66,17 @@ def read_attestations(layers: Layers) -> dict[str, str]:
     return read
 
 
-def read_secrets(layers: Layers) -> dict[str, tuple[str, str]]:
-    """Read ``env:NAME`` and ``file:PATH``; what else stands there may be the secret itself, and is not shown."""
-    read: dict[str, tuple[str, str]] = {}
+def read_secrets(layers: Layers) -> dict[str, Secret]:
+    """Read ``env:NAME`` and ``file:PATH``; any other text may be the secret itself, and is not shown."""
+    read: dict[str, Secret] = {}
     for name, text in layers.block.secrets.items():
         kind, _, place = text.partition(":")
         if kind not in ("env", "file") or not place or not name:
             raise ConfigurationError(f"{layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
-        read[name] = ("env", place) if kind == "env" else ("src", os.path.expanduser(place))  # noqa: PTH111 (it leaves ~nobody as it is)
+        if kind == "env":
+            read[name] = Secret(SecretKind.VARIABLE, place)
+        else:
+            read[name] = Secret(SecretKind.FILE, os.path.expanduser(place))  # noqa: PTH111 (it leaves ~nobody as it is)
     return read
 
 
@@ -74,7 +94,7 @@ def read_ssh(layers: Layers) -> dict[str, str]:
 
 
 def read_address(layers: Layers) -> str | None:
-    """Check where the server may listen: an open BuildKit port is root for whoever reaches it."""
+    """Return the address to listen on, if it is private: an open BuildKit port gives root to all who reach it."""
     address = layers.block.address
     if not address:
         return None

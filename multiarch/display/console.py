@@ -1,10 +1,12 @@
-"""Who reads what is shown: a person at a terminal, or a log."""
+"""The display that fits a stream: rows for a person at a terminal, lines for a log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from multiarch.display.progress import Folds, Progress
+from multiarch.ci import running_in
+from multiarch.display.folds import folds_of
+from multiarch.display.progress import Progress
 from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool, verbose: bool = False) -> Progress:
-    """Return live rows for a terminal that a person sits at, and lines for everything else.
+    """Return live rows for a person at a terminal, and lines for everything else.
 
-    :raises ConfigurationError: it cannot be both *quiet* and *verbose*.
+    :raises ConfigurationError: both *quiet* and *verbose* are asked for.
     """
     if quiet and verbose:
         raise ConfigurationError("--verbose", "it shows more and --quiet shows nothing; pass one of them")
@@ -27,9 +29,8 @@ def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool, ver
 
 
 def has_person(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Tell whether somebody sits at a stream; not so in a CI, of which Travis gives its jobs a terminal."""
-    in_ci = Folds.of_ci(environ) != Folds() or environ.get("CI", "").lower() not in ("", "0", "false")
-    return stream.isatty() and not in_ci
+    """Return whether a person sits at a stream: a terminal outside of CIs, because Travis gives its jobs one too."""
+    return stream.isatty() and running_in(environ) is None
 
 
 def _progress(stream: TextIO, environ: Mapping[str, str], *, quiet: bool) -> Progress:
@@ -38,4 +39,4 @@ def _progress(stream: TextIO, environ: Mapping[str, str], *, quiet: bool) -> Pro
         from multiarch.display.live import LiveProgress
 
         return LiveProgress(stream)
-    return Progress(stream, quiet=quiet, folds=Folds.of_ci(environ))
+    return Progress(stream, quiet=quiet, folds=folds_of(running_in(environ)))

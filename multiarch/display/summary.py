@@ -1,55 +1,85 @@
-"""What became of each platform, as the vertices of the solves tell it."""
+"""The result of each platform, and the table of them at the end of a run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.schedule import is_emulated
-from multiarch.display.progress import Summary
+from multiarch.display.vertices import built_for
+from multiarch.formatting import columns, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from multiarch.buildkit.solve import Solve
-    from multiarch.buildkit.status import Vertex
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Platform
 
 
+@dataclass(frozen=True)
+class Summary:
+    """The result of a platform: a row of the table, and of a report's ``platforms``, which has the same field names.
+
+    :ivar digest: digest of its image; empty when there is none, as *size* is 0.
+    :ivar size: bytes of its image, compressed.
+    :ivar seconds: from the start of its first vertex to the end of its last.
+    :ivar steps: number of its instructions.
+    :ivar cached: number of its instructions that BuildKit did not run.
+    :ivar emulated: whether its programs ran under an emulator.
+    """
+
+    platform: Platform
+    digest: str
+    size: int
+    seconds: float
+    steps: int
+    cached: int
+    emulated: bool
+
+
 def summarise(
-    matrix: Sequence[Target],
+    matrix: Sequence[MatrixEntry],
     solves: Sequence[Solve],
     images: Mapping[Platform, tuple[str, int]],
     machine: str,
 ) -> tuple[Summary, ...]:
-    """Return what became of each platform of the matrix, in its order.
+    """Return the result of each platform of the matrix, in its order.
 
-    :param solves: every attempt; the time spans them all, the instructions are those of the last.
-    :param images: digest and size of what came out, as far as anything did.
+    :param solves: all attempts; the time spans them all, the instructions are those of the last.
+    :param images: digest and size of each platform's image, where there is one.
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
     rows = []
-    for target in matrix:
-        platform = target.platform
+    for entry in matrix:
+        platform = entry.platform
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.platforms) == str(platform)]
             for solve in solves
             if platform in solve.platforms
         ]
-        ended = [(s.started, s.completed) for vertices in attempts for s in vertices if s.started and s.completed]
-        seconds = max(end for _, end in ended) - min(start for start, _ in ended) if ended else 0.0
+        times = [(v.started, v.completed) for vertices in attempts for v in vertices if v.started and v.completed]
+        seconds = max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
         instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
         cached = sum(vertex.cached for vertex in instructions)
-        digest, size = images.get(platform, ("", 0))
-        rows.append(Summary(platform, digest, size, seconds, len(instructions), cached, is_emulated(target, machine)))
+        digest, bytes_ = images.get(platform, ("", 0))
+        emulated = is_emulated(entry, machine)
+        rows.append(Summary(platform, digest, bytes_, seconds, len(instructions), cached, emulated))
     return tuple(rows)
 
 
-def built_for(vertex: Vertex, platforms: Sequence[Platform]) -> str:
-    """Return which platform of a solve's a vertex is for; empty when it is for all of them."""
-    return vertex.target or runs_on(vertex, platforms)
-
-
-def runs_on(vertex: Vertex, platforms: Sequence[Platform]) -> str:
-    """Return which platform's programs a vertex of a solve runs; empty where nobody says."""
-    return vertex.platform or (str(platforms[0]) if len(platforms) == 1 else "")
+def summary_lines(rows: Sequence[Summary]) -> list[str]:
+    """Return the table as lines, its head first."""
+    cells = [("PLATFORM", "DIGEST", "SIZE", "TIME", "CACHED", "BUILT")]
+    cells += [
+        (
+            str(row.platform),
+            row.digest,
+            size(row.size),
+            duration(row.seconds),
+            f"{row.cached} of {row.steps}",
+            "emulated" if row.emulated else "natively",
+        )
+        for row in rows
+    ]
+    return columns(cells)

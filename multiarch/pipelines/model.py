@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
+from multiarch.config.settings import CacheKind, SecretKind
 from multiarch.image.platform import runs_natively
 from multiarch.registry.credentials import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.config.settings import Settings, Target
+    from multiarch.config.settings import MatrixEntry, Settings
 
 # The repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
@@ -119,26 +120,28 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     """
     assert settings.platforms  # noqa: S101 (or it raises)
     builds = []
-    for target in settings.matrix:
-        runner = target.runners.get(ci)
-        here = target.builder is None and runner is None
-        emulated = here and _is_foreign(target)
+    for entry in settings.matrix:
+        runner = entry.runners.get(ci)
+        here = entry.builder is None and runner is None
+        emulated = here and _is_foreign(entry)
         builds.append(
-            Build(platform=str(target.platform), runner=runner, emulated=emulated, builder=target.builder is not None)
+            Build(platform=str(entry.platform), runner=runner, emulated=emulated, builder=entry.builder is not None)
         )
+    publish = settings.publish
+    registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
     return Pipeline(
         program=program,
-        install=settings.install,
+        install=settings.ci.install,
         builds=tuple(builds),
-        branches=settings.branches,
-        tried=tuple(str(target.platform) for target in settings.matrix if target.smoke and _is_foreign(target)),
-        logins=variables(["docker.io"] if settings.embedded else [image.registry for image in settings.images]),
-        build_secrets=tuple(place for kind, place in settings.secrets.values() if kind == "env"),
-        needs_image=settings.embedded,
+        branches=settings.ci.branches,
+        tried=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
+        logins=variables(registries),
+        build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
+        needs_image=settings.publish.embedded,
         # A cache of this machine would be gone with it.
-        variables={f"{PREFIX}CACHE": "registry"} if settings.cache in ("none", "local") else {},
+        variables={f"{PREFIX}CACHE": "registry"} if settings.build.cache in (CacheKind.NONE, CacheKind.LOCAL) else {},
     )
 
 
-def _is_foreign(target: Target) -> bool:
-    return not runs_natively(target.platform, _MACHINE)
+def _is_foreign(entry: MatrixEntry) -> bool:
+    return not runs_natively(entry.platform, _MACHINE)

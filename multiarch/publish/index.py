@@ -39,8 +39,8 @@ def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
         entries += [entry, *image.attestations]
     # A list of Docker's own type is what old clients expect of images of Docker's type; it has no annotations.
     plain = all(e["mediaType"] == DOCKER_MANIFEST and "annotations" not in e for e in entries)
-    media_type = DOCKER_LIST if plain and not settings.annotations else OCI_INDEX
+    media_type = DOCKER_LIST if plain and not settings.publish.annotations else OCI_INDEX
     body = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
-    if settings.annotations:
-        body["annotations"] = dict(sorted(settings.annotations.items()))
+    if settings.publish.annotations:
+        body["annotations"] = dict(sorted(settings.publish.annotations.items()))
     return Manifest(media_type, json.dumps(body, indent=2).encode())

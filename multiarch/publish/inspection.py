@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import insecure_flag
 from multiarch.formatting import columns, size
 from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
 from multiarch.publish.errors import NotPublishedError
@@ -31,7 +30,7 @@ def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]
 
     :raises NotPublishedError: nothing is under a tag.
     """
-    tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
+    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
     with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
         shown = list(pool.map(lambda tag: _shown(tag, registries[tag.registry]), tags))
     return [line for lines in shown for line in lines]
@@ -39,8 +38,10 @@ def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]
 
 def commands(settings: Settings) -> list[list[str]]:
     """Return the equivalent commands."""
-    tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
-    return [["docker", "manifest", "inspect", *insecure_flag(settings, tag), "--verbose", str(tag)] for tag in tags]
+    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
+    return [
+        ["docker", "manifest", "inspect", *settings.publish.insecure_flag(tag), "--verbose", str(tag)] for tag in tags
+    ]
 
 
 def _shown(tag: ImageReference, registry: Registry) -> list[str]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.config.checkout import REVISION
-from multiarch.config.settings import insecure_flag
 from multiarch.publish import gates, smoke
 from multiarch.publish import tags as publication
 from multiarch.publish.index import compose, index_of_one
@@ -62,14 +61,14 @@ def manifest(
     :raises GateError: the images are not what may be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    source = settings.images[0]
-    tags = [image.with_tag(tag) for image in settings.images for tag in settings.tags]
+    source = settings.publish.images[0]
+    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
     registry = registries[source.registry]
     places = _places(settings, digests)
     together: dict[str, dict[Platform, ImageReference]] = {}
     for platform, place in places.items():
         together.setdefault(place.digest or place.tag, {})[platform] = place
-    at_once = _AT_ONCE * len(places) + len(settings.tags)
+    at_once = _AT_ONCE * len(places) + len(settings.publish.tags)
     with (
         registry.expecting(at_once),
         ThreadPoolExecutor(max_workers=len(places) + len(tags)) as pool,
@@ -111,10 +110,10 @@ def check(
     images = [image for of_platform in found.values() for image in of_platform]
     gates.check_set([(p, r, [image.claim for image in claimed]) for (p, r), claimed in found.items()])
     held = [(tag, platforms) for tag, (_, platforms) in today.items()]
-    gates.check_nothing_dropped(settings.platforms, held, allowed=settings.allow_dropping)
+    gates.check_nothing_dropped(settings.platforms, held, allowed=settings.publish.allow_dropping)
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
-        gates.check_revision(image.reference, image.config, settings.labels.get(REVISION, ""))
+        gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
     notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
     return [note for note in notes if note]
 
@@ -124,16 +123,16 @@ def commands(settings: Settings) -> list[list[str]]:
 
     ``docker manifest create`` refuses images with attestations; buildx takes them, and copies across registries.
     """
-    source = settings.images[0]
-    staged = [settings.staging(source, platform) for platform in settings.platforms]
-    names = [str(image.with_tag(tag)) for image in settings.images for tag in settings.tags]
+    source = settings.publish.images[0]
+    staged = list(settings.staging.values())
+    names = [str(image.with_tag(tag)) for image in settings.publish.images for tag in settings.publish.tags]
     lines = smoke.commands(settings)
-    if settings.attestations or settings.annotations or len(settings.images) > 1:
+    if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
-        for key, value in sorted(settings.annotations.items()):
+        for key, value in sorted(settings.publish.annotations.items()):
             words += ["--annotation", f"index:{key}={value}"]
         return [*lines, ["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
-    insecure = insecure_flag(settings, source)
+    insecure = settings.publish.insecure_flag(source)
     for name in names:
         lines.append(["docker", "manifest", "create", *insecure, name, *map(str, staged)])
         for platform, reference in zip(settings.platforms, staged, strict=True):
@@ -146,8 +145,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 def _places(settings: Settings, digests: Mapping[Platform, str] | None) -> dict[Platform, ImageReference]:
     """Return where each platform's image is: under its staging tag, or its digest if that is known."""
-    staged = {platform: settings.staging(settings.images[0], platform) for platform in settings.platforms}
-    return {p: place.with_digest(digests[p]) if digests else place for p, place in staged.items()}
+    return {p: place.with_digest(digests[p]) if digests else place for p, place in settings.staging.items()}
 
 
 def _today(
@@ -158,7 +156,7 @@ def _today(
     def look(tag: ImageReference) -> tuple[Manifest | None, tuple[Platform, ...]]:
         registry = registries[tag.registry]
         found = registry.manifest(tag.repository, tag.tag)
-        wanted = found is not None and not settings.allow_dropping
+        wanted = found is not None and not settings.publish.allow_dropping
         return found, read_platforms(found, tag.repository, registry) if found and wanted else ()
 
     with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):

@@ -18,7 +18,7 @@ from multiarch.publish.errors import SmokeError
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from multiarch.config.settings import Settings, Target
+    from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.docker_host import DockerHost
     from multiarch.publish.staged import StagedImage
 
@@ -35,19 +35,19 @@ _CONFINED: dict[str, Any] = {
 }
 
 
-def check_runs(target: Target, image: StagedImage, seconds: float, host: DockerHost) -> None:
-    """Run what the target is tried with in its image, for up to so many seconds; nothing is left of it.
+def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: DockerHost) -> None:
+    """Run what the entry is tried with in its image, for up to so many seconds; nothing is left of it.
 
     :raises SmokeError: it did not end, or with another status than 0, or could not begin; with its last lines.
     """
     import docker.errors
 
-    command, platform = shlex.join(target.smoke), str(target.platform)
+    command, platform = shlex.join(entry.smoke), str(entry.platform)
     reference = f"{image.reference.name}@{image.manifest.digest}"
     images, containers = host.client.images, host.client.containers
 
     def create() -> Container:
-        return containers.create(reference, list(target.smoke), platform=platform, **_CONFINED)
+        return containers.create(reference, list(entry.smoke), platform=platform, **_CONFINED)
 
     host.say(f"{platform}: running {command}")
     try:
@@ -60,12 +60,12 @@ def check_runs(target: Target, image: StagedImage, seconds: float, host: DockerH
         finally:
             host.remove(container)
     except (DockerError, docker.errors.NotFound) as error:
-        raise SmokeError(platform, command, f"{error}{_hint(target, str(error), host)}") from None
+        raise SmokeError(platform, command, f"{error}{_hint(entry, str(error), host)}") from None
     log = written.decode(errors="replace").splitlines()
     if status is None:
         raise SmokeError(platform, command, f"no end after {seconds:g} s", log)
     if status:
-        raise SmokeError(platform, command, f"exit status {status}{_hint(target, ' '.join(log), host)}", log)
+        raise SmokeError(platform, command, f"exit status {status}{_hint(entry, ' '.join(log), host)}", log)
 
 
 def commands(settings: Settings) -> list[list[str]]:
@@ -73,10 +73,10 @@ def commands(settings: Settings) -> list[list[str]]:
     confined = ["--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     confined += ["--pids-limit", str(_PIDS)]
     lines = []
-    for target in settings.matrix:
-        staged = str(settings.staging(settings.images[0], target.platform))
-        words = ["--pull", "always", "--platform", str(target.platform), *confined, staged, *target.smoke]
-        lines += [["docker", "run", "--rm", *words]] if target.smoke else []
+    for entry in settings.matrix:
+        staged = str(entry.staging)
+        words = ["--pull", "always", "--platform", str(entry.platform), *confined, staged, *entry.smoke]
+        lines += [["docker", "run", "--rm", *words]] if entry.smoke else []
     return lines
 
 
@@ -91,9 +91,9 @@ def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
             return None
 
 
-def _hint(target: Target, said: str, host: DockerHost) -> str:
+def _hint(entry: MatrixEntry, said: str, host: DockerHost) -> str:
     """Return what to do about a platform that the Docker host cannot run."""
-    foreign = not runs_natively(target.platform, str(host.info["Architecture"]))
+    foreign = not runs_natively(entry.platform, str(host.info["Architecture"]))
     if foreign and "exec format error" in said:
-        return f"; the Docker host cannot run it: run setup-binfmt --platform {target.platform} first"
+        return f"; the Docker host cannot run it: run setup-binfmt --platform {entry.platform} first"
     return ""

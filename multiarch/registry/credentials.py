@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.ci import running_in
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import DOCKER_HUB
 
@@ -62,7 +63,7 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
     :raises ConfigurationError: a password without its user, or the other way round.
     """
     found: dict[str, tuple[str, str]] = {}
-    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    in_ci = running_in(environ) is not None
     for registry, shared in variables(registries).items():
         # Elsewhere somebody's password for Docker Hub may be in a variable that is not meant for this registry.
         for names in dict.fromkeys([_named(_prefix(registry)), *([shared] if in_ci else [])]):

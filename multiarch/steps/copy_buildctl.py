@@ -1,4 +1,4 @@
-"""Step 3, ``copy-buildctl``: take the client out of the server's container, so that both are of one version.
+"""Step 3, ``copy-buildctl``: the client, copied out of the server's container, so that both are of one version.
 
 The document: ``docker cp buildkit:/usr/bin/buildctl /usr/bin/``.
 """
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
 
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
+    from multiarch.run import Run
 
 INSIDE = "/usr/bin/buildctl"
 
 
-def copy_buildctl(settings: Settings, host: DockerHost) -> Path:
+def run(run: Run) -> tuple[Path]:
     """Put the client of ``buildkit_image`` into ``dest``, or the cache; return its path.
 
-    One that is there already and is the same, byte for byte, is left alone.
+    An existing one that is the same, byte for byte, is left alone.
 
     :raises BuildctlNotExecutableError: it is a Linux program, and this is a Mac, or another architecture.
     :raises ConfigurationError: ``dest`` cannot be written to.
     """
+    settings, host = run.settings, run.host
     path = default_path(settings)
-    container = host.find(BUILDKIT_CONTAINER) if not settings.buildkit_host else None
+    container = host.find(BUILDKIT_CONTAINER) if not settings.builder.host else None
     if container is None or container.status != "running":
-        image = settings.buildkit_image
+        image = settings.builder.image
         host.need_image(image, "buildkit_image")
         spare: Container = host.run(f"create a container of {image}", lambda: host.client.containers.create(image))
         try:
@@ -47,7 +49,7 @@ def copy_buildctl(settings: Settings, host: DockerHost) -> Path:
     elif not path.is_file() or _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1]:
         _copy(container, path, host)
     check_executable(path, host.trace)
-    return path
+    return (path,)
 
 
 def commands(settings: Settings) -> list[list[str]]:

@@ -1,7 +1,7 @@
-"""``build-arch --shell``: where a RUN has failed, a shell in the state before it.
+"""``build-arch --shell``: a shell in the state before a failed RUN.
 
-BuildKit's client cannot open one. So what stands before that RUN in the Dockerfile is built as an image of its own,
-from the cache that the failed build left, loaded into the Docker host, and run there; nothing is left of it afterwards.
+BuildKit's client cannot open one. So the instructions before that RUN are built as an image of their own, from the
+cache that the failed build left, loaded into the Docker host and run there; image and container are removed afterwards.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import build, buildctl, schedule
 from multiarch.buildkit.address import running_address
+from multiarch.buildkit.builder import Builder
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
 from multiarch.formatting import one_line
@@ -33,33 +34,36 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.build import PushedImage
     from multiarch.buildkit.solve import Solve
-    from multiarch.config.settings import Target
+    from multiarch.config.settings import MatrixEntry
     from multiarch.run import Run
 
-# What a RUN gets by default (Dockerfile reference, "SHELL").
+# The shell of a RUN (Dockerfile reference, "SHELL").
 _SHELL = ["/bin/sh", "-c"]
 _RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
-_LONGEST = 200
+_LONGEST = 200  # characters of a vertex's name in a message
 
 
-def build_or_enter(run: Run, target: Target) -> PushedImage | Path | None:
-    """Build one platform; where a RUN fails, have a person enter the state before it, and then let the build fail.
+def run(run: Run) -> tuple[PushedImage | Path, ...]:
+    """Build one platform; where a RUN fails, open a shell in the state before it, and then let the build fail.
 
-    :raises ConfigurationError: nobody sits at a terminal, or the command line of Docker is missing; before the build.
+    :raises ConfigurationError: there is no terminal, or no docker command; before the build.
     :raises BuildFailedError: the build failed, whatever became of the shell.
     """
     _check(run)
     try:
-        return build_arch.build_one(run, target)
+        return build_arch.run(run)
     except BuildFailedError:
         if run.solves:
-            run.go_on()
-            _enter(run, target, run.solves[-1])
+            run.resume()
+            _enter(run, build_arch.only_entry(run.settings), run.solves[-1])
         raise
 
 
+commands = build_arch.commands
+
+
 def lines_before(dockerfile: bytes, line: int) -> bytes | None:
-    """Return what stands before the instruction that begins in a *line*, from 1 on; None where that is no RUN.
+    """Return the Dockerfile up to the RUN that begins in *line*, counted from 1; None where no RUN does.
 
     Where a base image's ONBUILD has failed, BuildKit names the line of the FROM.
     """
@@ -76,19 +80,19 @@ def _check(run: Run) -> None:
     run.host.info  # noqa: B018 (asked before the build, to know that there is one)
 
 
-def _enter(run: Run, target: Target, failure: Solve) -> None:
-    """Open the shell; where there is none to be had, say why."""
-    say, step = run.progress.say, failure.failed
-    failed = _short(step.name) if step else "what failed"
+def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
+    """Open the shell, or say why there is none."""
+    say, vertex = run.progress.say, failure.failed
+    failed = _short(vertex.name) if vertex else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
-    _, dockerfile = build.check_paths(run.settings, target)
+    _, dockerfile = build.check_paths(run.settings, entry)
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
-    if step is None or before is None or not step.instruction.startswith("RUN "):
+    if vertex is None or before is None or not vertex.instruction.startswith("RUN "):
         say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
         return
     try:
-        with _image(run, target, dockerfile, before) as image:
+        with _image(run, entry, dockerfile, before) as image:
             if image is None:
                 say(f"--shell: nothing is in the image before {failed}, so there is nothing to enter")
                 return
@@ -96,37 +100,29 @@ def _enter(run: Run, target: Target, failure: Solve) -> None:
                 f"--shell: {failed} failed; this is the state before it, without what RUN --mount brings"
                 " (cache, secret, ssh) and without build arguments; the build ends with the shell"
             )
-            _run(run, target, image)
+            _run(run, entry, image)
     except MultiarchError as error:
         say(f"--shell: the state before {failed} cannot be entered: {error}")
 
 
 @contextlib.contextmanager
-def _image(run: Run, target: Target, dockerfile: Path, before: bytes) -> Iterator[str | None]:
-    """Have an image of what a beginning of the Dockerfile makes on the Docker host; None where it is empty."""
+def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
+    """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
     import docker.errors
 
     host, settings, name = run.host, run.settings, f"multiarch-shell:{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
         cut.write_bytes(before)
-        # What the context leaves out may stand beside the Dockerfile, for it alone.
+        # A Dockerfile may have an ignore file of its own beside it.
         ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
         if ignored.is_file():
             shutil.copy(ignored, directory)
         try:
-            run.progress.begin({target.platform: schedule.is_emulated(target, run.machine)})
-            build.build_beginning(
-                settings,
-                target,
-                cut,
-                archive,
-                name,
-                buildctl=buildctl.find_buildctl(settings),
-                address=target.builder or running_address(settings, host),
-                policy=run.policy,
-                observer=run.progress,
-            )
+            run.progress.begin({entry.platform: schedule.is_emulated(entry, run.machine)})
+            client = run.client(buildctl.find_buildctl(settings))
+            builder = Builder(entry.builder or running_address(settings, host))
+            build.build_prefix(settings, entry, cut, archive, name, client, builder)
         finally:
             run.progress.end()
         if _is_empty(archive):
@@ -147,13 +143,13 @@ def _load(run: Run, archive: Path) -> None:
 
 
 def _is_empty(archive: Path) -> bool:
-    """Tell whether an image has no layers: it is FROM scratch, and nothing was put into it."""
+    """Whether an image has no layers: it is FROM scratch, and nothing was put into it."""
     with tarfile.open(archive) as tar:
         (image,) = json.load(tar.extractfile("manifest.json") or io.BytesIO())
     return not image["Layers"]
 
 
-def _run(run: Run, target: Target, image: str) -> None:
+def _run(run: Run, entry: MatrixEntry, image: str) -> None:
     """Run the shell of an image's RUNs on our terminal, and remove its container however it ends."""
     import docker.errors
 
@@ -161,7 +157,7 @@ def _run(run: Run, target: Target, image: str) -> None:
     config: dict[str, Any] = host.run(f"look at {image}", lambda: host.client.images.get(image)).attrs["Config"]
     shell = (config.get("Shell") or _SHELL)[0]
     words = ["docker", "run", "--rm", "-it", "--pull", "never", "--name", container]
-    words += ["--platform", str(target.platform), "--entrypoint", shell, image]
+    words += ["--platform", str(entry.platform), "--entrypoint", shell, image]
     trace = run.progress.trace
     ended = trace.command(words) if trace else None
     terminal = termios.tcgetattr(0)
@@ -171,13 +167,13 @@ def _run(run: Run, target: Target, image: str) -> None:
         if ended:
             ended(status)
     finally:
-        # When we are ended, so is Docker's command line, before it can do so itself.
+        # A signal ends Docker's command line with us, before it can restore the terminal itself.
         termios.tcsetattr(0, termios.TCSADRAIN, terminal)
         with contextlib.suppress(docker.errors.NotFound):
             host.run(f"remove container {container}", lambda: host.client.api.remove_container(container, force=True))
 
 
 def _short(name: str) -> str:
-    """Return the name of a step as one line of some length."""
+    """Return the name of a vertex as one short line."""
     line = one_line(name)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

@@ -1,12 +1,12 @@
-"""Step 5 in a run: the images checked, tried where that is asked for, and published; and what is published shown."""
+"""Step 5, ``manifest``: one index over the platforms' images, under the published tags ("Pushing manifest")."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from multiarch.errors import MultiarchError
-from multiarch.publish import publication as manifest
+from multiarch.config.settings import OutputKind
+from multiarch.publish import publication
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,55 +19,43 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 
-def publish_staged(run: Run) -> tuple[PublishedTag, ...]:
-    """Publish what is under the staging tags; nothing where nothing is pushed, as for a pull request."""
-    settings = run.settings
-    if settings.output.type == "none" or (settings.withheld and not settings.pushes):
-        run.progress.say(f"nothing is published{f': {settings.withheld}' if settings.withheld else ''}")
+def run(run: Run) -> tuple[PublishedTag, ...]:
+    """Publish the images under the staging tags; nothing where nothing is pushed, as for a pull request.
+
+    :raises GateError: they may not be published.
+    :raises TagsNotMovedError: a tag could not be moved.
+    """
+    output, push = run.settings.build.output, run.settings.publish.push
+    if output.kind is OutputKind.NONE or (push.withheld and not push.wanted):
+        run.progress.say(f"nothing is published{push.reason}")
         return ()
-    if settings.untagged:
-        raise MultiarchError(settings.untagged)
+    push.check()
     return publish(run).tags
 
 
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the document's commands for this step."""
+    return [] if settings.build.output.kind is OutputKind.NONE else publication.commands(settings)
+
+
 def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Published:
-    """Compose what was pushed for each platform, by default what is under the staging tags, and publish it."""
+    """Publish the matrix.
+
+    :param digests: what was just pushed for each platform; None for what is under the staging tags.
+    """
     settings = run.settings
     if settings.platforms:
-        _start_registry(run)
-    try_images = partial(_smoke, run)
-    return manifest.manifest(settings, run.registries, digests, say=run.progress.say, try_images=try_images)
+        run.start_embedded_registry()
+    return publication.manifest(
+        settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run)
+    )
 
 
-def inspect(run: Run) -> list[str]:
-    """Return the lines that show what is published."""
-    from multiarch.publish import inspection
-
-    _start_registry(run)
-    return inspection.inspect(run.settings, run.registries)
-
-
-def commands(settings: Settings, *, inspect: bool) -> list[list[str]]:
-    """Return the document's commands, or those that show what is published."""
-    from multiarch.publish import inspection
-
-    if inspect:
-        return inspection.commands(settings)
-    return [] if settings.output.type == "none" else manifest.commands(settings)
-
-
-def _start_registry(run: Run) -> None:
-    if run.settings.embedded:
-        from multiarch.registry import embedded
-
-        embedded.start_registry(run.host)
-
-
-def _smoke(run: Run, images: Sequence[StagedImage]) -> None:
-    """Run what there is to run in the images, all at once; the first failure ends the others."""
-    tried = [(t, image) for t, image in zip(run.settings.matrix, images, strict=True) if t.smoke]
+def _try_images(run: Run, images: Sequence[StagedImage]) -> None:
+    """Run the images that have a smoke command, all at once; the first failure ends the others."""
+    tried = [(entry, image) for entry, image in zip(run.settings.matrix, images, strict=True) if entry.smoke]
     if tried:
         from multiarch.publish import smoke
 
-        seconds = run.settings.smoke_seconds
-        run.together([partial(smoke.check_runs, t, image, seconds, run.host) for t, image in tried])
+        seconds = run.settings.publish.smoke_seconds
+        run.together([partial(smoke.check_runs, entry, image, seconds, run.host) for entry, image in tried])

@@ -1,33 +1,33 @@
-"""Step 6, ``release``: the chain of the other five; and what a step run alone takes over from those before it."""
+"""Step 6, ``release``: the chain of the other five."""
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit import build, buildctl, schedule
-from multiarch.buildkit.address import check_address
+from multiarch.buildkit import schedule
+from multiarch.buildkit.build import build_together, check_paths
+from multiarch.buildkit.buildctl import default_path, find_buildctl
+from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.display.summary import summarise
 from multiarch.errors import BuildctlMissingError, ConfigurationError
 from multiarch.publish import publication
 from multiarch.registry import embedded
-from multiarch.run import not_pushed, push_checks
-from multiarch.steps import copy_buildctl, manifest, setup_binfmt, start_buildkit
-from multiarch.steps.build_arch import build_commands
+from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from multiarch.buildkit.build import PushedImage
-    from multiarch.config.settings import Settings, Target
+    from multiarch.buildkit.build import Client, PushedImage
+    from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
 
 
-def release(run: Run) -> tuple[PublishedTag, ...]:
+def run(run: Run) -> tuple[PublishedTag, ...]:
     """Prepare as far as needed, build all platforms at once, and publish their index.
 
     The tags move at the end, when every platform is pushed; any failure before leaves them as they were. The first
@@ -36,100 +36,93 @@ def release(run: Run) -> tuple[PublishedTag, ...]:
     :returns: the tags; none with the output ``none``, which builds and pushes nothing.
     :raises MultiarchError: what the failing step raised.
     """
-    settings = run.settings
-    if settings.output.type not in ("image", "none"):
-        raise ConfigurationError("output", f"release publishes images; for {settings.output.type} run build-arch")
-    for target in settings.matrix:
-        build.check_paths(settings, target)
+    settings, output = run.settings, run.settings.build.output
+    if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
+        raise ConfigurationError("output", f"release publishes images; for {output.kind.value} run build-arch")
+    for entry in settings.matrix:
+        check_paths(settings, entry)
     with run.progress.section("prepare"):
-        client, address = _prepare(run)
+        client, local = _prepare(run)
     with run.progress.section("build"):
-        digests = _build(run, client, address)
-    if settings.output.type == "none":
-        run.progress.table(summarise(settings.matrix, run.solves, run.images, run.machine))
-        run.progress.say(not_pushed(settings))
+        digests = _build(run, client, local)
+    if output.kind is OutputKind.NONE:
+        _show_table(run)
+        run.progress.say(f"built; nothing is pushed{settings.publish.push.reason}")
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, digests)
-    run.images |= {i.platform: (i.manifest.digest, i.manifest.size) for i in published.images}
-    run.progress.table(summarise(settings.matrix, run.solves, run.images, run.machine))
+    run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
+    _show_table(run)
+    for platform in settings.platforms:
+        run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
     return published.tags
 
 
-def _build(run: Run, client: Path, address: str) -> dict[Platform, str]:
-    """Build the matrix; return the digest of what was pushed for each platform."""
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
+    lines = embedded.commands() if settings.publish.embedded else []
+    if settings.starts_buildkit or settings.tries_images:
+        lines += setup_binfmt.commands(settings)
+    if settings.starts_buildkit:
+        lines += start_buildkit.commands(settings)
+    lines += copy_buildctl.commands(settings)
+    lines += [build_arch.command_of(settings, entry) for entry in settings.matrix]
+    return lines + (publication.commands(settings) if settings.publish.push.wanted else [])
+
+
+def _prepare(run: Run) -> tuple[Client, Builder]:
+    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
+    settings, host = run.settings, run.host
+    jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
+    if settings.starts_buildkit:
+        host.info  # noqa: B018 (asked for once, before several threads want it)
+    if settings.starts_buildkit or settings.tries_images:
+        jobs.append(partial(setup_binfmt.run, run))
+    for address in {entry.builder for entry in settings.matrix if entry.builder}:
+        Builder(address).check(host)
+    client, local = run.together([partial(_server_and_client, run), *jobs])[0]
+    return client, local
+
+
+def _server_and_client(run: Run) -> tuple[Client, Builder]:
     settings = run.settings
-    machine = run.machine
-    slots = settings.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else {})
+    address = start_buildkit.run(run)[0] if settings.local_platforms else ""
+    return run.client(_buildctl(run)), Builder(address, run.machine)
+
+
+def _buildctl(run: Run) -> Path:
+    """Return the path of the client: that of our server, which is copied where it is not yet, or any that is found."""
+    settings = run.settings
+    if settings.starts_buildkit:
+        path = default_path(settings)
+        return path if path.is_file() else copy_buildctl.run(run)[0]
+    try:
+        return find_buildctl(settings)
+    except BuildctlMissingError:
+        return copy_buildctl.run(run)[0]
+
+
+def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
+    """Build the matrix; return the digest of what was pushed for each platform."""
+    settings, build, machine = run.settings, run.settings.build, run.machine
+    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else {})
     room = schedule.Slots(slots)
 
-    def build_group(group: tuple[Target, ...]) -> tuple[PushedImage, ...]:
+    def build_group(group: tuple[MatrixEntry, ...]) -> tuple[PushedImage, ...]:
         with room.take(schedule.weight(group, machine)):
-            return build.build_together(
-                settings,
-                group,
-                buildctl=client,
-                address=group[0].builder or address,
-                policy=run.policy,
-                observer=run.progress,
-                solves=run.solves,
-            )
+            return build_together(settings, group, client, builder_of(group[0], local))
 
-    apart = settings.keep_going or settings.cache != "none"
+    apart = build.keep_going or build.cache is not CacheKind.NONE
     groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
     jobs: list[Callable[[], Any]] = [partial(build_group, group) for group in groups]
-    jobs += push_checks(run, settings.images)
+    jobs += run.push_checks(settings.publish.images)
     try:
-        run.progress.begin({t.platform: schedule.is_emulated(t, machine) for t in settings.matrix})
-        built = run.together(jobs, keep_going=settings.keep_going)[: len(groups)]
+        run.progress.begin({entry.platform: schedule.is_emulated(entry, machine) for entry in settings.matrix})
+        built = run.together(jobs, keep_going=build.keep_going)[: len(groups)]
     finally:
         run.progress.end()
     return {image.platform: image.digest for images in built for image in images}
 
 
-def commands(settings: Settings) -> list[list[str]]:
-    """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
-    machine = os.uname().machine
-    lines = embedded.commands() if settings.embedded else []
-    ours = settings.starts_buildkit
-    if ours or _is_tried(settings):
-        lines += setup_binfmt.commands(settings, machine)
-    if ours:
-        lines += start_buildkit.commands(settings, machine)
-    lines += copy_buildctl.commands(settings)
-    for target in settings.matrix:
-        lines += build_commands(settings, target)
-    return lines + (publication.commands(settings) if settings.pushes else [])
-
-
-def _is_tried(settings: Settings) -> bool:
-    """Tell whether any of the images is run on the Docker host."""
-    return any(target.smoke for target in settings.matrix)
-
-
-def _prepare(run: Run) -> tuple[Path, str]:
-    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder's address."""
-    settings, host = run.settings, run.host
-    jobs: list[Callable[[], Any]] = []
-    if settings.embedded:
-        jobs.append(lambda: embedded.start_registry(host))
-    local = bool(settings.local_platforms)
-    if settings.starts_buildkit:
-        host.info  # noqa: B018 (asked for once, before several threads want it)
-    if (local and not settings.buildkit_host) or _is_tried(settings):
-        jobs.append(lambda: setup_binfmt.setup_binfmt(settings, host))
-    for address in {target.builder for target in settings.matrix if target.builder}:
-        check_address(address, run.host)
-
-    def server_and_client() -> tuple[Path, str]:
-        address = start_buildkit.start_buildkit(settings, host) if local else ""
-        if not local or settings.buildkit_host:
-            try:
-                return buildctl.find_buildctl(settings), address
-            except BuildctlMissingError:
-                return copy_buildctl.copy_buildctl(settings, host), address
-        path = buildctl.default_path(settings)
-        return (path if path.is_file() else copy_buildctl.copy_buildctl(settings, host)), address
-
-    client, address = run.together([server_and_client, *jobs])[0]
-    return client, address
+def _show_table(run: Run) -> None:
+    run.progress.table(summarise(run.settings.matrix, run.solves, run.images, run.machine))

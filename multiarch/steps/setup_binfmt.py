@@ -1,4 +1,4 @@
-"""Step 1, ``setup-binfmt``: let the kernel of the Docker host run the programs of other architectures.
+"""Step 1, ``setup-binfmt``: emulators in the kernel of the Docker host, for the programs of other architectures.
 
 The document: "You don't need physical ARM servers". The kernel's side is binfmt_misc
 (Documentation/admin-guide/binfmt-misc.rst): an entry compares the head of a program with a magic under a mask and names
@@ -8,6 +8,7 @@ the interpreter. Only an entry with the F flag, whose interpreter is opened when
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
+    from multiarch.run import Run
 
-# Small, and has a shell, which the installers have not.
+# Small, and has a shell, which the installers lack.
 PROBE_IMAGE = "busybox:stable"
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
 # arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
@@ -46,7 +48,7 @@ class Emulator:
     mask: bytes
 
     def runs(self, platform: Platform) -> bool:
-        """Tell whether the kernel hands *platform*'s programs to this entry."""
+        """Whether the kernel hands *platform*'s programs to this entry."""
         header = platform.elf.header()[self.offset : self.offset + len(self.magic)]
         masked = (bytes(a & m for a, m in zip(side, self.mask, strict=True)) for side in (header, self.magic))
         return self.enabled and len(header) == len(self.magic) and next(masked) == next(masked)
@@ -65,12 +67,17 @@ class HostState:
     emulators: tuple[Emulator, ...]
 
     def is_native(self, platform: Platform) -> bool:
-        """Tell whether the CPU runs *platform* itself."""
+        """Whether the CPU runs *platform* itself."""
         return runs_natively(platform, self.machine, aarch32=self.aarch32)
 
     def emulator(self, platform: Platform) -> Emulator | None:
         """Return what runs *platform* in containers: None without an entry, or with one that lacks the F flag."""
         return next((e for e in self.emulators if e.runs(platform) and "F" in e.flags), None)
+
+    def name_of(self, platform: Platform) -> str:
+        """Return the name of the entry that runs *platform*; ``native`` where the CPU does."""
+        emulator = None if self.is_native(platform) else self.emulator(platform)
+        return emulator.name if emulator else "native"
 
 
 @dataclass(frozen=True)
@@ -84,26 +91,38 @@ class Runnable:
         return f"{self.platform} {self.emulator}"
 
 
-def setup_binfmt(settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
-    """Make the Docker host run every platform of the matrix that it builds itself, or tries the image of.
+def run(run: Run) -> tuple[Runnable, ...]:
+    """Make the Docker host run each platform of the matrix that it builds itself, or tries the image of.
 
     :raises EmulatorError: the installer ran and a platform still has no emulator.
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
+    settings, host = run.settings, run.host
     platforms = settings.run_platforms
-    if all(runs_natively(platform, str(host.info["Architecture"])) for platform in platforms):
+    if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
     state = read_state(host)
     missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
     if missing:
-        said = _install(settings.installer, missing, state, host)
+        output = _install(settings.builder.installer, missing, state, host)
         state = read_state(host)
         if missing := [p for p in missing if state.emulator(p) is None]:
-            raise EmulatorError(missing, settings.installer, said)
-    return tuple(
-        Runnable(p, "native" if state.is_native(p) or not (found := state.emulator(p)) else found.name)
-        for p in platforms
-    )
+            raise EmulatorError(missing, settings.builder.installer, output)
+    return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
+
+
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the document's command for this step, for a Docker host like this machine; none when all is native."""
+    return commands_on(os.uname().machine, settings)
+
+
+def commands_on(machine: str, settings: Settings) -> list[list[str]]:
+    """Return the document's command for a Docker host whose kernel calls itself *machine* (``uname -m``)."""
+    missing = [p for p in settings.run_platforms if not runs_natively(p, machine)]
+    if not missing:
+        return []
+    arguments = installer_arguments(settings.builder.installer, missing)
+    return [["docker", "run", "--privileged", "--rm", settings.builder.installer, *arguments]]
 
 
 def read_state(host: DockerHost) -> HostState:
@@ -112,14 +131,14 @@ def read_state(host: DockerHost) -> HostState:
     if not text:
         probe = host.need_image(PROBE_IMAGE, "installer")
         text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
-    return HostState(str(host.info["Architecture"]), "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
+    return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
 def _ask_server(host: DockerHost) -> str:
-    """Ask in our server if it runs, in a moment and a mount namespace of its own; return nothing if that is no way.
+    """Return what the probe prints in our server, in a mount namespace of its own; empty where it cannot run there.
 
-    A container to ask in takes longer than all else that a warm release does before it builds. The server may end or be
-    replaced meanwhile, and its image may lack the programs.
+    A container of its own takes longer than all else that a warm release does before it builds. The server may end or
+    be replaced meanwhile, and its image may lack the programs.
     """
     with contextlib.suppress(DockerError, ForeignContainerError):
         server = host.find(BUILDKIT_CONTAINER)
@@ -148,15 +167,6 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
     if "linuxkit/" in installer:
         return []
     return ["--install", ",".join(sorted({platform.architecture for platform in platforms}))]
-
-
-def commands(settings: Settings, machine: str) -> list[list[str]]:
-    """Return the document's command for this step, for a Docker host of *machine*; none when all is native."""
-    missing = [p for p in settings.run_platforms if not runs_natively(p, machine)]
-    if not missing:
-        return []
-    arguments = installer_arguments(settings.installer, missing)
-    return [["docker", "run", "--privileged", "--rm", settings.installer, *arguments]]
 
 
 def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:

@@ -8,11 +8,13 @@ that only this user can reach.
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit.address import _address, check_address
+from multiarch.buildkit.address import container_address
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.server import Server, wanted
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import (
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
+    from multiarch.run import Run
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
 
 
-def start_buildkit(settings: Settings, host: DockerHost) -> str:
-    """Have a server running that fits the settings; return its address, as BUILDKIT_HOST takes it.
+def run(run: Run) -> tuple[str]:
+    """Run a server that fits the settings; return its address, as BUILDKIT_HOST takes it.
 
     A server that a set BUILDKIT_HOST names is taken as it is; nothing is started then.
 
@@ -41,38 +44,39 @@ def start_buildkit(settings: Settings, host: DockerHost) -> str:
     :raises NotReadyError: the server does not answer; with its last log lines.
     :raises BuilderUnreachableError: BUILDKIT_HOST leads nowhere.
     """
-    if settings.buildkit_host:
-        check_address(settings.buildkit_host, host)
-        return settings.buildkit_host
+    settings, host = run.settings, run.host
+    if settings.builder.host:
+        Builder(settings.builder.host).check(host)
+        return (settings.builder.host,)
     if not settings.matrix:
         raise EmptyMatrixError
-    found = host.find(BUILDKIT_CONTAINER)
-    image_id = host.need_image(settings.buildkit_image, "buildkit_image")
+    existing = host.find(BUILDKIT_CONTAINER)
+    image_id = host.need_image(settings.builder.image, "buildkit_image")
     server = wanted(settings, host.info, local=host.is_local)
     started = time.monotonic()
-    if found is None:
+    if existing is None:
         container = _create(server, image_id, host)
-    elif settings.recreate or not server.serves(found.labels, image_id):
-        why = "as asked" if settings.recreate else "its configuration differs"
+    elif settings.builder.recreate or not server.serves(existing.labels, image_id):
+        why = "as asked" if settings.builder.recreate else "its configuration differs"
         host.say(f"{BUILDKIT_CONTAINER}: recreating the container, {why}; its cache is kept")
-        host.remove(found)
-        container = _create(server if settings.recreate else server.replacing(found.labels), image_id, host)
+        host.remove(existing)
+        container = _create(server if settings.builder.recreate else server.replacing(existing.labels), image_id, host)
     else:
-        container = found
+        container = existing
         if container.status != "running":
             _start(container, server, host)
     _wait_until_ready(container, server, host)
-    host.say(f"{BUILDKIT_CONTAINER}: {settings.buildkit_image} is ready ({time.monotonic() - started:.1f} s)")
-    address = settings.address or _address(container)
-    check_address(address, host)
-    return address
+    host.say(f"{BUILDKIT_CONTAINER}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
+    address = settings.builder.address or container_address(container)
+    Builder(address).check(host)
+    return (address,)
 
 
-def commands(settings: Settings, machine: str) -> list[list[str]]:
-    """Return the document's command for this step, for a local Docker host of *machine*."""
-    if settings.buildkit_host:
+def commands(settings: Settings) -> list[list[str]]:
+    """Return the document's command for this step, for a Docker host like this machine."""
+    if settings.builder.host:
         return []
-    server = wanted(settings, {"Architecture": machine}, local=True)
+    server = wanted(settings, {"Architecture": os.uname().machine}, local=True)
     command = ["docker", "run", "-d", "--privileged", "--restart", "unless-stopped", "--name", BUILDKIT_CONTAINER]
     if server.host_network:
         command += ["--network", "host"]
@@ -82,7 +86,7 @@ def commands(settings: Settings, machine: str) -> list[list[str]]:
         command += ["-v", volume]
     ready = ["docker", "exec", BUILDKIT_CONTAINER, "sh", "-c", "until buildctl debug workers; do sleep 1; done"]
     prepare = [["mkdir", "-p", "-m", "700", str(server.sockets)]] if server.sockets else []
-    return [*prepare, [*command, settings.buildkit_image, *server.command()], ready]
+    return [*prepare, [*command, settings.builder.image, *server.command()], ready]
 
 
 def _create(server: Server, image_id: str, host: DockerHost) -> Container:
@@ -110,7 +114,7 @@ def _create(server: Server, image_id: str, host: DockerHost) -> Container:
 
 
 def _archive(toml: str) -> bytes:
-    """Return a tar of the configuration, for a directory that may not be there yet."""
+    """Return a tar of the configuration and of its directory, which the image may lack."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         directory = tarfile.TarInfo("etc/buildkit")
@@ -133,10 +137,13 @@ def _start(container: Container, server: Server, host: DockerHost) -> None:
 
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
-    """Ask as a client would, from inside, where the socket is reachable whatever the address."""
+    """Wait until a client inside the container gets an answer; its socket is there whatever the address.
+
+    :raises NotReadyError: there is none in time; the container is removed.
+    """
     deadline = time.monotonic() + _READY_SECONDS
     reason = ""
-    # It may have been restarted before, by Docker after a crash or with Docker itself; that is over.
+    # Restarts of before count no more: Docker may have restarted it after a crash, or with itself.
     restarts = int(container.attrs.get("RestartCount") or 0)
     while True:
         host.run(f"look at container {BUILDKIT_CONTAINER}", container.reload)

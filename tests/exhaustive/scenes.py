@@ -1,4 +1,4 @@
-"""Solves that happen on a terminal: ``python -m tests.exhaustive.scenes NAME`` (see test_live.py)."""
+"""Builds to watch on a terminal: ``python -m tests.exhaustive.scenes NAME`` (see test_live.py)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from multiarch.buildkit.solve import Solve
 from multiarch.display.console import progress_for
-from multiarch.display.progress import Progress, Summary
+from multiarch.display.summary import Summary
 from multiarch.image.platform import Platform
 from tests.unit.rawjson import log, status, vertex
 
+if TYPE_CHECKING:
+    from multiarch.display.progress import Progress
+
 AMD64, ARM64, ARM, S390X = map(Platform.parse, ("amd64", "arm64", "armhf", "s390x"))
 MATRIX = {AMD64: False, ARM64: True, ARM: True, S390X: True}
-SAY = 'for line; do case $line in pause) sleep 0.15 ;; *) printf "%s\\n" "$line" >&2 ;; esac; done'
+WRITE = 'for line; do case $line in pause) sleep 0.15 ;; *) printf "%s\\n" "$line" >&2 ;; esac; done'
 PAUSE = "pause"
 MANY = [Platform.parse(f"linux/{name}") for name in ("386", "amd64", "arm64", "armhf", "armel", "ppc64le", "s390x")]
 LONG = "RUN apt-get update && apt-get install --yes build-essential cmake ninja-build python3-dev libssl-dev"
 
 
 def solve(progress: Progress, platforms: list[Platform], *lines: str) -> None:
-    """Have a buildctl say these lines."""
-    Solve(platforms, progress).run(["sh", "-c", SAY, "sh", *lines], threading.Event())
+    """Run a solve whose buildctl writes these lines."""
+    Solve(platforms, progress).run(["sh", "-c", WRITE, "sh", *lines], threading.Event())
 
 
 def success(progress: Progress) -> None:
-    """All is built, with a retry, and with lines that others write meanwhile."""
+    """Build everything, with a retry, and with lines of other writers in between."""
     progress.say("buildkit is ready")
     progress.begin(MATRIX)
     solve(
@@ -52,7 +56,7 @@ def success(progress: Progress) -> None:
 
 
 def working(progress: Progress) -> None:
-    """Every row is at something else; it goes on until it is interrupted."""
+    """Show each row in another state until an interrupt comes."""
     progress.begin(MATRIX)
     try:
         solve(
@@ -72,7 +76,7 @@ def working(progress: Progress) -> None:
 
 
 def many(progress: Progress) -> None:
-    """There are more rows than the terminal has lines."""
+    """Show more rows than a small terminal has lines."""
     progress.begin(dict.fromkeys(MANY, False))
     for platform in MANY:
         solve(progress, [platform], vertex("a", "[2/2] RUN make"), PAUSE)
@@ -81,7 +85,7 @@ def many(progress: Progress) -> None:
 
 
 def failure(progress: Progress) -> None:
-    """One platform of two fails, the others are stopped; two others were never begun."""
+    """Let one platform of a solve fail and stop the other; two more are never begun."""
     progress.begin(MATRIX)
     try:
         solve(

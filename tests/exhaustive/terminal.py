@@ -1,4 +1,4 @@
-"""A terminal in the place of a person: a pty of some size, and what is on its screen, as pyte reads it."""
+"""A terminal for tests: a pty of a given size, and its screen, which pyte keeps."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CTRL_C = b"\x03"
-_PATIENCE = 20.0
+# seconds; a scene takes one or two
+_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a program left: the lines on its screen that are not empty.
+    """What a program showed on its terminal.
 
-    :ivar before: at the time when the key was pressed, *after* at the end.
-    :ivar written: everything that came to the terminal.
-    :ivar hidden: whether the cursor is, at the end.
-    :ivar sane: whether the terminal's settings are those of before.
-    :ivar seconds: how long it took.
+    :ivar before: lines of the screen that are not empty, when the key was pressed.
+    :ivar after: those lines at the end.
+    :ivar written: all that was written to the terminal.
+    :ivar hidden: whether the cursor is hidden at the end.
+    :ivar sane: whether the terminal has the settings of before again.
+    :ivar seconds: run time of the program.
     """
 
     status: int
@@ -53,13 +55,14 @@ def show(
     stdout: IO[bytes] | None = None,
     when: str = "",
     press: bytes = b"",
-    patience: float = _PATIENCE,
+    timeout: float = _TIMEOUT,
 ) -> Shown:
-    """Run a command on a terminal of that size.
+    """Run a command on a terminal of the given size.
 
-    :param stdout: where its standard output goes instead.
-    :param when: as soon as this is on the screen, the key *press* is pressed, or several.
-    :param patience: after so many seconds it is ended.
+    :param stdout: takes standard output in place of the terminal.
+    :param when: text on the screen at which *press* is typed.
+    :param press: keys to type; empty for none.
+    :param timeout: seconds after which the command is killed.
     """
     screen = pyte.Screen(columns, lines)
     stream = pyte.ByteStream(screen)
@@ -74,34 +77,35 @@ def show(
         stdout=stdout or inside,
         stderr=inside,
         start_new_session=True,
-        # The keyboard interrupts those whose terminal it is.
+        # Ctrl-C interrupts only processes whose controlling terminal it is typed at.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     before: list[str] = []
     written = b""
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        while time.monotonic() < began + patience:
+        while time.monotonic() < started + timeout:
             if select.select([terminal], [], [], 0.1)[0]:
                 chunk = os.read(terminal, 1 << 16)
                 written += chunk
                 stream.feed(chunk)
             elif process.poll() is not None:
                 break
-            # A picture is whole when nothing more comes for a moment.
-            whole = not select.select([terminal], [], [], 0.03)[0]
-            if press and not before and whole and when in "\n".join(screen.display):
-                before = _text(screen)
+            # A drawing is complete when nothing follows for a moment.
+            is_complete = not select.select([terminal], [], [], 0.03)[0]
+            if press and not before and is_complete and when in "\n".join(screen.display):
+                before = _lines(screen)
                 os.write(terminal, press)
         else:
             process.kill()
         sane = settings == termios.tcgetattr(inside)
-        status, said = process.wait(), written.decode(errors="replace")
-        return Shown(status, before, _text(screen), said, screen.cursor.hidden, sane, time.monotonic() - began)
+        status, text = process.wait(), written.decode(errors="replace")
+        return Shown(status, before, _lines(screen), text, screen.cursor.hidden, sane, time.monotonic() - started)
     finally:
         os.close(inside)
         os.close(terminal)
 
 
-def _text(screen: pyte.Screen) -> list[str]:
+def _lines(screen: pyte.Screen) -> list[str]:
+    """Return the lines of a screen that are not empty."""
     return [line.rstrip() for line in screen.display if line.strip()]

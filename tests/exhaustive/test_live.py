@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from tests.unit.registry_server import RegistryServer
 
 WIDTHS = pytest.mark.parametrize("columns", [60, 80, 120])
-# What sets the colour of letters or of what is behind them, among what sets other things such as bold.
+# Escape sequences that set a colour of letters or background, also together with others such as bold.
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;\d+)*m")
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 
-def _person(**more: str) -> dict[str, str]:
+def _person(**variables: str) -> dict[str, str]:
     """Return the environment of a person at a terminal, wherever the tests run."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME")}
-    return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **more}
+    return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **variables}
 
 
 def _scene(tmp_path: Path, name: str, columns: int, *, when: str = "", lines: int = 40, **environ: str) -> Shown:
-    """Play a scene of `tests.exhaustive.scenes`; a *when* presses Ctrl-C then."""
+    """Run a scene of `tests.exhaustive.scenes`; press Ctrl-C when *when* is on the screen."""
     with (tmp_path / "out").open("wb") as out:
         return show(
             [sys.executable, "-m", "tests.exhaustive.scenes", name],
@@ -51,18 +51,18 @@ def _scene(tmp_path: Path, name: str, columns: int, *, when: str = "", lines: in
 
 
 def _words(lines: list[str]) -> list[str]:
-    """Return the words of each line, with T for times, which differ from run to run."""
+    """Return the words of each line, with T for a time."""
     return [re.sub(r"(^| )(\d+\.\ds|\d+s)$", r"\1T", " ".join(line.split())) for line in lines]
 
 
-def _sane(shown: Shown) -> tuple[bool, bool]:
-    """Tell whether the cursor is seen, and the terminal is as before."""
+def _is_restored(shown: Shown) -> tuple[bool, bool]:
+    """Return whether the cursor is shown again, and whether the terminal has the settings of before."""
     return not shown.hidden and shown.written.rfind("\x1b[?25h") > shown.written.rfind("\x1b[?25l") >= 0, shown.sane
 
 
 @pytest.mark.parametrize(("columns", "digest"), [(60, f"{DIGEST[:11]}…"), (80, f"{DIGEST[:31]}…"), (120, DIGEST)])
-def test_every_row_is_left_once(tmp_path: Path, columns: int, digest: str) -> None:
-    """Below what was said meanwhile, whoever said it, with the table below them; no line of an earlier drawing is left.
+def test_each_row_is_left_once_above_the_table(tmp_path: Path, columns: int, digest: str) -> None:
+    """Lines of all writers stand above the rows, and no line of an earlier drawing is left.
 
     Nothing of the rows or the table is wrapped: digests are cut where there is no room for them.
     """
@@ -83,7 +83,7 @@ def test_every_row_is_left_once(tmp_path: Path, columns: int, digest: str) -> No
         " ".join(line.split()) for line in shown.after[-5:-3]
     ]
     assert "a result\n" == (tmp_path / "out").read_text()
-    assert (0, (True, True)) == (shown.status, _sane(shown))
+    assert (0, (True, True)) == (shown.status, _is_restored(shown))
 
 
 WORKING = {
@@ -109,16 +109,16 @@ WORKING = {
 
 
 @WIDTHS
-def test_rows_tell_what_each_platform_is_at(tmp_path: Path, columns: int) -> None:
-    """State, step, its last line where it fits, bytes, retries and time, each on one line; output moves no cursor."""
+def test_row_shows_the_state_of_its_platform_on_one_line(tmp_path: Path, columns: int) -> None:
+    """State, vertex, its last output where it fits, bytes, retries and time; that output moves no cursor."""
     shown = _scene(tmp_path, "working", columns, when="pushing la")
     assert ["linux/arm/v7 │ build: attempt 1 failed, next in 9.0 s: 503", *WORKING[columns]] == _words(shown.before)
     assert columns - 3 == max(len(line) for line in shown.before[1:])
 
 
 @WIDTHS
-def test_an_interrupt_leaves_the_terminal_as_it_was(tmp_path: Path, columns: int) -> None:
-    """Ctrl-C ends the rows where they are, shows the cursor, and leaves nothing of what it echoes."""
+def test_interrupt_restores_the_terminal(tmp_path: Path, columns: int) -> None:
+    """Ctrl-C leaves the rows where they are and shows the cursor; the "^C" that the terminal echoes is gone."""
     shown = _scene(tmp_path, "working", columns, when="pushing la")
     names = [line.split()[0] for line in shown.after if line.startswith("linux/") and "│" not in line]
     assert ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"] == names
@@ -126,11 +126,11 @@ def test_an_interrupt_leaves_the_terminal_as_it_was(tmp_path: Path, columns: int
     assert ["Traceback (most recent call last):"] == [
         line for line in shown.after if "Traceback" in line or "^C" in line
     ]
-    assert (True, True) == _sane(shown)
+    assert (True, True) == _is_restored(shown)
 
 
-def test_a_failure_is_told_from_those_that_it_stopped(tmp_path: Path) -> None:
-    """The failing step stays in its row; what an exception says stands below."""
+def test_failed_row_differs_from_those_that_it_stopped(tmp_path: Path) -> None:
+    """It keeps the failed vertex; the text of the exception stands below the rows."""
     shown = _scene(tmp_path, "failure", 80)
     assert [
         "linux/amd64 stopped T",
@@ -139,11 +139,11 @@ def test_a_failure_is_told_from_those_that_it_stopped(tmp_path: Path) -> None:
         "linux/s390x emulated stopped",
         "what is wrong",
     ] == _words(shown.after)
-    assert (1, (True, True)) == (shown.status, _sane(shown))
+    assert (1, (True, True)) == (shown.status, _is_restored(shown))
 
 
-def test_more_rows_than_lines(tmp_path: Path) -> None:
-    """What is too much is left out while it is redrawn; at the end all rows are there."""
+def test_all_rows_are_left_on_a_terminal_with_fewer_lines(tmp_path: Path) -> None:
+    """Rows without room are left out only while they are redrawn."""
     shown = _scene(tmp_path, "many", 80, lines=5)
     names = [str(platform) for platform in MANY]
     assert names[-len(shown.after) :] == [line.split()[0] for line in shown.after]
@@ -151,56 +151,55 @@ def test_more_rows_than_lines(tmp_path: Path) -> None:
     assert names == [line.split()[0] for line in written[-len(MANY) :]]
 
 
-def test_colours_are_left_out_on_demand(tmp_path: Path) -> None:
-    """NO_COLOR (no-color.org) is honoured."""
+def test_no_color_leaves_out_colours(tmp_path: Path) -> None:
+    """NO_COLOR is a convention of many programs (no-color.org)."""
     plain, coloured = _scene(tmp_path, "success", 80, NO_COLOR="1"), _scene(tmp_path, "success", 80)
     assert ([], True) == (COLOUR.findall(plain.written), bool(COLOUR.findall(coloured.written)))
     assert _words(coloured.after) == _words(plain.after)
 
 
-def test_it_is_redrawn_at_most_ten_times_a_second(tmp_path: Path) -> None:
-    """However much the builds write."""
+def test_rows_are_redrawn_at_most_ten_times_a_second(tmp_path: Path) -> None:
+    """However much the builds write: drawing takes the time of this process."""
     shown = _scene(tmp_path, "many", 80)
     drawn = shown.written.count("linux/386")
     assert 3 < drawn < 10 * shown.seconds, (drawn, shown.seconds)
 
 
-def test_no_rows_in_a_ci_with_a_terminal(tmp_path: Path) -> None:
-    """Travis has one, which nobody sits at."""
+def test_ci_with_a_terminal_gets_lines(tmp_path: Path) -> None:
+    """Travis gives its jobs a terminal, which nobody sits at."""
     shown = _scene(tmp_path, "success", 120, CI="true")
     assert [] == re.findall(r"\x1b\[\?25|\x1b\[\d*A", shown.written)
     assert "linux/amd64  │ [2/3] RUN apt-get" in shown.written
 
 
-def test_rich_is_for_terminals_alone() -> None:
-    """Where there is none it is not even imported."""
+def test_rich_is_imported_for_terminals_alone() -> None:
+    """Its import takes 50 ms, which no CI needs."""
     program = (
         "import os, sys; from multiarch.display.console import progress_for;"
         "progress_for(sys.stderr, os.environ, quiet=False);"
         "print([name for name in sys.modules if name.startswith('rich')])"
     )
-    told = subprocess.run([sys.executable, "-c", program], env=_person(), capture_output=True, text=True, check=True)
-    assert "[]\n" == told.stdout
+    result = subprocess.run([sys.executable, "-c", program], env=_person(), capture_output=True, text=True, check=True)
+    assert "[]\n" == result.stdout
 
 
 @pytest.mark.parametrize("flags", [(), ("--verbose",)], ids=["plain", "verbose"])
-def test_a_release_on_a_terminal(
+def test_release_on_a_terminal_has_rows_and_results_apart(
     project: Project, server: RegistryServer, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
-    """All of it, with results alone on standard output; what --verbose shows scrolls above the rows."""
+    """Standard output has the results alone; what --verbose shows scrolls above the rows."""
     release = Release(project, server)
-    said = project.path / "said"
-    said.write_text(f"{vertex('a', '[2/2] RUN make')}\n{vertex('a', '[2/2] RUN make', seconds=1)}\n")
+    (project.path / "said").write_text(f"{vertex('a', '[2/2] RUN make')}\n{vertex('a', '[2/2] RUN make', seconds=1)}\n")
     release.install("say said; push")
     with socket.create_server(("127.0.0.1", 0)) as builder, (tmp_path / "out").open("wb") as out:
         address = f"tcp://127.0.0.1:{builder.getsockname()[1]}"
-        more = {"BUILDKIT_HOST": address, "DOCKER_HOST": os.environ["DOCKER_HOST"], "PATH": ""}
+        variables = {"BUILDKIT_HOST": address, "DOCKER_HOST": os.environ["DOCKER_HOST"], "PATH": ""}
         words = project.command("release", *flags)
-        shown = show(words, env=_person(**more), cwd=project.path, columns=100, lines=90, stdout=out)
+        shown = show(words, env=_person(**variables), cwd=project.path, columns=100, lines=90, stdout=out)
     emulated = [" emulated" in line for line in shown.after if " done " in line]
     assert (0, 2, 1) == (shown.status, len(emulated), sum(emulated)), shown.after
     assert 2 == len((tmp_path / "out").read_text().splitlines())
     commands = [line for line in shown.after if re.search(r"│ \$ buildctl: status 0, \d", line)]
     requests = [line for line in shown.after if re.match(rf"GET http://{server.host}/v2/app/\S+: 200, \d+ ms$", line)]
     assert ((2, True) if flags else (0, False)) == (len(commands), bool(requests)), shown.after
-    assert (True, True) == _sane(shown)
+    assert (True, True) == _is_restored(shown)

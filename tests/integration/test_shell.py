@@ -42,7 +42,7 @@ def _build(project: Project, tmp_path: Path, dockerfile: str, *flags: str, shell
             stdout=out,
             when=" # ",
             press=ASKED if shell else b"",
-            patience=120,
+            timeout=120,
         )
 
 

@@ -14,7 +14,7 @@ from multiarch.steps.setup_binfmt import (
     Emulator,
     HostState,
     Runnable,
-    commands,
+    commands_on,
     installer_arguments,
     parse_entries,
     read_state,
@@ -194,7 +194,7 @@ def test_what_an_installer_takes(installer: str, expected: list[str]) -> None:
 )
 def test_the_documents_command(block: dict[str, object], machine: str, expected: list[str]) -> None:
     """Only what the host does not run and builds itself is installed; nothing when there is nothing."""
-    assert expected == [" ".join(line) for line in commands(load(block, {}, {}), machine)]
+    assert expected == [" ".join(line) for line in commands_on(machine, load(block, {}, {}))]
 
 
 def test_a_result_names_the_platform_and_how_it_runs() -> None:
@@ -233,7 +233,7 @@ def test_a_running_server_is_asked_first(
         execute=execute,
         run_once=run_once,
         need_image=lambda *_: "sha256:busybox",
-        info={"Architecture": "aarch64"},
+        machine="aarch64",
     )
     state = read_state(cast("DockerHost", host))
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.buildkit.build import PushedImage, build_arch, build_beginning, check_paths
-from multiarch.buildkit.command import commands
+from multiarch.buildkit.build import Client, PushedImage, build_platform, build_prefix, check_paths
+from multiarch.buildkit.builder import Builder
+from multiarch.buildkit.command import build_command, export
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from multiarch.config.settings import Settings
 
 DIGEST = "sha256:" + "ab" * 32
-ADDRESS = "unix:///run/x.sock"
+BUILDER = Builder("unix:///run/x.sock")
 
 
 def read(**block: Any) -> Settings:
@@ -36,8 +37,14 @@ def read(**block: Any) -> Settings:
 
 def line(settings: Settings) -> str:
     """Return the command line for the first platform."""
-    (command,) = commands(settings, settings.matrix[0], buildctl=Path("/bin/buildctl"), address=ADDRESS)
-    return shlex.join(command)
+    return shlex.join(words(settings))
+
+
+def words(settings: Settings) -> list[str]:
+    """Return the command for the first platform."""
+    entry = settings.matrix[0]
+    output = export(settings, str(entry.staging))
+    return build_command(settings, (entry,), Path("/bin/buildctl"), BUILDER, output)
 
 
 # The command line.
@@ -59,7 +66,7 @@ def expected(
     """Return the usual command line, with what is given in its place."""
     options = " ".join(f"--opt {opt}" for opt in opts or ("platform=linux/arm64", "filename=Dockerfile"))
     return (
-        f"/bin/buildctl --addr {ADDRESS} build --frontend {frontend} {options}"
+        f"/bin/buildctl --addr {BUILDER.address} build --frontend {frontend} {options}"
         f" --local context={context} --local dockerfile={directory} {more}--output {output}"
     )
 
@@ -154,7 +161,7 @@ def test_the_command_line(block: dict[str, Any], command: str, monkeypatch: pyte
 def test_target_and_build_arguments() -> None:
     """Each is an option; whatever characters an argument holds, it stays one word."""
     settings = read(platforms=[{"platform": "arm64", "target": "t", "build_args": {"A": "1,2", "B": 'x y="z"'}}])
-    (command,) = commands(settings, settings.matrix[0], buildctl=Path("/bin/buildctl"), address=ADDRESS)
+    command = words(settings)
     options = [value for flag, value in pairwise(command) if flag == "--opt"]
     assert [
         "platform=linux/arm64",
@@ -258,15 +265,8 @@ class Project:
         buildctl.chmod(0o755)
         settings = read(context=str(self.path), **block)
         policy = Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
-        return build_arch(
-            settings,
-            settings.matrix[0],
-            buildctl=buildctl,
-            address=ADDRESS,
-            policy=policy,
-            observer=Progress(self.shown),
-            solves=self.solves,
-        )
+        client = Client(buildctl, policy, Progress(self.shown), self.solves)
+        return build_platform(settings, settings.matrix[0], client, BUILDER)
 
     @property
     def calls(self) -> list[str]:
@@ -349,17 +349,9 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
     (project.path / "cut").mkdir()
     (project.path / "cut" / "Dockerfile").touch()
     settings = read(context=str(project.path), **more)
-    build_beginning(
-        settings,
-        settings.matrix[0],
-        project.path / "cut" / "Dockerfile",
-        project.path / "x.tar",
-        "a:b",
-        buildctl=project.path / "buildctl",
-        address=ADDRESS,
-        policy=Policy(attempts=1),
-        observer=Progress(project.shown),
-    )
+    client = Client(project.path / "buildctl", Policy(attempts=1), Progress(project.shown), [])
+    dockerfile, archive = project.path / "cut" / "Dockerfile", project.path / "x.tar"
+    build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER)
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
     left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]
     left_out += [f"--export-cache type=registry,{REF},mode=max "]

@@ -1,4 +1,4 @@
-"""Lines on standard error."""
+"""A run as lines on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from multiarch.display.console import progress_for
-from multiarch.display.progress import Progress, Summary
+from multiarch.display.folds import Folds
+from multiarch.display.progress import Progress
+from multiarch.display.summary import Summary
 from multiarch.image.platform import Platform
 from tests.exhaustive.scenes import PAUSE, solve
 from tests.unit.rawjson import log, status, vertex
@@ -19,16 +21,15 @@ from tests.unit.rawjson import log, status, vertex
 AMD64, ARM64, ARM = map(Platform.parse, ("amd64", "arm64", "armhf"))
 
 
-def test_every_line_has_the_prefix_of_its_platform() -> None:
-    """Padded to one width, so that the columns of several platforms stand below each other."""
+def test_each_line_has_its_platform_in_a_column() -> None:
+    """Lines of several platforms come in turns; only a release has the column, as wide as its longest platform."""
     stream = io.StringIO()
     progress = Progress(stream)
-    arm64, arm = Platform.parse("arm64"), Platform.parse("armhf")
     progress.say("first")
-    progress.begin({arm64: True, arm: True})
-    progress.say("one\ntwo", [arm64])
-    progress.say("", [arm])
-    progress.say("of both", [arm64, arm])
+    progress.begin({ARM64: True, ARM: True})
+    progress.say("one\ntwo", [ARM64])
+    progress.say("", [ARM])
+    progress.say("of both", [ARM64, ARM])
     progress.end()
     progress.say("last")
     assert [
@@ -41,26 +42,26 @@ def test_every_line_has_the_prefix_of_its_platform() -> None:
     ] == stream.getvalue().splitlines()
 
 
-def test_lines_of_several_writers_stay_whole() -> None:
-    """Blocks that are said at once are not mixed."""
+def test_lines_of_several_threads_stay_whole() -> None:
+    """Each platform is built by a thread; a block that one of them writes is not mixed with others."""
     stream = io.StringIO()
     progress = Progress(stream)
-    writers = [Platform.parse(name) for name in ("amd64", "arm64", "s390x", "riscv64")]
+    platforms = [Platform.parse(name) for name in ("amd64", "arm64", "s390x", "riscv64")]
 
-    def write(writer: Platform) -> None:
+    def write(platform: Platform) -> None:
         for _ in range(200):
-            progress.say("a\nb\nc", [writer])
+            progress.say("a\nb\nc", [platform])
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, writers))
+        list(pool.map(write, platforms))
     lines = stream.getvalue().splitlines()
     blocks = [lines[start : start + 3] for start in range(0, len(lines), 3)]
-    assert 4 * 200 == len(blocks)
+    assert 800 == len(blocks)
     assert [] == [block for block in blocks if 1 != len({line.partition(" │ ")[0] for line in block})]
 
 
-def test_steps_of_several_platforms_are_told_apart() -> None:
-    """What BuildKit does for one of them stands behind its name, also across; what it does for all behind none."""
+def test_vertices_of_one_solve_are_told_apart_by_platform() -> None:
+    """Those of one platform stand behind its name, cross-compiling ones too; those of all platforms behind none."""
     stream = io.StringIO()
     progress = Progress(stream)
     progress.begin({ARM64: True, ARM: True})
@@ -69,7 +70,7 @@ def test_steps_of_several_platforms_are_told_apart() -> None:
         [ARM64, ARM],
         vertex("a", "[linux/arm64 2/3] RUN make", seconds=1),
         vertex("b", "[linux/arm/v7 build 2/3] RUN make", seconds=1, cached=True),
-        # Told again, and not shown again.
+        # Reported again, and not shown again.
         vertex("a", "[linux/arm64 2/3] RUN make", seconds=1),
         vertex("c", "[linux/amd64->arm64 build 3/3] RUN make", seconds=1),
         vertex("d", "[linux/amd64 build 1/3] FROM busybox", seconds=0),
@@ -96,27 +97,26 @@ def test_steps_of_several_platforms_are_told_apart() -> None:
     ] == stream.getvalue().splitlines()
 
 
-def _beats(progress: Progress, *lines: str) -> list[str]:
-    """Return what is said of its own accord while a solve says these lines and a pause, without the times."""
-    stream = progress.stream
-    assert isinstance(stream, io.StringIO)
+def _lines_of_a_build(stream: io.StringIO, progress: Progress, *lines: str) -> list[str]:
+    """Return what is written, with T for times, while a solve reports *lines* and then pauses."""
     progress.begin({ARM64: True, ARM: True})
     solve(progress, [ARM64, ARM], *lines, PAUSE, PAUSE)
     progress.end()
     return [re.sub(r"\d+m\d\ds|\d+\.\ds", "T", line) for line in stream.getvalue().splitlines()]
 
 
-def test_it_is_never_silent_for_long() -> None:
-    """What runs is named again and again, with its bytes; not what is to come, nor what BuildKit does for itself."""
-    waiting = vertex("c", "[linux/arm64 3/3] RUN sleep", started=None)
-    lines = _beats(
-        Progress(io.StringIO(), heartbeat=0.1),
+def test_heartbeat_names_the_vertices_that_run() -> None:
+    """Again and again, with their bytes; not what has not begun, nor what BuildKit does for itself."""
+    stream = io.StringIO()
+    lines = _lines_of_a_build(
+        stream,
+        Progress(stream, heartbeat=0.1),
         vertex("i", "[internal] load build context"),
         vertex("a", "[linux/arm64 2/3] RUN make"),
         vertex("b", "[linux/arm/v7 1/2] FROM busybox"),
         status("b", "sha256:1", 1_000_000, 5_000_000),
         status("b", "extracting sha256:0", 7, 7),
-        waiting,
+        vertex("c", "[linux/arm64 3/3] RUN sleep", started=None),
     )
     expected = {
         "linux/arm64  │ still at [2/3] RUN make (T)",
@@ -126,23 +126,25 @@ def test_it_is_never_silent_for_long() -> None:
     assert len(lines) >= 4
 
 
-def test_where_nothing_is_known_it_says_at_least_that_it_works() -> None:
-    """As while something is waited for; also in a section, such as that of the preparations."""
-    assert {"still at work"} == set(_beats(Progress(io.StringIO(), heartbeat=0.1)))
+def test_heartbeat_comes_without_a_vertex_too() -> None:
+    """As while a builder is waited for; also in a section, such as that of the preparations."""
+    stream = io.StringIO()
+    assert {"still at work"} == set(_lines_of_a_build(stream, Progress(stream, heartbeat=0.1)))
     stream = io.StringIO()
     with Progress(stream, heartbeat=0.1).section("prepare"):
         time.sleep(0.3)
     assert {"still at work"} == set(stream.getvalue().splitlines())
 
 
-def test_who_speaks_needs_no_heartbeat() -> None:
-    """And 0 asks for none."""
-    for progress in (Progress(io.StringIO(), heartbeat=30), Progress(io.StringIO(), heartbeat=0)):
-        assert [] == _beats(progress, vertex("a", "[2/3] RUN make"))
+@pytest.mark.parametrize("heartbeat", [30, 0])
+def test_heartbeat_waits_for_silence(heartbeat: float) -> None:
+    """A log that is written to shows life by itself; 0 asks for no heartbeat at all."""
+    stream = io.StringIO()
+    assert [] == _lines_of_a_build(stream, Progress(stream, heartbeat=heartbeat), vertex("a", "[2/3] RUN make"))
 
 
-def test_steps_of_an_attempt_that_failed_run_no_longer() -> None:
-    """A buildctl that was ended does not tell of the end of what ran."""
+def test_heartbeat_names_no_vertex_of_a_failed_attempt() -> None:
+    """A buildctl that was ended does not report the end of what ran, which then would seem to run for ever."""
     stream = io.StringIO()
     progress = Progress(stream, heartbeat=0.1)
     progress.begin({ARM64: True})
@@ -154,18 +156,18 @@ def test_steps_of_an_attempt_that_failed_run_no_longer() -> None:
     assert ("linux/arm64 │ attempt 1 failed", {"still at work"}) == (first, set(others))
 
 
-def test_the_heartbeat_ends_with_the_building() -> None:
-    """No thread is left, however often it ends; a release in a section needs one alone."""
-    before = threading.active_count()
+def test_heartbeat_ends_with_the_build() -> None:
+    """No thread is left, however often the build is ended; a build in a section needs no second one."""
+    threads = threading.active_count()
     progress = Progress(io.StringIO())
     with progress.section("build"):
         progress.begin({ARM64: True})
-        assert 1 == threading.active_count() - before
+        assert 1 == threading.active_count() - threads
         progress.end()
     progress.end()
-    assert before == threading.active_count()
+    assert threads == threading.active_count()
     Progress(io.StringIO()).say("a word")
-    assert before == threading.active_count()
+    assert threads == threading.active_count()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,7 @@ def test_the_heartbeat_ends_with_the_building() -> None:
     [
         ({}, "", ""),
         ({"CI": "true"}, "", ""),
+        ({"CIRCLECI": "true"}, "", ""),
         ({"GITHUB_ACTIONS": "true"}, "::group::all {0}\n", "::endgroup::\n"),
         ({"TRAVIS": "true"}, "travis_fold:start:all__0_\r\x1b[0Kall {0}\n", "travis_fold:end:all__0_\r\x1b[0K"),
         (
@@ -182,8 +185,8 @@ def test_the_heartbeat_ends_with_the_building() -> None:
         ),
     ],
 )
-def test_sections_are_folded_as_each_ci_does(environ: dict[str, str], begin: str, end: str) -> None:
-    """After the documentation of each; also when what is in them fails."""
+def test_section_is_folded_as_its_ci_documents(environ: dict[str, str], begin: str, end: str) -> None:
+    """A section that fails is ended too, or the CI would fold the error away."""
     stream = io.StringIO()
     progress = progress_for(stream, environ, quiet=False)
     with pytest.raises(ValueError, match="what fails"), progress.section("all {0}"):
@@ -192,21 +195,27 @@ def test_sections_are_folded_as_each_ci_does(environ: dict[str, str], begin: str
     assert f"{begin}a word\n{end}" == re.sub(r"\d{10}", "NOW", stream.getvalue())
 
 
-def test_quiet_says_nothing() -> None:
-    """No word, step, output, table, fold or heartbeat: what fails is told by the error."""
+def test_quiet_writes_nothing() -> None:
+    """No line, output, table, fold or heartbeat: the error alone says what fails."""
     stream = io.StringIO()
-    progress = progress_for(stream, {"TRAVIS": "true"}, quiet=True)
-    progress.heartbeat = 0.05
+    progress = Progress(stream, quiet=True, folds=Folds("begin {title}\n", "end {title}\n"), heartbeat=0.05)
     with progress.section("build"):
         progress.say("a word", [ARM64])
         progress.retrying("attempt 1 failed", [ARM64, ARM])
-        _beats(progress, vertex("a", "[2/3] RUN make", seconds=1), log("a", "compiling\n"))
-        progress.table([Summary(ARM64, "sha256:1", 1, 1.0, 1, 1, True)])
+        _lines_of_a_build(stream, progress, vertex("a", "[2/3] RUN make", seconds=1), log("a", "compiling\n"))
+        progress.table([Summary(ARM64, "sha256:1", 1, 1.0, 1, 1, emulated=True)])
     assert "" == stream.getvalue()
 
 
-def test_the_table_at_the_end() -> None:
-    """A row for each platform, columns below each other, units for people."""
+def test_quiet_of_the_command_line_is_that_of_its_lines() -> None:
+    """Wherever it runs."""
+    stream = io.StringIO()
+    progress_for(stream, {"TRAVIS": "true"}, quiet=True).say("a word")
+    assert "" == stream.getvalue()
+
+
+def test_table_has_a_row_for_each_platform() -> None:
+    """Columns are aligned, and figures have the units that people read."""
     stream = io.StringIO()
     Progress(stream).table(
         [
@@ -222,27 +231,26 @@ def test_the_table_at_the_end() -> None:
 
 
 class _Terminal(io.StringIO):
-    """What says that it is one."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Always."""
+        """Whether it is a terminal."""
         return True
 
 
 @pytest.mark.parametrize(
-    ("environ", "quiet", "live"),
+    ("environ", "quiet", "expected"),
     [
-        ({"TERM": "xterm"}, False, True),
-        ({"TERM": "xterm", "CI": "false"}, False, True),
-        ({"TERM": "xterm"}, True, False),
-        ({"TERM": "xterm", "CI": "1"}, False, False),
-        ({"TERM": "xterm", "TRAVIS": "true"}, False, False),
-        ({"TERM": "dumb"}, False, False),
-        ({}, False, False),
+        ({"TERM": "xterm"}, False, "LiveProgress"),
+        ({"TERM": "xterm", "CI": "false"}, False, "LiveProgress"),
+        ({"TERM": "xterm"}, True, "Progress"),
+        ({"TERM": "xterm", "CI": "1"}, False, "Progress"),
+        ({"TERM": "xterm", "TRAVIS": "true"}, False, "Progress"),
+        ({"TERM": "dumb"}, False, "Progress"),
+        ({}, False, "Progress"),
     ],
 )
-def test_rows_are_for_people_at_terminals(environ: dict[str, str], quiet: bool, live: bool) -> None:
-    """Not for a CI, even where it has a terminal; not for a terminal that cannot go back."""
-    progress = progress_for(_Terminal(), environ, quiet=quiet)
-    assert (live, quiet) == (type(progress).__name__ == "LiveProgress", progress.quiet)
+def test_rows_are_for_people_at_terminals(environ: dict[str, str], quiet: bool, expected: str) -> None:
+    """A CI's log keeps every drawing, even where the CI has a terminal; some terminals cannot go back in a line."""
+    assert expected == type(progress_for(_Terminal(), environ, quiet=quiet)).__name__
     assert Progress is type(progress_for(io.StringIO(), environ, quiet=quiet))

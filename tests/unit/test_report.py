@@ -1,4 +1,4 @@
-"""The report: what it holds, that its page is closed in itself, and that it is written however a run ends."""
+"""The report of a run, as data and as a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script>"
 AMD64, ARM64 = Platform.parse("amd64"), Platform.parse("arm64")
-SECONDS = 1767323045.0  # of the steps of rawjson: 2026-01-02T03:04:05Z
+SECONDS = 1767323045.0  # since the epoch; when vertices of rawjson begin, 2026-01-02T03:04:05Z
 
 
 def data_of(*solves: Solve, error: str = "", **configured: Any) -> dict[str, Any]:
@@ -40,18 +40,18 @@ def data_of(*solves: Solve, error: str = "", **configured: Any) -> dict[str, Any
 
 def embedded(page: str) -> dict[str, Any]:
     """Return the data of a page, as a browser finds it."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
     return data
 
 
-def test_a_report_holds_what_the_solves_told() -> None:
-    """The fields that readers rely on, with every attempt, and the version of their form."""
+def test_report_holds_every_attempt() -> None:
+    """Programs read these fields, under the version of the format."""
     failed = solve((ARM64,), vertex("a", "[1/2] RUN make", seconds=2, error="exit code: 2"), log("a", "one\ntwo"))
     again = solve((ARM64,), vertex("a", "[1/2] RUN make", seconds=5), vertex("b", "[2/2] COPY a b"))
     data = data_of(failed, again)
-    told = {key: data[key] for key in ("version", "task", "images", "tags", "succeeded", "outcome")}
+    fields = {key: data[key] for key in ("version", "task", "images", "tags", "succeeded", "outcome")}
     assert {
         "version": 1,
         "task": "release",
@@ -59,14 +59,14 @@ def test_a_report_holds_what_the_solves_told() -> None:
         "tags": ["latest"],
         "succeeded": True,
         "outcome": "published",
-    } == told
+    } == fields
     assert 20.0 == data["finished"] - data["started"]
     assert [("linux/amd64", "sha256:1", 7, False), ("linux/arm64", "", 0, True)] == [
         (row["platform"], row["digest"], row["size"], row["emulated"]) for row in data["platforms"]
     ]
     assert [(["linux/arm64"], 0), (["linux/arm64"], 1)] == [(s["platforms"], s["retries"]) for s in data["solves"]]
-    (step,) = data["solves"][0]["steps"]
-    assert [2.0] == [round(step["completed"] - step["started"], 3)]
+    (reported,) = data["solves"][0]["steps"]
+    assert [2.0] == [round(reported["completed"] - reported["started"], 3)]
     assert {
         "platform": "linux/arm64",
         "target": "linux/arm64",
@@ -78,12 +78,22 @@ def test_a_report_holds_what_the_solves_told() -> None:
         "emulated": True,
         "error": "exit code: 2",
         "log": ["one", "two"],
-    } == {key: value for key, value in step.items() if key not in ("started", "completed")}
+    } == {key: value for key, value in reported.items() if key not in ("started", "completed")}
     assert None is data["solves"][1]["steps"][1]["completed"]
 
 
-def test_a_failure_is_the_outcome() -> None:
-    """Its text is there as it is told; no platform has to have been built."""
+def test_fields_of_the_format_stay_as_they_are() -> None:
+    """Programs read them by name, and may show them in their order."""
+    data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=2)))
+    report_fields = "version task images tags started finished succeeded outcome platforms advice solves"
+    assert report_fields.split() == list(data)
+    assert ["platform", "digest", "size", "seconds", "steps", "cached", "emulated"] == list(data["platforms"][0])
+    assert ["platform", "name", "instruction", "seconds", "share", "texts"] == list(data["advice"][0])
+    assert ["platforms", "retries", "steps"] == list(data["solves"][0])
+
+
+def test_outcome_of_a_failure_is_its_text() -> None:
+    """A run may fail before anything is built, and is reported all the same."""
     data = data_of(error="linux/arm64: build failed")
     assert (False, "linux/arm64: build failed", [], []) == (
         data["succeeded"],
@@ -101,24 +111,24 @@ def test_a_failure_is_the_outcome() -> None:
         ("[linux/amd64 2/3] RUN make", False),
         ("[linux/arm64 3/3] COPY a b", False),
         ("exporting to image", False),
-        ("RUN of nobody knows where", False),
+        ("RUN on an unknown platform", False),
     ],
 )
-def test_a_step_is_emulated_where_it_runs(name: str, expected: bool) -> None:
-    """A cross-compiling stage is for another platform and runs on the builder's own; what runs nothing is neither."""
+def test_vertex_is_emulated_by_the_platform_that_it_runs_on(name: str, expected: bool) -> None:
+    """A cross-compiling stage is for another platform and runs on the builder's own; only a RUN runs programs."""
     data = data_of(solve((AMD64, ARM64), vertex("a", name, seconds=1)))
     assert [expected] == [step["emulated"] for step in data["solves"][0]["steps"]]
 
 
-def test_a_native_builder_emulates_nothing() -> None:
-    """As `multiarch.buildkit.schedule` has it."""
+def test_native_builder_emulates_nothing() -> None:
+    """So there is nothing to advise."""
     entry = {"platform": "arm64", "builder": "tcp://arm:1234"}
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=9)), platforms=["amd64", entry])
     assert ([False], []) == ([step["emulated"] for step in data["solves"][0]["steps"]], data["advice"])
 
 
-def test_advice_is_on_the_three_slowest_emulated_steps() -> None:
-    """Not on what was cached, native, cross-compiled or unfinished; of several attempts, on the slowest."""
+def test_advice_is_on_the_three_slowest_emulated_vertices() -> None:
+    """Not on cached, native, cross-compiled or unfinished ones; of several attempts, on the slowest."""
     first = solve((AMD64, ARM64), vertex("a", "[linux/arm64 1/9] RUN apt-get update", seconds=8, error="EOF"))
     again = solve(
         (AMD64, ARM64),
@@ -150,24 +160,24 @@ def test_advice_is_on_the_three_slowest_emulated_steps() -> None:
         ("RUN mkdir -p /www", 1),
     ],
 )
-def test_what_looks_like_compiling(instruction: str, expected: int) -> None:
-    """Words of a command count, parts of other words do not."""
+def test_commands_that_compile_get_a_second_text(instruction: str, expected: int) -> None:
+    """They are known by whole words: ``make-doc`` is a package, not ``make``."""
     (advice,) = data_of(solve((ARM64,), vertex("a", f"[1/1] {instruction}", seconds=1)))["advice"]
     assert expected == len(advice["texts"])
 
 
-def test_the_page_is_closed_in_itself() -> None:
-    """Nothing is loaded from anywhere, and texts are set as texts."""
+def test_page_loads_nothing() -> None:
+    """It is an artifact of a CI, opened without a network; and its texts are set as texts."""
     page = report.page(data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=1))))
-    for foreign in ("http://", "https://", "<link", "<script src", "@import", "url(", "<img", "innerHTML", "{{"):
-        assert foreign not in page
+    for word in ("http://", "https://", "<link", "<script src", "@import", "url(", "<img", "innerHTML", "{{"):
+        assert word not in page
     assert "default-src 'none'" in page
 
 
-def test_hostile_words_stay_data() -> None:
-    """A log, a name and an error cannot end the element that they are in."""
-    told = solve((ARM64,), vertex("a", f"[1/1] RUN {HOSTILE}", seconds=1, error=HOSTILE), log("a", HOSTILE))
-    data = data_of(told, error=HOSTILE)
+def test_page_shows_hostile_texts_as_data() -> None:
+    """A log, a name and an error are written by others, and must not end the element that holds them."""
+    attempt = solve((ARM64,), vertex("a", f"[1/1] RUN {HOSTILE}", seconds=1, error=HOSTILE), log("a", HOSTILE))
+    data = data_of(attempt, error=HOSTILE)
     page = report.page(data)
     assert [] == [word for word in ("<img", "<!--", "alert(1)></script>") if word in page]
     assert 2 == page.count("</script>")
@@ -175,14 +185,14 @@ def test_hostile_words_stay_data() -> None:
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "html", "report.HTML"])
-def test_another_suffix_is_refused(name: str) -> None:
-    """Only a page or data can be asked for."""
+def test_other_suffixes_are_refused(name: str) -> None:
+    """The suffix alone says whether a page or data is wanted."""
     with pytest.raises(ConfigurationError, match=r"^--report: '.*' ends with none of \.html, \.json$"):
         report.check_name(name)
 
 
-def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
-    """A directory is no file, a file no directory; directories that miss are made."""
+def test_path_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    """A directory is no file and a file no directory; missing directories are made."""
     (tmp_path / "file").touch()
     (tmp_path / "dir.json").mkdir()
     for path in (tmp_path / "file" / "r.html", tmp_path / "dir.json"):
@@ -192,8 +202,8 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     assert [] == list((tmp_path / "new").iterdir())
 
 
-def test_nothing_is_built_for_a_report_that_cannot_be_written(release: Release) -> None:
-    """It is told before the first step, with --dry as well as far as it can be told without touching anything."""
+def test_report_that_cannot_be_written_ends_the_run_before_a_build(release: Release) -> None:
+    """Otherwise an hour of building could be lost. --dry checks the name too, which touches nothing."""
     error = "--report: 'r.txt' ends with none of .html, .json"
     result = release.run("touch built; push", "--report", "r.txt")
     assert (1, error, False) == (result.status, result.err[-1], Path("built").exists())
@@ -201,14 +211,14 @@ def test_nothing_is_built_for_a_report_that_cannot_be_written(release: Release) 
     assert (1, [error]) == (dry.status, dry.err)
 
 
-def test_dry_writes_none(release: Release) -> None:
-    """It only says what would be done."""
+def test_dry_run_writes_no_report(release: Release) -> None:
+    """It only prints commands, and makes no directory either."""
     result = release.project.run("--dry", "release", "--report", "new/r.html")
     assert (0, False) == (result.status, Path("new").exists())
 
 
-def test_a_release_is_reported(release: Release) -> None:
-    """Digest and size are those of the image, and the table on standard error tells the same."""
+def test_report_of_a_release_agrees_with_its_table(release: Release) -> None:
+    """Both have the digests that were pushed."""
     Path("said").write_text(f"{vertex('a', '[1/1] RUN true', seconds=1)}\n{log('a', 'built')}\n")
     result = release.run("say said; push", "--report", "out/r.json")
     data = json.loads(Path("out/r.json").read_text())
@@ -220,13 +230,13 @@ def test_a_release_is_reported(release: Release) -> None:
     assert ("published", list(release.digests.values())) == (data["outcome"], [r["digest"] for r in data["platforms"]])
     assert [["built"], ["built"]] == [step["log"] for solve in data["solves"] for step in solve["steps"]]
     table = [line.split() for line in result.err[result.err.index("report: out/r.json") - 5 :][:3]]
-    told = [["PLATFORM", "DIGEST"], *([f"linux/{name}", digest] for name, digest in release.digests.items())]
-    assert told == [row[:2] for row in table]
+    expected = [["PLATFORM", "DIGEST"], *([f"linux/{name}", digest] for name, digest in release.digests.items())]
+    assert expected == [row[:2] for row in table]
     assert ["1.0s", "0", "of", "1"] == table[1][4:8], table
 
 
-def test_a_failing_release_is_reported(release: Release) -> None:
-    """That is when one wants to see it: the failed step with its log; the exit and the last words stay."""
+def test_failed_release_is_reported(release: Release) -> None:
+    """The failed vertex is there with its log; exit status and last lines are those of a run without report."""
     error = 'process "/bin/sh -c make" did not complete successfully: exit code: 2'
     Path("said").write_text(f"{log('a', 'no rule')}\n{vertex('a', '[1/1] RUN make', seconds=1, error=error)}\n")
     result = release.run("say said; exit 1", "--report", "r.html")
@@ -236,8 +246,8 @@ def test_a_failing_release_is_reported(release: Release) -> None:
     assert (error, ["no rule"]) in [(s["error"], s["log"]) for solve in data["solves"] for s in solve["steps"]]
 
 
-def test_a_report_that_cannot_be_written_in_the_end_changes_nothing(release: Release) -> None:
-    """The release is published all the same, and that the report is not is one line."""
+def test_report_that_fails_at_the_end_leaves_the_release_published(release: Release) -> None:
+    """A line says why there is no report."""
     result = release.run("push; mkdir -p r.html", "--report", "r.html")
     assert (0, 2, "--report: cannot write to r.html: Is a directory") == (
         result.status,
@@ -247,8 +257,8 @@ def test_a_report_that_cannot_be_written_in_the_end_changes_nothing(release: Rel
     assert [] == list(release.project.path.glob(".r.html*"))
 
 
-def test_one_platform_is_reported(release: Release) -> None:
-    """build-arch has its report too, of its staging tag."""
+def test_build_of_one_platform_is_reported(release: Release) -> None:
+    """Under its staging tag, as no other moves."""
     release.run("push")
     result = release.project.run("build-arch", "--platform", "arm64", "--report", "r.json")
     data = json.loads(Path("r.json").read_text())
@@ -256,7 +266,7 @@ def test_one_platform_is_reported(release: Release) -> None:
     assert [release.digests["arm64"]] == [row["digest"] for row in data["platforms"]]
 
 
-def test_an_interrupt_is_reported(release: Release) -> None:
-    """Like any other end."""
+def test_interrupted_release_is_reported(release: Release) -> None:
+    """People interrupt what takes too long, and want to see what did."""
     result = release.run('[ $platform = arm64 ] && kill -INT "$PPID"; exec sleep 20', "--report", "r.json")
     assert (130, "interrupted") == (result.status, json.loads(Path("r.json").read_text())["outcome"])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from multiarch.config.load import load
+from multiarch.config.settings import CacheKind, Output, OutputKind, Push, Secret, SecretKind
 from multiarch.errors import EmptyMatrixError
-from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,25 +39,29 @@ def test_a_build_has_staging_tags_of_its_own() -> None:
     staged = []
     for environ in environs:
         settings = read({"platforms": ["arm64"]}, environ)
-        staged.append(settings.staging(settings.images[0], settings.platforms[0]).tag)
+        staged.append(settings.matrix[0].staging.tag)
     assert ["latest-arm64", "latest-7-arm64", "latest-8-arm64"] == staged
-    assert "{tag}-{platform}" == read({"arch_tag": "{tag}-{platform}"}, TRAVIS).arch_tag
+    (entry,) = read({"arch_tag": "{tag}-{platform}", "platforms": ["arm64"]}, TRAVIS).matrix
+    assert "latest-arm64" == entry.staging.tag
 
 
 def test_a_build_tells_its_commit() -> None:
     """In labels and annotations; what is set there wins."""
     key = "org.opencontainers.image.revision"
     settings = read({"labels": {"a": "b"}, "annotations": {key: "mine"}}, TRAVIS)
-    assert ({key: "c0", "a": "b"}, {key: "mine"}) == (settings.labels, settings.annotations)
-    assert ({}, {}) == (read().labels, read().annotations)
+    assert ({key: "c0", "a": "b"}, {key: "mine"}) == (settings.build.labels, settings.publish.annotations)
+    assert ({}, {}) == (read().build.labels, read().publish.annotations)
 
 
 def test_a_pull_request_is_not_pushed() -> None:
     """Unless it is asked for; and no tag has to apply to it."""
     request = TRAVIS | {"TRAVIS_PULL_REQUEST": "3"}
     settings = read({"tags": ["{semver}"]}, request)
-    assert ("none", "of a pull request") == (settings.output.type, settings.withheld)
-    assert "image" == read({}, request, {"output": "image"}).output.type
+    assert Push(wanted=False, withheld="of a pull request", untagged=settings.publish.push.untagged) == (
+        settings.publish.push
+    )
+    assert OutputKind.NONE == settings.build.output.kind
+    assert OutputKind.IMAGE == read({}, request, {"output": "image"}).build.output.kind
 
 
 def test_no_tag_applies() -> None:
@@ -64,19 +69,24 @@ def test_no_tag_applies() -> None:
     why = "none of {semver}, {tag} applies to what is checked out (main, no tag)"
     block = {"tags": ["{semver}", "{tag}"]}
     in_ci = read(block, TRAVIS)
-    assert ("none", why) == (in_ci.output.type, in_ci.withheld)
+    error = f"multiarch.tags: {why}; add one that does"
+    assert (OutputKind.NONE, Push(wanted=False, withheld=why, untagged=error)) == (
+        in_ci.build.output.kind,
+        in_ci.publish.push,
+    )
     asked = read(block, TRAVIS, {"output": "image"})
-    assert ("image", f"multiarch.tags: {why}; add one that does") == (asked.output.type, asked.untagged)
+    assert Push(wanted=True, withheld=why, untagged=error) == asked.publish.push
     here = read(block)
-    assert ("image", "", True) == (here.output.type, here.withheld, here.untagged.startswith("multiarch.tags: none of"))
+    assert (True, "") == (here.publish.push.wanted, here.publish.push.withheld)
+    assert here.publish.push.untagged.startswith("multiarch.tags: none of")
 
 
 def test_tags_that_apply() -> None:
     """Templates are filled in from what the CI tells; those that do not apply are left out."""
     tags = ["{branch}", "{semver}", "{sha}", "latest"]
-    assert ("main", "c0", "latest") == read({"tags": tags}, TRAVIS).tags
+    assert ("main", "c0", "latest") == read({"tags": tags}, TRAVIS).publish.tags
     released = TRAVIS | {"TRAVIS_TAG": "v1.4.2"}
-    assert ("1.4.2", "c0", "latest") == read({"tags": tags}, released).tags
+    assert ("1.4.2", "c0", "latest") == read({"tags": tags}, released).publish.tags
 
 
 def test_a_machine_for_all_cis_or_for_each() -> None:
@@ -94,14 +104,19 @@ def test_a_machine_for_all_cis_or_for_each() -> None:
 def test_defaults() -> None:
     """With nothing said: the embedded registry under the directory's name, the tag latest, no platform."""
     settings = read()
-    assert ["127.0.0.1:5001/some-server-2"] == [str(image) for image in settings.images]
-    assert (True, ("latest",), ()) == (settings.embedded, settings.tags, settings.matrix)
-    assert (".", "dockerfile.v0", None) == (settings.context, settings.frontend, settings.source)
-    assert ("image", None) == (settings.output.type, settings.output.dest)
-    assert (None, None, False) == (settings.buildkit_host, settings.address, settings.recreate)
+    assert ["127.0.0.1:5001/some-server-2"] == [str(image) for image in settings.publish.images]
+    assert (True, ("latest",), ()) == (settings.publish.embedded, settings.publish.tags, settings.matrix)
+    assert (".", "dockerfile.v0", None) == (settings.build.context, settings.build.frontend, settings.build.source)
+    assert Output(OutputKind.IMAGE) == settings.build.output
+    assert (None, None, False) == (settings.builder.host, settings.builder.address, settings.builder.recreate)
     assert 180.0 == settings.retry_seconds
-    assert ("none", {}, {}, {}) == (settings.cache, settings.secrets, settings.ssh, settings.labels)
-    assert (False, False, 60.0) == (settings.no_cache, settings.pull, settings.smoke_seconds)
+    assert (CacheKind.NONE, {}, {}, {}) == (
+        settings.build.cache,
+        settings.build.secrets,
+        settings.build.ssh,
+        settings.build.labels,
+    )
+    assert (False, False, 60.0) == (settings.build.no_cache, settings.build.pull, settings.publish.smoke_seconds)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +125,14 @@ def test_defaults() -> None:
 def test_a_directory_gives_a_valid_repository(directory: str, name: str) -> None:
     """Whatever the directory is called, its name makes a repository."""
     settings = load({}, {}, {}, directory=Path("/x") / directory)
-    assert f"127.0.0.1:5001/{name}" == str(settings.images[0])
+    assert f"127.0.0.1:5001/{name}" == str(settings.publish.images[0])
 
 
 def test_the_working_directory_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a directory given, the working directory's name is the repository's."""
     (tmp_path / "shop").mkdir()
     monkeypatch.chdir(tmp_path / "shop")
-    assert "127.0.0.1:5001/shop" == str(load({}, {}, {}).images[0])
+    assert "127.0.0.1:5001/shop" == str(load({}, {}, {}).publish.images[0])
 
 
 def test_an_empty_block_is_no_block() -> None:
@@ -128,16 +143,23 @@ def test_an_empty_block_is_no_block() -> None:
 # Layers.
 
 SETTING = [
-    ("tags", ["y"], "e", ["f"], "latest", ("tags", ("y",), ("e",), ("f",))),
-    ("context", "y", "e", "f", ".", ("context", "y", "e", "f")),
-    ("installer", "y", "e", "f", "tonistiigi/binfmt", ("installer", "y", "e", "f")),
-    ("dest", "y", "e", "f", None, ("dest", "y", "e", "f")),
+    ("tags", ["y"], "e", ["f"], "latest", ("publish.tags", ("y",), ("e",), ("f",))),
+    ("context", "y", "e", "f", ".", ("build.context", "y", "e", "f")),
+    ("installer", "y", "e", "f", "tonistiigi/binfmt", ("builder.installer", "y", "e", "f")),
+    ("dest", "y", "e", "f", None, ("builder.dest", "y", "e", "f")),
     ("retry_seconds", 1, "2", 3.0, 180.0, ("retry_seconds", 1.0, 2.0, 3.0)),
-    ("recreate", False, "true", True, False, ("recreate", False, True, True)),
-    ("no_cache", False, "true", True, False, ("no_cache", False, True, True)),
-    ("pull", False, "true", True, False, ("pull", False, True, True)),
-    ("cache", "local", "inline", "registry", "none", ("cache", "local", "inline", "registry")),
-    ("smoke_seconds", 1, "2.5", 3.0, 60.0, ("smoke_seconds", 1.0, 2.5, 3.0)),
+    ("recreate", False, "true", True, False, ("builder.recreate", False, True, True)),
+    ("no_cache", False, "true", True, False, ("build.no_cache", False, True, True)),
+    ("pull", False, "true", True, False, ("build.pull", False, True, True)),
+    (
+        "cache",
+        "local",
+        "inline",
+        "registry",
+        "none",
+        ("build.cache", CacheKind.LOCAL, CacheKind.INLINE, CacheKind.REGISTRY),
+    ),
+    ("smoke_seconds", 1, "2.5", 3.0, 60.0, ("publish.smoke_seconds", 1.0, 2.5, 3.0)),
 ]
 
 
@@ -146,12 +168,13 @@ def test_flags_beat_variables_beat_the_file_beats_defaults(
     name: str, yaml: Any, variable: str, flag: Any, default: Any, expected: tuple[str, Any, Any, Any]
 ) -> None:
     """Each layer replaces the setting of the weaker ones."""
-    attribute, by_file, by_variable, by_flag = expected
+    path, by_file, by_variable, by_flag = expected
+    value = attrgetter(path)
     environ = {f"INVOKE_MULTIARCH_{name.upper()}": variable}
-    assert by_file == getattr(read({name: yaml}), attribute)
-    assert by_variable == getattr(read({name: yaml}, environ), attribute)
-    assert by_flag == getattr(read({name: yaml}, environ, {name: flag}), attribute)
-    assert by_flag == getattr(read({}, {}, {name: flag}), attribute)
+    assert by_file == value(read({name: yaml}))
+    assert by_variable == value(read({name: yaml}, environ))
+    assert by_flag == value(read({name: yaml}, environ, {name: flag}))
+    assert by_flag == value(read({}, {}, {name: flag}))
 
 
 @pytest.mark.parametrize("nothing", [None, [], ()])
@@ -167,8 +190,8 @@ def test_a_list_is_replaced_not_joined() -> None:
     configured = {"image": ["a/b", "c/d"], "tags": ["1", "2"], "platforms": ["amd64", "arm64"]}
     environ = {"INVOKE_MULTIARCH_TAGS": "3, 4", "INVOKE_MULTIARCH_PLATFORMS": "s390x,riscv64"}
     settings = read(configured, environ, {"image": ["e/f"]})
-    assert ["docker.io/e/f"] == [str(image) for image in settings.images]
-    assert ("3", "4") == settings.tags
+    assert ["docker.io/e/f"] == [str(image) for image in settings.publish.images]
+    assert ("3", "4") == settings.publish.tags
     assert ["linux/s390x", "linux/riscv64"] == [str(platform) for platform in settings.platforms]
 
 
@@ -184,7 +207,7 @@ def test_lists_may_be_comma_strings() -> None:
 )
 def test_a_variable_is_read_as_the_type_of_its_setting(text: str, expected: bool) -> None:
     """`false` in a variable is false, which Invoke alone would call true."""
-    assert expected == read({}, {"INVOKE_MULTIARCH_RECREATE": text}).recreate
+    assert expected == read({}, {"INVOKE_MULTIARCH_RECREATE": text}).builder.recreate
 
 
 @pytest.mark.parametrize("text", ["null", "none", "true", "1"])
@@ -201,8 +224,8 @@ def test_variables_of_other_programs_are_ignored() -> None:
 
 def test_buildkit_host_is_a_setting_of_its_own() -> None:
     """BUILDKIT_HOST is taken over; an empty one is none."""
-    assert "tcp://127.0.0.1:1" == read({}, {"BUILDKIT_HOST": "tcp://127.0.0.1:1"}).buildkit_host
-    assert read({}, {"BUILDKIT_HOST": ""}).buildkit_host is None
+    assert "tcp://127.0.0.1:1" == read({}, {"BUILDKIT_HOST": "tcp://127.0.0.1:1"}).builder.host
+    assert read({}, {"BUILDKIT_HOST": ""}).builder.host is None
 
 
 # The matrix.
@@ -271,9 +294,13 @@ def test_where_secrets_and_keys_are(monkeypatch: pytest.MonkeyPatch) -> None:
             "ssh": ["default", "git=~/.ssh/id"],
         }
     )
-    assert {"token": ("env", "TOKEN"), "npmrc": ("src", "/home/me/.npmrc"), "odd": ("src", "a:b")} == settings.secrets
-    assert {"default": "", "git": "/home/me/.ssh/id"} == settings.ssh
-    assert {"default": "", "a": "b"} == read({"ssh": "default, a=b"}).ssh
+    assert {
+        "token": Secret(SecretKind.VARIABLE, "TOKEN"),
+        "npmrc": Secret(SecretKind.FILE, "/home/me/.npmrc"),
+        "odd": Secret(SecretKind.FILE, "a:b"),
+    } == settings.build.secrets
+    assert {"default": "", "git": "/home/me/.ssh/id"} == settings.build.ssh
+    assert {"default": "", "a": "b"} == read({"ssh": "default, a=b"}).build.ssh
 
 
 def test_platform_narrows_the_matrix() -> None:
@@ -310,20 +337,19 @@ def test_an_empty_matrix_is_told_when_it_is_needed(property_: str) -> None:
 def test_where_an_image_waits(block: dict[str, Any], platform: str, expected: str) -> None:
     """The staging tag follows the template; the first tag counts."""
     settings = read({"image": "a/b", "platforms": [platform], **block})
-    assert f"docker.io/a/b:{expected}" == str(settings.staging(settings.images[0], Platform.parse(platform)))
+    assert f"docker.io/a/b:{expected}" == str(settings.matrix[0].staging)
 
 
 def test_gateway_and_outputs_are_accepted() -> None:
     """What the design allows is read: a gateway with its source, and each kind of output."""
     gateway = read({"frontend": "gateway.v0", "source": "docker/dockerfile:1"})
-    assert ("gateway.v0", "docker/dockerfile:1") == (gateway.frontend, gateway.source)
+    assert ("gateway.v0", "docker/dockerfile:1") == (gateway.build.frontend, gateway.build.source)
     for text, expected in {
-        "image": ("image", None),
-        "oci,dest=out/x.tar": ("oci", "out/x.tar"),
-        "local,dest=a,b": ("local", "a,b"),
+        "image": Output(OutputKind.IMAGE),
+        "oci,dest=out/x.tar": Output(OutputKind.OCI, "out/x.tar"),
+        "local,dest=a,b": Output(OutputKind.LOCAL, "a,b"),
     }.items():
-        output = read({"output": text}).output
-        assert expected == (output.type, output.dest)
+        assert expected == read({"output": text}).build.output
 
 
 @pytest.mark.parametrize(
@@ -338,4 +364,4 @@ def test_gateway_and_outputs_are_accepted() -> None:
 )
 def test_private_addresses_are_accepted(address: str) -> None:
     """Loopback, the container, and a socket by an absolute path."""
-    assert address == read({"address": address}).address
+    assert address == read({"address": address}).builder.address

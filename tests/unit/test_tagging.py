@@ -1,4 +1,4 @@
-"""Tags made of what git knows."""
+"""Tags from what git knows."""
 
 from __future__ import annotations
 
@@ -14,34 +14,58 @@ ALL = ("{branch}", "{tag}", "{semver}", "{major}.{minor}", "{major}", "{sha}", "
 
 
 def at(*, branch: str = "", tag: str = "") -> Checkout:
-    """Return what a CI checked out."""
+    """Return the checkout of a CI."""
     environ = {"TRAVIS": "true", "TRAVIS_COMMIT": COMMIT, "TRAVIS_BRANCH": branch, "TRAVIS_TAG": tag}
     return Checkout(environ, Path("/nowhere"))
 
 
 @pytest.mark.parametrize(
-    ("checkout", "expected"),
+    ("branch", "expected"),
     [
-        (at(branch="main"), ("main", "0123456", "latest")),
-        (at(branch="feature/new thing"), ("feature-new-thing", "0123456", "latest")),
-        (at(tag="v1.4.2"), ("v1.4.2", "1.4.2", "1.4", "1", "0123456", "latest")),
-        # Each once; and a release candidate moves neither 1.4 nor 1.
-        (at(tag="1.4.2-rc.1+build.5"), ("1.4.2-rc.1-build.5", "1.4.2-rc.1", "0123456", "latest")),
-        (at(tag="v1.4.2+b.5"), ("v1.4.2-b.5", "1.4.2", "1.4", "1", "0123456", "latest")),
-        (at(tag="v1.4.2-rc_1"), ("v1.4.2-rc_1", "0123456", "latest")),
-        (at(tag="nightly"), ("nightly", "0123456", "latest")),
-        (at(tag="v1.4"), ("v1.4", "0123456", "latest")),
-        (at(tag="v01.4.2"), ("v01.4.2", "0123456", "latest")),
-        (at(tag="٣.1.2"), ("1.2", "0123456", "latest")),
+        ("main", ("main", "0123456", "latest")),
+        ("feature/new thing", ("feature-new-thing", "0123456", "latest")),
     ],
 )
-def test_what_applies(checkout: Checkout, expected: tuple[str, ...]) -> None:
-    """A template that does not apply gives no tag; what a tag cannot hold becomes a dash."""
-    assert expected == expand(ALL, checkout)
+def test_branch_gives_no_version(branch: str, expected: tuple[str, ...]) -> None:
+    """A template that does not apply gives no tag; what a tag of an image cannot hold becomes a dash."""
+    assert expected == expand(ALL, at(branch=branch))
 
 
-def test_a_template_around_it() -> None:
-    """Text may stand around the names."""
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("v1.4.2", ("v1.4.2", "1.4.2", "1.4", "1", "0123456", "latest")),
+        ("v1.4.2+b.5", ("v1.4.2-b.5", "1.4.2", "1.4", "1", "0123456", "latest")),
+        ("1.4.2-rc.1+build.5", ("1.4.2-rc.1-build.5", "1.4.2-rc.1", "0123456", "latest")),
+    ],
+)
+def test_release_candidate_moves_no_shorter_version(tag: str, expected: tuple[str, ...]) -> None:
+    """People who pull 1.4 or 1 want releases. Build metadata make no other version."""
+    assert expected == expand(ALL, at(tag=tag))
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("v1.4.2-rc_1", ("v1.4.2-rc_1", "0123456", "latest")),
+        ("nightly", ("nightly", "0123456", "latest")),
+        ("v1.4", ("v1.4", "0123456", "latest")),
+        ("v01.4.2", ("v01.4.2", "0123456", "latest")),
+        ("٣.1.2", ("1.2", "0123456", "latest")),
+    ],
+)
+def test_tag_that_is_no_semantic_version_gives_none(tag: str, expected: tuple[str, ...]) -> None:
+    """Not even part of one: a leading zero, a missing number or a digit of another script is not in the grammar."""
+    assert expected == expand(ALL, at(tag=tag))
+
+
+def test_same_tags_are_given_once() -> None:
+    """Two templates may give the same tag, as {tag} and {semver} do for 1.4.2."""
+    assert ("1.4.2", "latest") == expand(("{tag}", "{semver}", "latest", "latest"), at(tag="1.4.2"))
+
+
+def test_text_may_stand_around_names() -> None:
+    """Several applications of a repository may share one image."""
     assert ("app-main-0123456",) == expand(("app-{branch}-{sha}",), at(branch="main"))
 
 
@@ -54,8 +78,8 @@ def test_a_template_around_it() -> None:
         ("{}", "'{}': unknown {} (known: branch, tag, sha, semver, major, minor)"),
     ],
 )
-def test_a_broken_template(template: str, expected: str) -> None:
-    """It is named, and what is known."""
+def test_broken_template_is_named(template: str, expected: str) -> None:
+    """With what is wrong in it, and the names that are known."""
     with pytest.raises(ValueError, match=r".") as caught:
         check_template(template)
     assert expected == str(caught.value)

@@ -1,0 +1,148 @@
+"""The matrix of a run: its platforms, each with what is built for it and where its image is staged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from multiarch.config.schema import PREFIX, PlatformEntry
+from multiarch.config.settings import CIS, MatrixEntry
+from multiarch.config.tags import fields_of
+from multiarch.config.values import read_builder
+from multiarch.errors import ConfigurationError
+from multiarch.image.platform import Platform
+from multiarch.image.reference import check_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiarch.config.layers import Layers
+    from multiarch.image.reference import ImageReference
+
+_PLACEHOLDERS = ("tag", "platform", "architecture", "build")
+
+
+@dataclass(frozen=True)
+class Staging:
+    """How staging tags are made.
+
+    :ivar image: the repository that the platforms' images are pushed to.
+    :ivar template: ``arch_tag``, with *build* for its ``{build}``.
+    :ivar tags: those to publish; the first one is the template's ``{tag}``.
+    """
+
+    image: ImageReference
+    template: str
+    tags: tuple[str, ...]
+    build: str
+
+    def reference(self, platform: Platform) -> ImageReference:
+        """Return the staging tag of a platform (the document's ``latest-arm``)."""
+        names = {"tag": self.tags[0], "platform": platform.slug, "architecture": platform.architecture}
+        return self.image.with_tag(self.template.format(**names, build=self.build))
+
+    def earlier(self, platform: Platform) -> ImageReference:
+        """Return where the image of an earlier build is: a staging tag of this build alone is not there yet."""
+        return self.image.with_tag(self.tags[0]) if "{build}" in self.template else self.reference(platform)
+
+
+def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], build: str) -> Staging:
+    """Read ``arch_tag``.
+
+    :param build: what tells the builds of a CI apart; empty outside of one.
+    :raises ConfigurationError: the template is broken, or has a placeholder that stands for nothing.
+    """
+    template = layers.block.arch_tag or ("{tag}-{build}-{platform}" if build else "{tag}-{platform}")
+    try:
+        names = fields_of(template)
+    except ValueError as error:
+        raise layers.error("arch_tag", f"{template!r}: {error}") from None
+    if unknown := [name for name in names if name not in _PLACEHOLDERS]:
+        problem = f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(_PLACEHOLDERS)})"
+        raise layers.error("arch_tag", problem)
+    if "build" in names and not build:
+        problem = f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
+        raise layers.error("arch_tag", problem)
+    return Staging(image, template, tags, build)
+
+
+def read_matrix(layers: Layers, staging: Staging, wanted: Iterable[str] | None) -> tuple[MatrixEntry, ...]:
+    """Read ``platforms``.
+
+    :param wanted: the platforms of ``--platform``, which narrow the matrix; None for all of it.
+    :raises ConfigurationError: a platform that does not exist or is given twice; staging tags that are alike, or none.
+    """
+    matrix = _narrow(_configured(layers, staging), layers, staging, wanted)
+    holders = dict.fromkeys(staging.tags, "the published tag")
+    for entry in matrix:
+        tag = entry.staging.tag
+        if tag in holders:
+            problem = f"{staging.template!r} gives {entry.platform} the tag of {holders[tag]}: {tag}"
+            raise layers.error("arch_tag", problem)
+        layers.check("arch_tag", None, check_tag, tag)
+        holders[tag] = str(entry.platform)
+    return matrix
+
+
+def _configured(layers: Layers, staging: Staging) -> tuple[MatrixEntry, ...]:
+    """Return the matrix as it is configured."""
+    matrix: dict[Platform, MatrixEntry] = {}
+    spelled: dict[Platform, str] = {}
+    for index, written in enumerate(layers.block.platforms):
+        platform: Platform = layers.check("platforms", index, Platform.parse, written.platform)
+        if platform in matrix:
+            problem = f"{spelled[platform]!r} and {written.platform!r} are the same platform, {platform}"
+            raise layers.error("platforms", problem, index)
+        spelled[platform] = written.platform
+        matrix[platform] = _entry(layers, staging, platform, written, index)
+    return tuple(matrix.values())
+
+
+def _entry(
+    layers: Layers, staging: Staging, platform: Platform, written: PlatformEntry, index: int | None = None
+) -> MatrixEntry:
+    """Return an entry with what stands at the top level where it does not say otherwise."""
+    block = layers.block
+    return MatrixEntry(
+        platform=platform,
+        staging=staging.reference(platform),
+        earlier=staging.earlier(platform),
+        dockerfile=written.dockerfile or block.dockerfile,
+        stage=written.target or block.target,
+        build_args={**block.build_args, **written.build_args},
+        builder=read_builder(layers.where("platforms", index), written.builder),
+        annotations=written.annotations,
+        smoke=block.smoke if written.smoke is None else written.smoke,
+        runners=_runners(layers, written.runner, index),
+    )
+
+
+def _narrow(
+    matrix: tuple[MatrixEntry, ...], layers: Layers, staging: Staging, wanted: Iterable[str] | None
+) -> tuple[MatrixEntry, ...]:
+    """Keep what ``--platform`` names; with an empty matrix, that is the matrix."""
+    if wanted is None:
+        return matrix
+    known = {entry.platform: entry for entry in matrix}
+    chosen: dict[Platform, MatrixEntry] = {}
+    for text in wanted:
+        try:
+            platform = Platform.parse(text)
+        except ValueError as error:
+            raise ConfigurationError("--platform", str(error)) from None
+        if platform in chosen:
+            raise ConfigurationError("--platform", f"{platform} is given twice")
+        if known and platform not in known:
+            problem = f"{platform} is not in the matrix ({', '.join(map(str, known))})"
+            raise ConfigurationError("--platform", problem)
+        chosen[platform] = known.get(platform) or _entry(layers, staging, platform, PlatformEntry(text))
+    return tuple(chosen.values())
+
+
+def _runners(layers: Layers, runner: str | dict[str, str] | None, index: int | None) -> dict[str, str]:
+    """Return the label of a machine by CI, from one for all or one for each."""
+    if isinstance(runner, dict):
+        if unknown := [name for name in runner if name not in CIS]:
+            raise layers.error("platforms", f"runner of {unknown[0]!r}: known are {', '.join(CIS)}", index)
+        return runner
+    return dict.fromkeys(CIS, runner) if runner else {}

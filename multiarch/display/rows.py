@@ -1,0 +1,163 @@
+"""The row of a platform on a terminal."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from multiarch.display.vertices import transferred
+from multiarch.formatting import duration, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from multiarch.buildkit.status import Vertex
+
+# columns; left free at the end of a row, so that the "^C" that a terminal echoes there moves nothing
+FREE_COLUMNS = 3
+# columns of a terminal; from here on there is room for whole words
+_WIDE = 80
+# columns; in less room the beginning of a vertex's output says nothing
+_LEAST_OUTPUT = 12
+
+
+class RowState(Enum):
+    """What happens to a platform, in the word that its row shows."""
+
+    WAITING = "waiting"
+    BUILDING = "building"
+    PUSHING = "pushing"
+    RETRYING = "retrying"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the platform."""
+        return self in (RowState.DONE, RowState.FAILED, RowState.STOPPED)
+
+
+# Styles of rich.
+_STYLES = {
+    RowState.WAITING: "dim",
+    RowState.BUILDING: "cyan",
+    RowState.PUSHING: "magenta",
+    RowState.RETRYING: "yellow",
+    RowState.DONE: "green",
+    RowState.FAILED: "bold red",
+    RowState.STOPPED: "yellow",
+}
+
+
+class Row:
+    """A platform: its state, its retries and the vertices that run for it."""
+
+    def __init__(self, name: str, emulated: bool) -> None:
+        self.name = name
+        self.emulated = emulated
+        self.retries = 0
+        self._state = RowState.WAITING
+        self._started: float | None = None
+        self._seconds: float | None = None
+        self._running: dict[int, Vertex] = {}
+        self._vertex: Vertex | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the vertex that is shown failed by itself, not because another one did."""
+        return bool(self._vertex and self._vertex.error and "context canceled" not in self._vertex.error)
+
+    @property
+    def state(self) -> RowState:
+        """What happens to the platform."""
+        is_pushing = self._state is RowState.BUILDING and self._vertex is not None and self._vertex.is_pushing
+        return RowState.PUSHING if is_pushing else self._state
+
+    def changed(self, vertex: Vertex) -> None:
+        """Choose the vertex to show: a failed one, else one that runs, of the Dockerfile if any is, begun last."""
+        if self._state.is_final:
+            return
+        self._started = self._started or time.monotonic()
+        self._state = RowState.BUILDING
+        if vertex.is_running:
+            self._running[id(vertex)] = vertex
+        else:
+            self._running.pop(id(vertex), None)
+        if vertex.error and not self.has_failed:
+            self._vertex = vertex
+        elif self._running and not self.has_failed:
+            self._vertex = max(self._running.values(), key=lambda each: (not each.is_internal, each.started or 0))
+
+    def retry(self) -> None:
+        """Count a retry, and show no vertex until one begins."""
+        self.retries += 1
+        self._state, self._vertex = RowState.RETRYING, None
+        self._running.clear()
+
+    def end(self, state: RowState) -> None:
+        """Stop the clock in a final state; the first one stays."""
+        if not self._state.is_final:
+            self._state = state
+            self._seconds = time.monotonic() - self._started if self._started else None
+            self._vertex = self._vertex if state is RowState.FAILED else None
+
+    def draw(self, name_width: int, width: int, *, emulated: bool) -> Text:
+        """Return the row, at most *width* columns wide.
+
+        :param emulated: whether any row is emulated, so that the others leave room for the word.
+        """
+        word = "emulated" if width > _WIDE - FREE_COLUMNS - 1 else "emu"
+        line = Text(f"{self.name:<{name_width}}  ", no_wrap=True, overflow="ellipsis", end="")
+        if emulated:
+            line.append(f"{word if self.emulated else '':<{len(word)}}  ", "dim")
+        line.append(f"{self.state.value:<8}  ", _STYLES[self.state])
+        figures = "  ".join(self._figures(short=width < _WIDE - FREE_COLUMNS))
+        room = max(width - line.cell_len - cell_len(figures) - 2, 0)
+        title, output = _title(self._vertex), self._last_output()
+        rest = room - cell_len(title)
+        if output and rest >= _LEAST_OUTPUT:
+            line.append(title)
+            line.append(set_cell_size(cut(f"  {output}", rest), rest), "dim")
+        else:
+            line.append(set_cell_size(cut(title, room), room))
+        line.append(f"  {figures}")
+        line.truncate(width, overflow="ellipsis")
+        line.end = "\n"
+        return line
+
+    def _last_output(self) -> str:
+        """Return the last line of the vertex's output."""
+        return one_line(self._vertex.log[-1]) if self._vertex and self._vertex.log else ""
+
+    def _figures(self, *, short: bool) -> Iterator[str]:
+        """Yield what stands at the end of the row: bytes, retries, time."""
+        bytes_ = transferred(self._vertex) if self._vertex and self._vertex.is_running else ""
+        if bytes_:
+            yield bytes_.partition(" of ")[0] if short else bytes_
+        if self.retries:
+            yield f"{self.retries} {'retry' if self.retries == 1 else 'retries'}"
+        if self._seconds is not None:
+            yield f"{duration(self._seconds):>6}"
+        elif self._started is not None:
+            # Tenths would only flicker.
+            elapsed = time.monotonic() - self._started
+            yield f"{f'{elapsed:.0f}s' if elapsed < 100 else duration(elapsed):>6}"
+
+
+def cut(text: str, width: int) -> str:
+    """Return text of at most *width* columns, with an ellipsis where it is too wide."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…" * (width > 0)
+
+
+def _title(vertex: Vertex | None) -> str:
+    """Return what a vertex does: its number and instruction, or what BuildKit says of its own work."""
+    if vertex is None:
+        return ""
+    if vertex.number:
+        return one_line(f"{vertex.number}/{vertex.total} {vertex.instruction}")
+    return one_line(vertex.instruction if vertex.is_internal else vertex.doing or vertex.instruction)

@@ -1,0 +1,124 @@
+"""The CI that runs this process, read from its variables."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch.ci import CI, CIKind, running_in
+
+TRAVIS = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_COMMIT": "c0", "TRAVIS_BRANCH": "main"}
+GITHUB = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_SHA": "c0",
+    "GITHUB_REF_TYPE": "branch",
+    "GITHUB_REF_NAME": "main",
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "a/b",
+}
+GITLAB = {"GITLAB_CI": "true", "CI_PIPELINE_ID": "7", "CI_COMMIT_SHA": "c0", "CI_COMMIT_BRANCH": "main"}
+CIRCLECI = {"CIRCLECI": "true", "CIRCLE_SHA1": "c0", "CIRCLE_BRANCH": "main"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, CI(kind=CIKind.TRAVIS, build="7", branch="main", revision="c0")),
+        ({"TRAVIS_PULL_REQUEST": "false"}, CI(kind=CIKind.TRAVIS, build="7", branch="main", revision="c0")),
+        ({"TRAVIS_TAG": "v1", "TRAVIS_BRANCH": "v1"}, CI(kind=CIKind.TRAVIS, build="7", tag="v1", revision="c0")),
+        (
+            {"TRAVIS_PULL_REQUEST": "3", "TRAVIS_PULL_REQUEST_BRANCH": "fix"},
+            CI(kind=CIKind.TRAVIS, build="7", branch="fix", revision="c0", is_pull_request=True),
+        ),
+    ],
+)
+def test_travis_names_the_branch_of_a_pull_request_apart(variables: dict[str, str], expected: CI) -> None:
+    """TRAVIS_BRANCH is the branch of a push alone: a tag's name for a tag, the target for a pull request."""
+    assert expected == running_in(TRAVIS | variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "branch", "tag", "is_pull_request"),
+    [
+        ({}, "main", "", False),
+        ({"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": "v1"}, "", "v1", False),
+        (
+            {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF_NAME": "3/merge", "GITHUB_HEAD_REF": "fix"},
+            "fix",
+            "",
+            True,
+        ),
+        (
+            {"GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-1"},
+            "gh-readonly-queue/main/pr-1",
+            "",
+            True,
+        ),
+    ],
+)
+def test_github_names_branches_and_tags_by_one_variable(
+    variables: dict[str, str], branch: str, tag: str, is_pull_request: bool
+) -> None:
+    """GITHUB_REF_TYPE says which of them it is; a merge queue proposes a change too."""
+    expected = CI(
+        kind=CIKind.GITHUB,
+        build="7",
+        branch=branch,
+        tag=tag,
+        revision="c0",
+        source="https://github.com/a/b",
+        is_pull_request=is_pull_request,
+    )
+    assert expected == running_in(GITHUB | variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        (
+            {"CI_PROJECT_URL": "https://x/a/b"},
+            CI(kind=CIKind.GITLAB, build="7", branch="main", revision="c0", source="https://x/a/b"),
+        ),
+        ({"CI_COMMIT_BRANCH": "", "CI_COMMIT_TAG": "v1"}, CI(kind=CIKind.GITLAB, build="7", tag="v1", revision="c0")),
+        (
+            {"CI_COMMIT_BRANCH": "", "CI_MERGE_REQUEST_IID": "3", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix"},
+            CI(kind=CIKind.GITLAB, build="7", branch="fix", revision="c0", is_pull_request=True),
+        ),
+    ],
+)
+def test_gitlab_has_no_branch_for_a_merge_request(variables: dict[str, str], expected: CI) -> None:
+    """CI_COMMIT_BRANCH is empty there; the source branch has a variable of its own."""
+    assert expected == running_in(GITLAB | variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, CI(kind=CIKind.CIRCLECI, branch="main", revision="c0")),
+        ({"CIRCLE_TAG": "v1", "CIRCLE_BRANCH": ""}, CI(kind=CIKind.CIRCLECI, tag="v1", revision="c0")),
+        (
+            {"CIRCLE_PULL_REQUEST": "https://github.com/a/b/pull/3"},
+            CI(kind=CIKind.CIRCLECI, branch="main", revision="c0"),
+        ),
+        (
+            {"CIRCLE_PR_NUMBER": "3", "CIRCLE_BRANCH": "pull/3"},
+            CI(kind=CIKind.CIRCLECI, branch="pull/3", revision="c0", is_pull_request=True),
+        ),
+    ],
+)
+def test_circleci_marks_pull_requests_of_forks_alone(variables: dict[str, str], expected: CI) -> None:
+    """CIRCLE_PULL_REQUEST is set for any branch with an open pull request, also for the main one."""
+    assert expected == running_in(CIRCLECI | variables)
+
+
+@pytest.mark.parametrize("value", ["true", "1", "yes"])
+def test_another_ci_is_known_by_the_variable_that_all_set(value: str) -> None:
+    """Its other variables are not known, so it says nothing of the commit."""
+    assert CI(kind=CIKind.OTHER) == running_in({"CI": value, "CI_COMMIT_TAG": "v1"})
+
+
+@pytest.mark.parametrize("environ", [{}, {"CI": ""}, {"CI": "0"}, {"CI": "False"}, {"TRAVIS": "false"}])
+def test_a_machine_without_these_variables_is_no_ci(environ: dict[str, str]) -> None:
+    """Some people set CI to a negative value, so that programs take them for persons."""
+    assert running_in(environ) is None
