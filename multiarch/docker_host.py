@@ -184,11 +184,11 @@ class DockerHost:
         return int(status or 0), _text(output)
 
     def remove(self, container: Container) -> None:
-        """Remove a container, running or not; its named volumes stay."""
+        """Remove a container, running or not, with its anonymous volumes; its named volumes stay."""
         import docker.errors
 
         with contextlib.suppress(docker.errors.NotFound):
-            self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+            self.run(f"remove container {container.name}", lambda: container.remove(v=True, force=True))
 
     def is_running(self, name: str) -> bool:
         """Tell whether any container of that name, ours or not, is running."""
