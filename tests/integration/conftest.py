@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.docker_host import DockerState, docker
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -82,13 +84,6 @@ class Project:
         return result.out
 
 
-def docker(*words: str) -> str:
-    """Run the docker command line; return what it printed."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=300)
-    assert (0, words) == (done.returncode, words), done.stderr
-    return done.stdout.strip()
-
-
 def runs_as(platform: str, reference: str) -> str:
     """Return what ``uname -m`` says in a container of *reference* on *platform*."""
     return docker("run", "--rm", "--pull", "always", "--quiet", "--platform", platform, reference, "uname", "-m")
@@ -102,9 +97,12 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def docker_host() -> None:
-    """All of these tests need a Docker host: without one they fail, they are not skipped."""
-    docker("version", "--format", "{{.Server.Version}}")
+def docker_host() -> Iterator[None]:
+    """A Docker host that answers, and has afterwards what it had before; without one the tests fail."""
+    before = DockerState.read()
+    yield
+    before.restore()
+    assert [] == before.differences(DockerState.read())
 
 
 @pytest.fixture

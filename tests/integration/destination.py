@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.server import VOLUME
-from tests.integration.conftest import MACHINES, docker
+from tests.integration.conftest import MACHINES
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
 
 if TYPE_CHECKING:

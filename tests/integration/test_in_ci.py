@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import docker
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import index_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer, docker, runs_as
+from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer, runs_as
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import attested, index_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.exhaustive.terminal import Shown, show
-from tests.integration.conftest import docker
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import MACHINES, PLAIN, Project, docker, runs_as
+from tests.integration.conftest import MACHINES, PLAIN, Project, runs_as
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
