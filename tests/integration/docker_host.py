@@ -74,9 +74,9 @@ class DockerState:
         """Return what another state has beyond this one (``+``), and lacks (``-``)."""
         lines = []
         for field in fields(self):
-            mine, theirs = (set(_items(getattr(state, field.name))) for state in (self, other))
-            lines += [f"+ {field.name}: {name}" for name in sorted(theirs - mine)]
-            lines += [f"- {field.name}: {name}" for name in sorted(mine - theirs)]
+            before, after = (set(_items(getattr(state, field.name))) for state in (self, other))
+            lines += [f"+ {field.name}: {name}" for name in sorted(after - before)]
+            lines += [f"- {field.name}: {name}" for name in sorted(before - after)]
         return lines
 
 
