@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.cli import NO_DOCKER, Project
+from tests.unit.project import NO_DOCKER, Project
 from tests.unit.registry_server import RegistryServer
 
 if TYPE_CHECKING:

@@ -1,0 +1,159 @@
+"""Connections to a registry that is not on loopback: TLS, its certificates, and what is declared insecure.
+
+``0.0.0.0`` leads to this machine, and is no loopback address by its name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from multiarch.errors import ConfigurationError, RegistryUnreachableError
+from multiarch.image.manifest import OCI_MANIFEST, Manifest
+from multiarch.registry.client import Registry
+from multiarch.retry import Policy
+from tests.unit.registry_server import RegistryServer, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MANIFEST = Manifest(OCI_MANIFEST, b"{}")
+REPLY = Reply(200, MANIFEST.body, {"Content-Type": OCI_MANIFEST})
+
+
+def client(server: RegistryServer, *, insecure: bool = False) -> Registry:
+    """Return a client that calls the server by an address that is not a loopback address."""
+    host = server.host.replace("127.0.0.1", "0.0.0.0")
+    return Registry(host, Policy(seconds=5.0, attempts=3, first=0.001, longest=0.01), print, insecure=insecure)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory, in an environment without proxies and bundles."""
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate, in the file ``ca.crt``; its key is in ``ca.key``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a registry")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("0.0.0.0"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "ca.crt"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "ca.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[RegistryServer]:
+    """A registry that speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    server = RegistryServer(context)
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
+    yield server.start()
+    server.stop()
+
+
+def test_unknown_certificate_is_a_permanent_fault(tls_server: RegistryServer) -> None:
+    """A certificate that nobody vouches for stays so, and the error is one line."""
+    with pytest.raises(RegistryUnreachableError, match="certificate verify failed") as caught:
+        client(tls_server).manifest("app", "latest")
+    assert 1 == len(str(caught.value).splitlines())
+    assert not caught.value.transient
+
+
+def test_certificates_of_docker_are_trusted(tls_server: RegistryServer, certificate: Path, home: Path) -> None:
+    """A registry that Docker reaches (certs.d) must not need another setting here."""
+    folder = home / ".config/docker/certs.d" / tls_server.host.replace("127.0.0.1", "0.0.0.0")
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_bytes(certificate.read_bytes())
+    registry = client(tls_server)
+    with registry.expecting(2):
+        assert [MANIFEST] * 2 == [registry.manifest("app", "latest") for _ in range(2)]
+
+
+def test_broken_certificate_is_named(tls_server: RegistryServer, home: Path) -> None:
+    """The error has the path of the file, and not only OpenSSL's words."""
+    folder = home / ".config/docker/certs.d" / tls_server.host.replace("127.0.0.1", "0.0.0.0")
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match=r"ca\.crt: cannot be used for TLS with 0\.0\.0\.0"):
+        client(tls_server).manifest("app", "latest")
+
+
+def test_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REQUESTS_CA_BUNDLE adds certificates, as behind the proxy of a company; a missing file is named."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    assert MANIFEST == client(tls_server).manifest("app", "latest")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /nowhere cannot be used"):
+        client(tls_server).manifest("app", "latest")
+
+
+def test_insecure_registry_with_tls_is_not_verified(tls_server: RegistryServer) -> None:
+    """Its certificate may be anyone's, as for Docker's insecure registries."""
+    assert MANIFEST == client(tls_server, insecure=True).manifest("app", "latest")
+
+
+def test_insecure_registry_without_tls_is_asked_plainly(server: RegistryServer) -> None:
+    """Plain HTTP is spoken to no other registry, even when it has no TLS."""
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
+    assert MANIFEST == client(server, insecure=True).manifest("app", "latest")
+    count = len(server.requests)
+    with pytest.raises(RegistryUnreachableError):
+        client(server).manifest("app", "latest")
+    assert count == len(server.requests)
+
+
+def test_more_requests_than_expected_connect_by_themselves(server: RegistryServer) -> None:
+    """The number is a guess: no request may depend on it, within the context or after it."""
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
+    registry = Registry(server.host, Policy(attempts=1), print)
+    with registry.expecting(3):
+        threads = [threading.Thread(target=registry.manifest, args=("app", "latest")) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert 5 == len(server.requests)
+    assert MANIFEST == registry.manifest("app", "latest")
+
+
+def test_request_fails_as_usual_where_no_connection_was_begun() -> None:
+    """Beginning them ahead must not hide that nobody listens."""
+    server = RegistryServer()
+    try:
+        registry = Registry(server.host, Policy(attempts=1), print)
+        with registry.expecting(3), pytest.raises(RegistryUnreachableError, match="Connection refused"):
+            registry.manifest("app", "latest")
+    finally:
+        server.stop()
