@@ -87,3 +87,10 @@ def test_every_step_has_its_part() -> None:
         if flag not in FLAGS[step].split()
     ]
     assert ([], True) == (unknown, len(advised) > 5)
+
+
+def test_security_tells_of_every_gate() -> None:
+    """What a gate checks, and what it does not, is a row of the table in SECURITY.md."""
+    section = (ROOT / "SECURITY.md").read_text().partition("## The gates")[2].partition("\n## ")[0]
+    heading, *gates = re.findall(r"^\| ([a-z ]+) \| .+ \| .+ \|$", section, re.MULTILINE)
+    assert ("gate", {error.gate for error in refusals.GateError.__subclasses__()}) == (heading, set(gates))
