@@ -25,9 +25,10 @@ _PERMANENT = re.compile(
     r"|no space left on device|x509:|not found$",
     re.IGNORECASE,
 )
+# Each is searched in linear time, as a hostile build may write megabytes: no repetition holds the word before it.
 _HINTS = (
     (
-        r"scanner.*: not found",
+        r"\A(?=([\s\S]*?scanner))\1.*: not found",
         "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
     ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),

@@ -132,7 +132,7 @@ class Row:
 
     def _last_output(self) -> str:
         """Return the last line of the vertex's output."""
-        return one_line(self._vertex.log[-1]) if self._vertex and self._vertex.log else ""
+        return one_line(self._vertex.log.latest) if self._vertex else ""
 
     def _figures(self, *, short: bool) -> Iterator[str]:
         """Yield what stands at the end of the row: bytes, retries, time."""

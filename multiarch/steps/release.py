@@ -11,7 +11,7 @@ from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.display.summary import summarise
-from multiarch.errors import BuildctlMissingError, ConfigurationError
+from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.publish import publication
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
@@ -121,7 +121,11 @@ def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
         built = run.together(jobs, keep_going=build.keep_going)[: len(groups)]
     finally:
         run.progress.end()
-    return {image.platform: image.digest for images in built for image in images}
+    digests = {image.platform: image.digest for images in built for image in images}
+    if build.output.kind is OutputKind.IMAGE and (unknown := [p for p in settings.platforms if not digests.get(p)]):
+        # What is under their staging tags may be of an earlier run.
+        raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
+    return digests
 
 
 def _show_table(run: Run) -> None:
