@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.display import report
 from multiarch.display.summary import summarise
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
     started, problem = time.time(), ""
     try:
         yield
-    except BrokenPipeError:  # the results were there already; only their reader has left
+    except OutputError:  # the step is done; its results only could not be printed
         raise
     except BaseException as error:
         problem = _words(error)
