@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 LONGEST_LINE = 10_000
 # lines of an error; the first ones say what is wrong
 MOST_LINES = 1_000
-# What draws nothing and changes how the rest is drawn: escape sequences of terminals (ECMA-48: colours, and the end of
-# a line that is erased with them; strings such as OSC with their terminator, and others), controls of C0 and C1,
-# separators of lines; bidirectional controls, and halves of surrogate pairs, which no encoding takes; other characters
-# without width (Unicode, Cf).
-_UNCLEAN = re.compile(
-    r"(?P<colour>\x1b\[[0-9;:]*[mK])"
-    r"|(?P<sequence>\x1b[\]PX^_][^\x07\x1b\x9c]*(?:[\x07\x9c]|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-Z\\-~])"
-    r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029])"
-    r"|(?P<visible>[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff])"
-    r"|(?P<invisible>[\xad\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
-    r"\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a])"
+# Escape sequences of terminals (ECMA-48): colours, and the end of a line that is erased with them; strings such as OSC
+# with their terminator, other control sequences, and those of two bytes.
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*[mK]")
+_SEQUENCE = re.compile(r"\x1b(?:[\]PX^_][^\x07\x1b\x9c]*(?:[\x07\x9c]|\x1b\\)|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])")
+# Controls of C0 and C1 but the tab, and separators of lines.
+_CONTROLS = r"\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029"
+# What turns the direction of writing (Unicode, UAX 9), and halves of surrogate pairs, which no encoding takes.
+_TURNS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+# Other characters that are not seen (Unicode, category Cf).
+_UNSEEN = (
+    r"\xad\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+    r"\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 )
-_SHOWN_AS = {"colour": "", "sequence": " ", "control": " ", "visible": "\ufffd", "invisible": ""}
+_UNCLEAN = re.compile(f"[{_CONTROLS}{_TURNS}{_UNSEEN}]")
+_TURN = re.compile(f"[{_TURNS}]")
+_HIDDEN = re.compile(f"[{_UNSEEN}]")
 # What CIs take for a command in a log: GitHub's "::error::" after blanks, the "##[group]" of GitHub and Azure,
 # "##vso[" and "##teamcity[" anywhere, the sections of GitLab, the folds of Travis.
 # Sources: actions/runner (src/Runner.Common/ActionCommand.cs), azure-pipelines-agent (Command.cs), TeamCity ("Service
@@ -47,7 +50,11 @@ def clean(text: str, longest: int = LONGEST_LINE) -> str:
         text = f"{clean(text[:longest], longest)}… ({len(text) - longest} more characters)"
     if text.isprintable():
         return text
-    return _UNCLEAN.sub(lambda found: _SHOWN_AS[found.lastgroup or ""], text).expandtabs()
+    if "\x1b" in text:
+        text = _SEQUENCE.sub(" ", _COLOUR.sub("", text))
+    if not text.isprintable():
+        text = _UNCLEAN.sub(" ", _TURN.sub("\ufffd", _HIDDEN.sub("", text)))
+    return text.expandtabs()
 
 
 def clean_lines(text: str, most: int = MOST_LINES) -> Iterator[str]:

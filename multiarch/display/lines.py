@@ -55,10 +55,11 @@ class LineWriter:
             return
         platform = single(platforms)
         column = f"{platform:<{self.width}} │ " if platform or self.width else ""
-        lines = [
-            f"{column or '  ' * (number > 0)}{line}" for number, line in enumerate(clean_lines(text.removesuffix("\n")))
-        ]
-        self.write("".join(f"{without_commands(line) if self.in_ci else line}\n" for line in lines))
+        lines: list[str] = []
+        for line in clean_lines(text.removesuffix("\n")):
+            whole = f"{column or ('  ' if lines else '')}{line}\n"
+            lines.append(without_commands(whole) if self.in_ci else whole)
+        self.write("".join(lines))
 
     def write(self, text: str) -> None:
         """Write *text* as it is, which is clean, or a mark of a CI's own."""

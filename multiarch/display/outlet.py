@@ -20,17 +20,14 @@ class Outlet:
     run to fail: what it shows is for whom it may concern, and its results go elsewhere.
 
     :param stream: None for no stream at all, as where the process was begun with a closed standard error.
+    :ivar encoding: that of the stream; one that has every letter where the stream has none.
     :ivar is_open: whether the stream still takes text.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
         self.is_open = stream is not None
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the stream; one that has every letter where the stream has none."""
-        return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Write *text* and see it off; raise nothing, but what a signal raises."""
@@ -69,7 +66,7 @@ class Outlet:
 
     def _encodable(self, text: str) -> str:
         try:
-            text.encode(self.encoding)
+            text.isascii() or text.encode(self.encoding)
         except UnicodeError:
             plain = text.translate(_PLAIN)
             return plain.encode(self.encoding, "backslashreplace").decode(self.encoding)
