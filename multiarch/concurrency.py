@@ -75,8 +75,8 @@ class _StoppedError(Exception):
 class _Crew(Generic[T]):
     """Threads that do jobs, one after the other.
 
-    An interrupt is raised in the main thread, after any instruction there: also while it starts a thread, so that it
-    does not know of it. So only the threads themselves note which jobs begin and end.
+    An interrupt is raised in the main thread, between any two of its instructions: it may start a thread and not come
+    to know of it. So the threads themselves note which jobs begin and end, and the main thread only reads that.
     """
 
     def __init__(self, jobs: Sequence[Callable[[], T]], on_failure: Callable[[], object], *, keep_going: bool) -> None:
