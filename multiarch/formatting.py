@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-# characters of a line; more is no longer read, and a log of such lines fills the disk of a CI
-LONGEST_LINE = 10_000
+# characters of a line; minified programs and whole manifests are still shown, what fills the memory is not
+LONGEST_LINE = 1_000_000
 # lines of an error; the first ones say what is wrong
 MOST_LINES = 1_000
 # Escape sequences of terminals (ECMA-48): colours, and the end of a line that is erased with them; strings such as OSC

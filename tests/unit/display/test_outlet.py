@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.display.heartbeat import Heartbeat
+from multiarch.display.lines import LineWriter
 from multiarch.display.live import LiveProgress
 from multiarch.display.outlet import Outlet
 from multiarch.display.progress import Progress
 from multiarch.display.summary import Summary
 from multiarch.image.platform import Platform
 from tests.unit.display.test_report import HOSTILE
+from tests.unit.project import ROOT
 from tests.unit.rawjson import log, vertex
 from tests.unit.steps.test_release import release as release
 
@@ -191,3 +196,37 @@ def test_no_descriptor_is_left_open() -> None:
         Outlet(stream).write("a word\n")
         assert before == set(os.listdir("/proc/self/fd"))
         assert os.fstat(writer).st_rdev == os.stat(os.devnull).st_rdev
+
+
+def test_heartbeat_that_cannot_write_holds_nobody() -> None:
+    """The reader of a pipe may stop and never go on; the build ends all the same, and so does an interrupt."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "w") as stream:
+        heartbeat = Heartbeat(LineWriter(stream), 0.05)
+        began = time.monotonic()
+        with heartbeat.beating():
+            time.sleep(0.3)
+        assert time.monotonic() - began < 2
+        # Let the thread go.
+        os.read(reader, 1 << 20)
+
+
+def test_interrupt_during_a_build_ends_the_threads_of_the_display() -> None:
+    """The heartbeat waits for a minute, and yet the process is over within a moment."""
+    words = [sys.executable, "-m", "tests.exhaustive.scenes", "working"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "CI": "1"}
+    with subprocess.Popen(words, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "503" in line:
+                break
+        time.sleep(0.3)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+        assert time.monotonic() - began < 1.5
