@@ -7,8 +7,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
-from multiarch.docker_host import DockerHost
-from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
@@ -19,8 +17,10 @@ if TYPE_CHECKING:
     from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import Settings
     from multiarch.display.progress import Progress
+    from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
+    from multiarch.registry.client import Registry
 
 
 class Run:
@@ -40,11 +40,15 @@ class Run:
     @cached_property
     def host(self) -> DockerHost:
         """The Docker host."""
+        from multiarch.docker_host import DockerHost
+
         return DockerHost(self.policy, self.progress.say, self.progress.trace)
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
+        from multiarch.registry.client import Registry
+
         names = {image.registry for image in self.settings.publish.images}
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace

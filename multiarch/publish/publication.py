@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
-from multiarch.publish import gates, smoke
+from multiarch.publish import gates
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
 from multiarch.publish.tags import TagState, move_tags
@@ -88,31 +88,6 @@ def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: S
         gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
     notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
     return [note for note in notes if note]
-
-
-def commands(settings: Settings) -> list[list[str]]:
-    """Return the document's commands for this step.
-
-    ``docker manifest create`` refuses images with attestations; buildx takes them, and copies across registries.
-    """
-    source = settings.publish.images[0]
-    staged = list(settings.staging.values())
-    names = list(map(str, settings.publish.references))
-    lines = smoke.commands(settings)
-    if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
-        words = [word for name in names for word in ("--tag", name)]
-        for key, value in sorted(settings.publish.annotations.items()):
-            words += ["--annotation", f"index:{key}={value}"]
-        return [*lines, ["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
-    insecure = settings.publish.insecure_flag(source)
-    for name in names:
-        lines.append(["docker", "manifest", "create", *insecure, name, *map(str, staged)])
-        for platform, reference in zip(settings.platforms, staged, strict=True):
-            words = ["--os", platform.os, "--arch", platform.architecture]
-            words += ["--variant", platform.variant] if platform.variant else []
-            lines.append(["docker", "manifest", "annotate", *words, name, str(reference)])
-        lines.append(["docker", "manifest", "push", "--purge", *insecure, name])
-    return lines
 
 
 def _read(

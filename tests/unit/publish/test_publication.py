@@ -11,13 +11,13 @@ from multiarch.errors import MultiarchError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
+from multiarch.publish.commands import commands
 from multiarch.publish.errors import (
     DroppedPlatformError,
     IncompleteMatrixError,
     PlatformMismatchError,
     TagsNotMovedError,
 )
-from multiarch.publish.publication import commands
 from multiarch.publish.tags import PublishedTag
 from tests.unit.registry_server import RegistryServer, Reply, refusal
 from tests.unit.staging import (
