@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Request Timeout, Too Early, Too Many Requests (RFC 9110 section 15, RFC 8470, RFC 6585); so is all of 5xx.
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+_ADDRESS = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]{0,30}://[^\s'\"<>]*")
+_PORT = re.compile(r":\d{1,5}$")
 
 
 class MultiarchError(Exception):
@@ -220,6 +224,31 @@ class ReadBackError(MultiarchError):
 def is_transient_status(status: int) -> bool:
     """Whether an HTTP status says that trying again may help."""
     return status in _TRANSIENT_STATUS or 500 <= status <= 599
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with each address in it as `shown_address` has it."""
+    return _ADDRESS.sub(lambda found: shown_address(found[0]), text)
+
+
+def shown_address(address: str) -> str:
+    """Return an address that may be shown: without its user and password, and on the web without its query.
+
+    The user of ssh is kept, who is no secret there, unlike a token in the place of one.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    # A password may hold a slash, although it should not; a path in front of an @ is no password.
+    place = rest.split("/", 1)[0]
+    if "@" in place or (":" in place and "@" in rest and not _PORT.search(place)):
+        user, _, rest = rest.rpartition("@")
+        if scheme == "ssh":
+            rest = f"{user.partition(':')[0]}@{rest}"
+    return f"{scheme}://{rest}"
 
 
 def unbroken(text: str) -> str:

@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LONGEST_LINE = 1 << 20  # bytes of a line; a compiler's command may have some 100 kB
 MOST_LINES = 2000  # lines at the beginning, and as many at the end; more are in the log of the CI
@@ -17,9 +17,12 @@ MOST_TEXT = 2 << 20  # characters of the lines at the beginning, and as many at 
 
 
 class Output:
-    """Takes output in pieces of any size; keeps its first and its last lines."""
+    """Takes output in pieces of any size; keeps its first and its last lines.
 
-    def __init__(self) -> None:
+    :param lines: those that there are already.
+    """
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
         self._line = _Line()
         self._first: list[str] = []
         self._first_size = 0
@@ -27,6 +30,8 @@ class Output:
         self._last: deque[str] = deque()
         self._last_size = 0
         self._dropped = 0
+        for line in lines:
+            self._keep(line)
 
     @property
     def latest(self) -> str:
