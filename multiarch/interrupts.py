@@ -134,7 +134,7 @@ def _raise(signals: Deferred) -> None:
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
     """Install a handler; return the former ones. What is ignored from the start stays so, as nohup has it."""
-    former = {number: signal.getsignal(number) for number in _SIGNALS}
+    former: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     former = {number: old for number, old in former.items() if old not in (signal.SIG_IGN, None)}
     for number in former:
         signal.signal(number, handler)

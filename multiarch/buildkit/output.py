@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONGEST_LINE = 1 << 20  # bytes of a line; a compiler's command may have some 100 kB
-MOST_LINES = 2000  # lines at the beginning, and as many at the end; more are in the log of the CI
+MOST_LINES = 10_000  # lines at the beginning, and as many at the end; all are in the log of the CI
 MOST_TEXT = 2 << 20  # characters of the lines at the beginning, and as many at the end
 
 

@@ -64,9 +64,9 @@ def prepare(ns: Collection) -> None:
     """Prepare this process for Invoke and our tasks; called when `multiarch.ns` is asked for, and nothing else is.
 
     Invoke would read our variables too, and end in a traceback where invoke.yaml has a list in their place: they are
-    taken out of its sight. Commands of other tasks (``c.run``) still get them. What is wrong with Invoke's files becomes
-    one line. The collection of garbage at the interpreter's end is spared: it takes a fifth of a short run's time, and
-    the memory is returned to the system anyway.
+    taken out of its sight. Commands of other tasks (``c.run``) still get them. What is wrong with Invoke's files
+    becomes one line. The collection of garbage at the interpreter's end is spared: it takes a fifth of a short run's
+    time, and the memory is returned to the system anyway.
     """
     atexit.register(gc.freeze)
     _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})

@@ -5,6 +5,7 @@ Invoke reads them before any code of ours has its turn, except for what `check_p
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 from pathlib import Path
@@ -62,8 +63,8 @@ def _project_file() -> Path | None:
 
 def _fits(text: bytes) -> bool:
     """Whether a text in YAML stands for no more values than may be; what cannot be read fits, and Invoke says why."""
-    from invoke.util import yaml
-
+    # Invoke's own parser, which it brings along, as it is imported anyway.
+    yaml: Any = importlib.import_module("invoke.util").yaml
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         return _values(root, {}) <= _MOST_VALUES
@@ -83,6 +84,8 @@ def _values(node: Any, known: dict[int, float]) -> float:
 
 def _line(error: BaseException, trace: TracebackType | None) -> str | None:
     """Return the line for an error that a file caused; None where it was something else."""
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return "the working directory does not exist any more; change to another one"
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         problem = getattr(error, "problem", None) or "it cannot be read"
@@ -92,9 +95,16 @@ def _line(error: BaseException, trace: TracebackType | None) -> str | None:
     if first is None or any(_is_foreign(frame) for frame in frames[first:]):
         return None
     paths = _paths(frames[first:])
-    if any(path.endswith(".py") for path in paths):
+    if any(path.endswith(".py") for path in paths):  # a program, whose author needs the traceback
         return None
     return f"{' or '.join(paths) or 'invoke.yaml'}: {_problem(error)}; correct the file"
+
+
+def _has_working_directory() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
 
 
 def _is_reading(frame: FrameType) -> bool:
@@ -113,8 +123,8 @@ def _paths(frames: list[FrameType]) -> list[str]:
         if frame.f_code.co_name == "_load_file" and "filepath" in frame.f_locals:
             return [str(frame.f_locals["filepath"])]
     config = frames[0].f_locals.get("self")
-    found = [getattr(config, f"_{name}_path", None) for name in ("runtime", "project", "user", "system")]
-    return [str(path) for path in found if path]
+    kinds = [name for name in ("runtime", "project", "user", "system") if getattr(config, f"_{name}_found", False)]
+    return [str(getattr(config, f"_{name}_path", "")) for name in kinds]
 
 
 def _problem(error: BaseException) -> str:

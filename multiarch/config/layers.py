@@ -76,7 +76,7 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
     origin: dict[str, str] = {}
     for written, value in block.items():
         if not isinstance(written, str):
-            raise ConfigurationError(f"multiarch.{written}", "expected text as a name: quote it")
+            raise ConfigurationError("multiarch", "expected text as a name: quote it")
         name: Any = _SYNONYMS.get(written, written)
         if name in merged:
             raise ConfigurationError(f"multiarch.{written}", f"is the same setting as {origin[name]}; give one of them")

@@ -28,6 +28,7 @@ from multiarch.config.settings import (
 )
 from multiarch.config.tags import check_template, expand
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
+from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference, check_tag
 
 if TYPE_CHECKING:
@@ -53,8 +54,15 @@ def load(
     """
     wanted = flags.get("platforms") or None
     layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
-    checkout = Checkout(environ, directory or Path.cwd())
+    checkout = Checkout(environ, directory or _working_directory())
     return _Reader(layers, environ.get("BUILDKIT_HOST") or None, checkout).settings(wanted)
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigurationError("the working directory", f"{error.strerror}; change to another one") from None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.build import Client, PushedImage
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform
+    from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
 
@@ -50,10 +51,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, digests)
-    run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
-    _show_table(run)
-    for platform in settings.platforms:
-        run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
+    _tell(run, published)
     return published.tags
 
 
@@ -125,6 +123,17 @@ def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
         # What is under their staging tags may be of an earlier run.
         raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
     return digests
+
+
+def _tell(run: Run, published: Published) -> None:
+    """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
+    try:
+        run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
+        _show_table(run)
+        for platform in run.settings.platforms:
+            run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
+    except Exception as error:  # noqa: BLE001 (whatever it is, the tags are published)
+        run.progress.say(f"published; what follows cannot be shown ({type(error).__name__})")
 
 
 def _show_table(run: Run) -> None:
