@@ -122,7 +122,7 @@ def deferred(on_signal: Callable[[], object] = _nothing) -> Iterator[Deferred]:
 class DeferringStack(contextlib.ExitStack):
     """Contexts whose ends are not interrupted, such as the removal of a password."""
 
-    def __exit__(self, *details: Any) -> bool:
+    def __exit__(self, *details: Any) -> bool | None:
         with deferred():
             return super().__exit__(*details)
 
