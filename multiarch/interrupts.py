@@ -26,6 +26,14 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+class Interruption(KeyboardInterrupt):
+    """The interrupt of a signal.
+
+    A class of its own: after a KeyboardInterrupt itself, raised in code that `exec` runs (`dataclass` does that),
+    Python ends with SIGINT in the place of any exit status (pythonrun.c, run_eval_code_obj).
+    """
+
+
 class Interrupts:
     """The signals of one run.
 
@@ -60,7 +68,7 @@ class Interrupts:
         self.number = self.number or number
         self._tell()
         if is_first:
-            raise KeyboardInterrupt
+            raise Interruption
 
     def _act(self) -> None:
         self._told += 1
@@ -86,7 +94,7 @@ class Deferred:
     def check(self) -> None:
         """Check that no signal came. :raises KeyboardInterrupt: one did."""
         if self.first is not None:
-            raise KeyboardInterrupt
+            raise Interruption
 
 
 @contextmanager
@@ -125,6 +133,11 @@ class DeferringStack(contextlib.ExitStack):
     def __exit__(self, *details: Any) -> bool | None:
         with deferred():
             return super().__exit__(*details)
+
+
+def ignore() -> None:
+    """Ignore what comes from now on, at the end of the interpreter."""
+    _handle(_ignore)
 
 
 def _raise(signals: Deferred) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
+from multiarch import interrupts
 from multiarch.ci import running_in
 from multiarch.cli.invoke_files import check_project_file, show_error
 from multiarch.config.load import load
@@ -69,6 +70,7 @@ def prepare(ns: Collection) -> None:
     time, and the memory is returned to the system anyway.
     """
     atexit.register(gc.freeze)
+    atexit.register(interrupts.ignore)
     _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})
     ns.configure({"run": {"env": dict(_variables)}})
     sys.excepthook = show_error
@@ -104,11 +106,11 @@ def run_of(
     """
     from multiarch.run import Run
 
-    interrupts = Interrupts()
-    with _errors_as_exits(interrupts, verbose=verbose), interrupts.handled():
+    signals = Interrupts()
+    with _errors_as_exits(signals, verbose=verbose), signals.handled():
         settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        interrupts.stop, interrupts.ignored = run.stop, partial(run.progress.say, _IGNORED)
+        signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
         pushes = pushes and settings.publish.push.wanted
         if pushes:
             settings.publish.push.check()
@@ -151,16 +153,16 @@ def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:
 
 
 @contextmanager
-def _errors_as_exits(interrupts: Interrupts, *, verbose: bool) -> Iterator[None]:
+def _errors_as_exits(signals: Interrupts, *, verbose: bool) -> Iterator[None]:
     """Turn every error into an exit with one line."""
     try:
         yield
     except Exit:
         raise
     except KeyboardInterrupt:
-        raise _exit("interrupted", 128 + (interrupts.number or signal.SIGINT)) from None
+        raise _exit("interrupted", 128 + (signals.number or signal.SIGINT)) from None
     except Exception as error:  # noqa: BLE001 (the last net: no run ends in a traceback)
-        raise _exit_for(error, interrupts.number, verbose=verbose) from None
+        raise _exit_for(error, signals.number, verbose=verbose) from None
 
 
 def _exit_for(error: Exception, interrupt: int, *, verbose: bool) -> Exit:
