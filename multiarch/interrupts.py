@@ -136,8 +136,8 @@ class DeferringStack(contextlib.ExitStack):
 
 
 def ignore() -> None:
-    """Ignore what comes from now on, at the end of the interpreter."""
-    _handle(_ignore)
+    """Ignore what comes from now on, at the end of the interpreter, which takes our handlers away before it ends."""
+    _handle(signal.SIG_IGN)
 
 
 def _raise(signals: Deferred) -> None:
@@ -145,7 +145,7 @@ def _raise(signals: Deferred) -> None:
         signal.raise_signal(signal.Signals(signals.first))
 
 
-def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+def _handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> dict[int, Any]:
     """Install a handler; return the former ones. What is ignored from the start stays so, as nohup has it."""
     former: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     former = {number: old for number, old in former.items() if old not in (signal.SIG_IGN, None)}

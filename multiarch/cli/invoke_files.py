@@ -123,8 +123,9 @@ def _paths(frames: list[FrameType]) -> list[str]:
         if frame.f_code.co_name == "_load_file" and "filepath" in frame.f_locals:
             return [str(frame.f_locals["filepath"])]
     config = frames[0].f_locals.get("self")
-    kinds = [name for name in ("runtime", "project", "user", "system") if getattr(config, f"_{name}_found", False)]
-    return [str(getattr(config, f"_{name}_path", "")) for name in kinds]
+    paths = [getattr(config, f"_{name}_path", None) for name in ("runtime", "project", "user", "system")]
+    # Of files that do not exist, Invoke notes the last name that it tried.
+    return [str(path) for path in paths if path and Path(path).exists()]
 
 
 def _problem(error: BaseException) -> str:
