@@ -42,10 +42,9 @@ ENTRIES = st.lists(
     ),
     max_size=3,
 )
-BLOCKS = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(NAMES, ANY | PAIRS | LISTS | TEXTS) | {"platforms": ENTRIES | ANY}
-)
-FEW = st.sets(st.sampled_from(NAMES), max_size=3)
+VALUES = ANY | PAIRS | LISTS | TEXTS
+# A few settings of any kind, so that a mistake in one does not hide those in others.
+BLOCKS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2) | st.fixed_dictionaries({"platforms": ENTRIES})
 fuzz = settings(
     max_examples=int(os.environ.get("MULTIARCH_EXAMPLES", "2000")),
     derandomize=True,
@@ -97,22 +96,25 @@ def check(block: Any, environ: dict[str, str], directory: Path) -> None:
 
 
 @fuzz
-@given(BLOCKS, FEW)
-@example({"tags": laughter(40)}, {"tags"})
-@example({"tags": deep(5000)}, {"tags"})
-@example({"labels": {"a=b": "c"}}, {"labels"})
-@example({1: "x", 2.5: "y"}, set())
-def test_a_block_is_settings_or_one_line(tmp_path_factory: pytest.TempPathFactory, block: Any, few: set[str]) -> None:
-    """A few settings of any kind, so that one does not hide the others."""
-    chosen = {name: value for name, value in block.items() if name in few or not isinstance(name, str)}
-    check({"image": "a/b", "platforms": ["arm64"], **chosen}, {}, tmp_path_factory.getbasetemp())
+@given(BLOCKS)
+@example({"labels": {"a=b": "c"}})
+@example({1: "x", 2.5: "y"})
+def test_a_block_is_settings_or_one_line(tmp_path_factory: pytest.TempPathFactory, block: Any) -> None:
+    """Beside what every project has."""
+    check({"image": "a/b", "platforms": ["arm64"], **block}, {}, tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.parametrize("value", [laughter(40), deep(5000)], ids=["laughter", "deep"])
+def test_lists_without_end_are_told(tmp_path: Path, value: Any) -> None:
+    """In the place of a setting, and of all of them."""
+    check({"tags": value}, {}, tmp_path)
+    check({"platforms": [{"platform": "arm64", "smoke": value}]}, {}, tmp_path)
+    check(value, {}, tmp_path)
 
 
 @fuzz
 @given(ANY)
 @example([1])
-@example(laughter(40))
-@example(deep(5000))
 def test_anything_in_the_place_of_the_block_is_told(tmp_path_factory: pytest.TempPathFactory, block: Any) -> None:
     """Lists, numbers, and mappings of something else."""
     check(block, {}, tmp_path_factory.getbasetemp())
