@@ -1,13 +1,15 @@
-"""The Docker host: the connection, and what several steps ask of it.
+"""The Docker host: the connection to it, and the operations that several steps need.
 
-It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here looks at this machine's
-own kernel or files in its place.
+It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here reads this machine's own
+kernel or files in its place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
     from multiarch.trace import Trace
 
 OWNER = "multiarch.configuration"
+_SOCKET = "http+docker://localhost"  # what the SDK calls a host that is reached by a Unix socket (ssh: …//ssh)
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 
 
 class DockerHost:
-    """A connection to the Docker host, made on first use.
+    """A connection to the Docker host, made on first use. Safe to use from several threads.
+
+    Each question about the host or a container is sent once; other threads that ask it meanwhile wait for the answer.
 
     :param policy: how pulls and starts are retried.
     :param say: takes one line of progress.
@@ -46,10 +51,172 @@ class DockerHost:
         self.policy = policy
         self.say = say
         self.trace = trace
+        self._connecting = threading.Lock()
+        self._asking = threading.Lock()
+        self._client: docker.DockerClient | None = None
+        self._info: dict[str, Any] | None = None
+        self._containers: dict[str, Container] = {}
 
-    @cached_property
+    @property
     def client(self) -> docker.DockerClient:
         """The SDK's client. :raises NoDockerError: nothing answers. :raises DockerPermissionError: we may not ask."""
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The output of ``docker info``: Architecture, RegistryConfig, SecurityOptions, …"""
+        with self._asking:
+            if self._info is None:
+                self._info = self.run("tell about itself", lambda: self.client.info())
+            return self._info
+
+    @property
+    def machine(self) -> str:
+        """What the host's kernel calls its architecture (``uname -m``)."""
+        return str(self.info["Architecture"])
+
+    @cached_property
+    def platform(self) -> Platform:
+        """The platform that the host runs natively. :raises ValueError: it is none that images can be built for."""
+        return Platform.parse(self.machine)
+
+    @property
+    def shares_loopback(self) -> bool:
+        """Whether what the daemon publishes on its loopback interface is reached over this machine's."""
+        return str(self.client.api.base_url).startswith((_SOCKET, "http://127.", "http://localhost"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the daemon shares this machine's kernel and file system, as far as can be told from here."""
+        in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
+        return str(self.client.api.base_url).startswith(_SOCKET) and not in_a_vm and sys.platform == "linux"
+
+    def run(self, action: str, function: Callable[[], Any]) -> Any:
+        """Return what a function of the SDK returns, with retries; *action* completes "Docker could not …".
+
+        :raises DockerError: it failed for good. :raises docker.errors.NotFound: what it is about does not exist.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            return self.policy.call(f"docker: {action}", function, show=self.say)
+        except docker.errors.NotFound:
+            raise
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise DockerError(action, describe(error)) from None
+
+    def need_image(self, image: str, setting: str) -> str:
+        """Pull an image for the host's own platform unless it has it; return the image's id.
+
+        A tag may name another platform's image, left by a ``docker pull --platform``; that is replaced.
+
+        :param setting: the setting that names another image, for the error.
+        :raises ImageNotFoundError: no registry has it.
+        """
+        import docker.errors
+
+        native = self.platform
+
+        def present() -> str | None:
+            try:
+                local = self.client.images.get(image)
+            except docker.errors.ImageNotFound:
+                return None
+            return str(local.id) if local.attrs.get("Architecture") == native.architecture else None
+
+        if image_id := self.run(f"look for image {image}", present):
+            return str(image_id)
+        self.say(f"pulling {image}")
+        try:
+            self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
+        except docker.errors.NotFound:
+            raise ImageNotFoundError(image, setting) from None
+        image_id = self.run(f"look for image {image}", present)
+        if not image_id:
+            raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
+        return str(image_id)
+
+    def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
+        """Run a container to its end, remove it, and return what it wrote to both of its outputs.
+
+        :raises DockerError: its exit status is not 0; the error has its last line.
+        """
+
+        def run() -> tuple[int, str]:
+            container = self.client.containers.create(image, command, privileged=privileged)
+            try:
+                container.start()
+                return int(container.wait()["StatusCode"]), _text(container.logs())
+            finally:
+                self.remove(container)
+
+        status, output = self.run(f"run {image}", run)
+        if status:
+            last = output.strip().splitlines()[-1:] or ["no output"]
+            raise DockerError(f"run {image}", f"exit status {status}: {last[0]}")
+        return str(output)
+
+    def find(self, name: str, *, again: bool = False) -> Container | None:
+        """Return our container of a name, None without one; asked for once, until `start` or `remove` changes it.
+
+        :param again: whether to ask again, because much time may have passed.
+        :raises ForeignContainerError: another program made it.
+        """
+        container = self._look_up(name, again=again)
+        if container is not None and OWNER not in container.labels:
+            raise ForeignContainerError(name)
+        return container
+
+    def is_running(self, name: str) -> bool:
+        """Whether a container of a name, ours or not, is running; asked for once, like `find`."""
+        container = self._look_up(name)
+        return container is not None and container.status == "running"
+
+    def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
+        """Run a command in a running container; return its exit status and output. Not retried.
+
+        :raises DockerError: the container, or Docker, has just ended.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            status, output = container.exec_run(command)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise DockerError(f"run {command[0]} in {container.name}", describe(error)) from None
+        return int(status or 0), _text(output)
+
+    def remove(self, container: Container) -> None:
+        """Remove a container, running or not; its named volumes stay."""
+        import docker.errors
+
+        try:
+            with contextlib.suppress(docker.errors.NotFound):
+                self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+        finally:
+            self._forget(container)
+
+    def start(self, container: Container, address: str, remedy: str) -> None:
+        """Start a created container; remove it when it cannot start.
+
+        :param address: what it publishes, for the error.
+        :param remedy: what to do about another program there, for the error.
+        :raises PortTakenError: another program listens on that address.
+        """
+        try:
+            self.run(f"start container {container.name}", container.start)
+        except BaseException as error:
+            self.remove(container)
+            if any(part in str(error) for part in _TAKEN):
+                raise PortTakenError(address, remedy) from None
+            raise
+        self._forget(container)
+
+    def _connect(self) -> docker.DockerClient:
         import docker
         import docker.errors
         import requests
@@ -69,155 +236,28 @@ class DockerHost:
             raise NoDockerError(address, _reason(error)) from None
         return client
 
-    @cached_property
-    def info(self) -> dict[str, Any]:
-        """What ``docker info`` says: Architecture, RegistryConfig, SecurityOptions, …"""
-        result: dict[str, Any] = self.run("tell about itself", lambda: self.client.info())
-        return result
-
-    @property
-    def machine(self) -> str:
-        """The name of its kernel, as ``uname -m`` gives it."""
-        return str(self.info["Architecture"])
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the daemon shares this machine's kernel and file system, as far as it can be told from here."""
-        import sys
-
-        local = str(self.client.api.base_url).startswith(("http+docker://", "http+unix://", "unix://"))
-        in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
-        return local and not in_a_vm and sys.platform == "linux"
-
-    def run(self, action: str, function: Callable[[], Any]) -> Any:
-        """Call the SDK with retries; *action* completes "Docker could not …".
-
-        :raises DockerError: it refused for good.
-        """
-        import docker.errors
-        import requests
-
-        try:
-            return self.policy.call(f"docker: {action}", function, show=self.say)
-        except docker.errors.NotFound:
-            raise
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise DockerError(action, describe(error)) from None
-
-    def need_image(self, image: str, setting: str) -> str:
-        """Pull *image* for the host's own platform unless it is there; return its id.
-
-        A tag may stand for another platform's image, left by somebody's ``docker pull --platform``; that is replaced.
-
-        :raises ImageNotFoundError: no registry has it; *setting* is where to name another.
-        """
+    def _look_up(self, name: str, *, again: bool = False) -> Container | None:
         import docker.errors
 
-        native = Platform.parse(str(self.info["Architecture"]))
+        with self._asking:
+            if again or name not in self._containers:
+                self._containers.pop(name, None)
+                try:
+                    self._containers[name] = self.run(
+                        f"look for container {name}", lambda: self.client.containers.get(name)
+                    )
+                except docker.errors.NotFound:
+                    return None  # not remembered: the step creates it next, or another process does
+            return self._containers[name]
 
-        def present() -> str | None:
-            try:
-                found = self.client.images.get(image)
-            except docker.errors.ImageNotFound:
-                return None
-            return str(found.id) if found.attrs.get("Architecture") == native.architecture else None
-
-        if found := self.run(f"look for image {image}", present):
-            return str(found)
-        self.say(f"pulling {image}")
-        try:
-            self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
-        except docker.errors.NotFound:
-            raise ImageNotFoundError(image, setting) from None
-        found = self.run(f"look for image {image}", present)
-        if not found:
-            raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
-        return str(found)
-
-    def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
-        """Run a container to its end, remove it, and return what it wrote to both of its outputs.
-
-        :raises DockerError: it ended with another status than 0; the error has its last line.
-        """
-
-        def run() -> tuple[int, str]:
-            container = self.client.containers.create(image, command, privileged=privileged)
-            try:
-                container.start()
-                return int(container.wait()["StatusCode"]), _text(container.logs())
-            finally:
-                self.remove(container)
-
-        status, output = self.run(f"run {image}", run)
-        if status:
-            last = output.strip().splitlines()[-1:] or ["no output"]
-            raise DockerError(f"run {image}", f"exit status {status}: {last[0]}")
-        return str(output)
-
-    def find(self, name: str) -> Container | None:
-        """Return our container *name*, None when there is none.
-
-        :raises ForeignContainerError: there is one that no step of ours started.
-        """
-        import docker.errors
-
-        try:
-            container: Container = self.run(f"look for container {name}", lambda: self.client.containers.get(name))
-        except docker.errors.NotFound:
-            return None
-        if OWNER not in container.labels:
-            raise ForeignContainerError(name)
-        return container
-
-    def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
-        """Run a command in a running container; return its exit status and what it wrote. Not retried.
-
-        :raises DockerError: the container, or Docker, has just gone down.
-        """
-        import docker.errors
-        import requests
-
-        try:
-            status, output = container.exec_run(command)
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise DockerError(f"run {command[0]} in {container.name}", describe(error)) from None
-        return int(status or 0), _text(output)
-
-    def remove(self, container: Container) -> None:
-        """Remove a container, running or not; its named volumes stay."""
-        import docker.errors
-
-        with contextlib.suppress(docker.errors.NotFound):
-            self.run(f"remove container {container.name}", lambda: container.remove(force=True))
-
-    def is_running(self, name: str) -> bool:
-        """Tell whether any container of that name, ours or not, is running."""
-        import docker.errors
-
-        try:
-            return bool(
-                self.run(f"look for container {name}", lambda: self.client.containers.get(name)).status == "running"
-            )
-        except docker.errors.NotFound:
-            return False
-
-    def start(self, container: Container, address: str, remedy: str) -> None:
-        """Start a created container; remove it again when it cannot run.
-
-        :param address: what it publishes, for the error.
-        :raises PortTakenError: somebody else listens on that address; *remedy* says what to do.
-        """
-        try:
-            self.run(f"start container {container.name}", container.start)
-        except BaseException as error:
-            self.remove(container)
-            if any(part in str(error) for part in _TAKEN):
-                raise PortTakenError(address, remedy) from None
-            raise
+    def _forget(self, container: Container) -> None:
+        """Forget the state of a container that has changed."""
+        with self._asking:
+            self._containers.pop(str(container.name), None)
 
 
 def _endpoint() -> tuple[str, dict[str, Any]]:
-    """Return where the Docker host is, as the docker command line decides it: DOCKER_HOST, else the current context."""
+    """Return the host's address and the SDK's options, as the docker command decides: DOCKER_HOST, else its context."""
     import docker.context
     import docker.utils
 
@@ -237,7 +277,7 @@ def _endpoint() -> tuple[str, dict[str, Any]]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why nothing answers, without the layers of HTTP libraries around it."""
+    """Return why nothing answers, without the errors of HTTP libraries around it."""
     for sign, reason in {
         "FileNotFoundError": "no such socket",
         "ConnectionRefused": "connection refused",
@@ -251,5 +291,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(output: object) -> str:
-    """The SDK types what it returns as bytes, text or a stream, by its arguments."""
+    """Return output as text; the SDK types it as bytes, text or a stream, by its arguments."""
     return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")

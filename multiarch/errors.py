@@ -1,7 +1,7 @@
-"""Every error a user can meet.
+"""Errors that a user can meet.
 
 ``str(error)`` says what is wrong, where, and what to do, in one line; `BuildFailedError`, `NotReadyError` and
-`SmokeError` add the last lines of somebody else's log below it. The task boundary prints it and exits non-zero.
+`SmokeError` add the last lines of another program's log below it. The task boundary prints it and exits non-zero.
 """
 
 from __future__ import annotations
@@ -12,24 +12,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+# Request Timeout, Too Early, Too Many Requests (RFC 9110 section 15, RFC 8470, RFC 6585); so is all of 5xx.
+_TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+
 class MultiarchError(Exception):
     """The base of all errors below: one line for the user, no traceback.
 
-    :ivar cause: what went wrong, without where and what to do; for the line of a retry, which says where itself.
+    :ivar cause: what is wrong, without where and what to do, for the line of a retry; None where it is all of the line.
+    :ivar transient: whether the same call may succeed a little later.
     """
 
     cause: str | None = None
+    transient: bool = False
 
 
 class ConfigurationError(MultiarchError):
-    """A setting that cannot be used: *where* names the flag, variable or key it came from."""
+    """A setting that cannot be used: *where* names the flag, variable or key that it came from."""
 
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
 
 
 class PipelineError(MultiarchError):
-    """The file of a CI is not what it should be; what is wrong with it follows, a line each."""
+    """The file of a CI is not what it should be; its mistakes follow, a line each."""
 
     def __init__(self, problem: str, details: Iterable[str] = ()) -> None:
         super().__init__("\n".join([problem, *details]))
@@ -44,7 +50,7 @@ class EmptyMatrixError(MultiarchError):
 
 
 class MissingPathError(MultiarchError):
-    """The build context or the Dockerfile is not there."""
+    """The build context or the Dockerfile does not exist."""
 
     def __init__(self, what: str, path: object, setting: str) -> None:
         super().__init__(f"{what} not found: {path}; name the right one with --{setting} or multiarch.{setting}")
@@ -59,7 +65,7 @@ class NoDockerError(MultiarchError):
 
 
 class DockerPermissionError(MultiarchError):
-    """The socket of the Docker host is there, and this user may not use it."""
+    """The socket of the Docker host exists, and this user may not use it."""
 
     def __init__(self, host: str) -> None:
         remedy = "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
@@ -74,21 +80,21 @@ class DockerError(MultiarchError):
 
 
 class ImageNotFoundError(MultiarchError):
-    """An image that a step runs cannot be had from its registry."""
+    """An image that a step runs cannot be pulled."""
 
     def __init__(self, image: str, setting: str) -> None:
         super().__init__(f"image {image} does not exist or may not be pulled; name another with multiarch.{setting}")
 
 
 class PortTakenError(MultiarchError):
-    """Somebody else listens where a container of ours should."""
+    """Another program listens where a container of ours should."""
 
     def __init__(self, address: str, remedy: str) -> None:
         super().__init__(f"{address} is already in use on the Docker host; {remedy}")
 
 
 class ForeignContainerError(MultiarchError):
-    """A container has the name that a step needs, and was not made by it."""
+    """A container has the name that a step needs, and another program made it."""
 
     def __init__(self, name: str) -> None:
         problem = f"a container named {name!r} exists that was not started by this tool, so it is left alone"
@@ -99,10 +105,10 @@ class ForeignContainerError(MultiarchError):
 class EmulatorError(MultiarchError):
     """The installer ran, and the kernel of the Docker host still cannot run these platforms."""
 
-    def __init__(self, missing: Iterable[object], installer: str, said: str) -> None:
+    def __init__(self, missing: Iterable[object], installer: str, output: str) -> None:
         problem = f"no emulator registered for {listed(missing)} after {installer} ran"
-        said = unbroken(said) or "nothing"
-        super().__init__(f"{problem} (it said: {said}); try another with --installer, or drop the platform")
+        output = unbroken(output) or "nothing"
+        super().__init__(f"{problem} (it said: {output}); try another with --installer, or drop the platform")
 
 
 class NotReadyError(MultiarchError):
@@ -113,28 +119,28 @@ class NotReadyError(MultiarchError):
 
 
 class BuilderUnreachableError(MultiarchError):
-    """The address of a builder (BUILDKIT_HOST, ``builder``) leads nowhere."""
+    """No BuildKit answers at the address of a builder (BUILDKIT_HOST, ``builder``)."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"no BuildKit answers at {address}: {unbroken(reason)}; start it, or correct the address")
 
 
 class NoBuilderError(MultiarchError):
-    """There is no BuildKit to build on."""
+    """No BuildKit is running that could build."""
 
     def __init__(self) -> None:
         super().__init__("no BuildKit is running: run the start-buildkit task first, or set BUILDKIT_HOST")
 
 
 class BuildctlMissingError(MultiarchError):
-    """The client was found neither where copy-buildctl puts it nor on PATH."""
+    """The client is neither where copy-buildctl puts it nor on PATH."""
 
     def __init__(self, places: Iterable[object]) -> None:
         super().__init__(f"buildctl not found in {listed(places)} or on PATH: run the copy-buildctl task first")
 
 
 class BuildctlNotExecutableError(MultiarchError):
-    """The client is there and this machine cannot run it."""
+    """The client exists, and this machine cannot run it."""
 
     def __init__(self, path: object, reason: str) -> None:
         remedy = "install one for this machine on PATH (on a Mac: brew install buildkit)"
@@ -142,7 +148,7 @@ class BuildctlNotExecutableError(MultiarchError):
 
 
 class BuildFailedError(MultiarchError):
-    """A solve ended in an error. :ivar transient: whether running the same solve again may succeed."""
+    """A solve ended in an error."""
 
     def __init__(
         self,
@@ -172,12 +178,13 @@ class RegistryError(MultiarchError):
     ) -> None:
         super().__init__(f"{request}: the registry answered {status} {unbroken(reason)}{'; ' + hint if hint else ''}")
         self.cause = f"{status} {unbroken(reason)}"
+        self.transient = is_transient_status(status)
         self.status = status
         self.retry_after = retry_after
 
 
 class RegistryUnreachableError(MultiarchError):
-    """No answer from a registry. :ivar transient: whether it may answer later."""
+    """No answer from a registry."""
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
         super().__init__(
@@ -188,31 +195,36 @@ class RegistryUnreachableError(MultiarchError):
 
 
 class DigestMismatchError(MultiarchError):
-    """The bytes that came are not the bytes that were asked for."""
+    """The bytes that a registry sent do not have the digest that was asked for."""
 
     def __init__(self, request: str, expected: str, actual: str) -> None:
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
 class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, is not what was put there. :ivar late: whether it may be so later."""
+    """The tag, read back after it was moved, has another digest."""
 
-    def __init__(self, reference: object, expected: str, actual: str, *, late: bool = False) -> None:
+    def __init__(self, reference: object, expected: str, actual: str, *, transient: bool = False) -> None:
         actual = actual or "nothing"
         super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
-        self.late = late
+        self.transient = transient
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether an HTTP status says that trying again may help."""
+    return status in _TRANSIENT_STATUS or 500 <= status <= 599
 
 
 def unbroken(text: str) -> str:
-    """Return *text* in one line."""
+    """Return a text in one line."""
     return " ".join(text.split())
 
 
 def listed(items: Iterable[object]) -> str:
-    """Return them with commas."""
+    """Return items with commas between them."""
     return ", ".join(str(item) for item in items)
 
 
 def indented(lines: Iterable[str]) -> list[str]:
-    """Return the lines of somebody else's log as they stand below an error."""
+    """Return the lines of another program's log as they stand below an error."""
     return [f"  | {line}" for line in lines]

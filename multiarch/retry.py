@@ -1,4 +1,4 @@
-"""Retries: which faults pass by themselves, and how long to wait for them.
+"""Retries: which faults are transient, and how long to wait for them.
 
 One `Policy` serves every step. Waits grow exponentially with full jitter, are bounded by attempts and by total time,
 and honour a Retry-After. Each retry is shown with its cause.
@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from multiarch.errors import BuildFailedError, RegistryError, RegistryUnreachableError
+from multiarch.errors import is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-# How often the time may begin anew, if the registry goes away whenever a long build is done.
-_MOST_RENEWALS = 3
-
-# Request Timeout, Too Early, Too Many Requests; RFC 9110 section 15, RFC 8470, RFC 6585. All of 5xx as well.
-_TRANSIENT_STATUS = frozenset({408, 425, 429})
-# What the Docker daemon answers with status 500 although trying again cannot help.
+_MOST_RENEWALS = 3  # times that `Policy.seconds` begin anew, where each long build ends at a registry that is down
+_LONGEST_LINE = 300  # characters of a cause; a daemon may explain itself in many more
+# The Docker daemon answers 500 to almost everything; with these words, trying again cannot help.
 _PERMANENT_TEXT = (
     "no space left on device",
     "no matching manifest",
@@ -40,13 +37,13 @@ _PERMANENT_TEXT = (
 
 @dataclass(frozen=True)
 class Policy:
-    """How long to go on.
+    """How long and how often an operation is retried.
 
-    :ivar seconds: from the first failure, no new wait begins after this long.
-    :ivar attempts: at most this many.
-    :ivar first: the first wait is up to this many seconds; each next one up to twice as long.
-    :ivar longest: no wait is longer, whatever a server asks for.
-    :ivar stopped: set it to end all waiting at once (an interrupt, another platform's failure).
+    :ivar seconds: from the first failure on, no wait ends later than this.
+    :ivar attempts: the most calls of an operation, the first included.
+    :ivar first: seconds that the first wait takes at most; each next one takes up to twice as long.
+    :ivar longest: seconds that any wait takes at most, whatever a server asks for.
+    :ivar stopped: when it is set (an interrupt, another platform's failure), all waits end and nothing is retried.
     """
 
     seconds: float = 180.0
@@ -63,14 +60,13 @@ class Policy:
         show: Callable[[str], None],
         transient: Callable[[BaseException], bool] | None = None,
     ) -> T:
-        """Return ``function()``, called again while it raises something transient.
+        """Return the result of a function, called again while it raises a transient error.
 
-        :param what: names the operation in what is shown, ``push of …``.
+        :param what: names the operation in the lines that are shown, such as ``push of …``.
         :param show: takes one line for each retry.
-        :param transient: tells what passes by itself; by default `is_transient`.
+        :param transient: whether an error is; by default `is_transient`.
         :raises Exception: the last error, as it was raised.
         """
-
         failures: list[BaseException] = []
 
         def announce(state: tenacity.RetryCallState) -> None:
@@ -83,13 +79,12 @@ class Policy:
             if self.stopped.wait(seconds):
                 raise failures[-1]
 
+        jitter = tenacity.wait_random_exponential(multiplier=self.first, max=self.longest)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts)
             | _stop_before(self.seconds)
             | tenacity.stop_when_event_set(self.stopped),
-            wait=_wait_asked_for(
-                tenacity.wait_random_exponential(multiplier=self.first, max=self.longest), self.longest
-            ),
+            wait=_wait_asked_for(jitter, self.longest),
             retry=tenacity.retry_if_exception(transient or is_transient),
             sleep=pause,
             before_sleep=announce,
@@ -99,30 +94,30 @@ class Policy:
 
 
 class _wait_asked_for(tenacity.wait.wait_base):  # noqa: N801 (tenacity's own style for waits)
-    """As long as the server asked, within bounds; else as *otherwise* says."""
+    """A wait as long as the server asked for, within bounds; without a Retry-After as long as *usual*."""
 
-    def __init__(self, otherwise: tenacity.wait.wait_base, longest: float) -> None:
-        self.otherwise = otherwise
+    def __init__(self, usual: tenacity.wait.wait_base, longest: float) -> None:
+        self.usual = usual
         self.longest = longest
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = getattr(error, "retry_after", None)
-        usual = self.otherwise(retry_state)
-        return usual if asked is None else min(max(asked, 0.0) + usual / 10, self.longest)
+        retry_after = getattr(error, "retry_after", None)
+        usual = self.usual(retry_state)
+        return usual if retry_after is None else min(max(retry_after, 0.0) + usual / 10, self.longest)
 
 
 class _stop_before(tenacity.stop.stop_base):  # noqa: N801 (tenacity's own style for stops)
-    """Begin no wait that would end later than this many seconds after the first failure, by the clock or the waits.
+    """The end of retries: no wait ends later than *seconds* after the first failure, by the clock or by the waits.
 
-    What went well for longer than that before it failed has that time anew, a few times: a build of an hour is not
-    given up for one refused push at its end.
+    An attempt that ran for longer than *seconds* before it failed begins them anew, a few times: a build of an hour is
+    not given up for one refused push at its end.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._renewals = _MOST_RENEWALS
-        # Clock and waits: at the failure that the time is counted from, and the clock at the last one.
+        # The clock and the sum of the waits at the failure that is counted from; the clock at the last failure.
         self._since, self._waited, self._last = 0.0, 0.0, 0.0
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
@@ -135,11 +130,10 @@ class _stop_before(tenacity.stop.stop_base):  # noqa: N801 (tenacity's own style
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same call may succeed a little later."""
-    if isinstance(error, RegistryError):
-        return is_transient_status(error.status)
-    if isinstance(error, (BuildFailedError, RegistryUnreachableError)):
-        return error.transient
+    """Whether the same call may succeed a little later; errors of this package know it themselves."""
+    transient: bool | None = getattr(error, "transient", None)
+    if transient is not None:
+        return transient
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.ENOENT):
         return False
     module = type(error).__module__
@@ -162,28 +156,23 @@ def _is_transient_network(error: BaseException) -> bool:
 
     inner = root_cause(error)
     if isinstance(inner, ssl.SSLError):
-        # A handshake that was cut off may go through next time; a certificate that is wrong stays so.
+        # A handshake that was cut off may succeed next time; a wrong certificate stays wrong.
         return isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     network = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     return isinstance(error, network)
 
 
-def is_transient_status(status: int) -> bool:
-    """Tell whether an HTTP status says that trying again may help."""
-    return status in _TRANSIENT_STATUS or 500 <= status <= 599
-
-
 def root_cause(error: BaseException) -> BaseException:
-    """Return the error that all others around it only wrap, as HTTP libraries do."""
+    """Return the innermost error: HTTP libraries wrap it several times."""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
     return error
 
 
 def describe(error: BaseException) -> str:
-    """Return an error as one line, without the layers that wrap it."""
-    said = getattr(error, "cause", None) or getattr(error, "explanation", None)
+    """Return the cause of an error as one line, without the errors that wrap it."""
+    cause = getattr(error, "cause", None) or getattr(error, "explanation", None)
     root = root_cause(error)
-    text = str(said or getattr(root, "strerror", None) or root).strip() or type(root).__name__
-    first = text.splitlines()[0]
-    return first if len(first) <= 300 else f"{first[:297]}..."
+    text = str(cause or getattr(root, "strerror", None) or root).strip() or type(root).__name__
+    line = text.splitlines()[0]
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..."

@@ -1,7 +1,7 @@
-"""What ``--verbose`` shows: each program that is run and each request that is sent, as it happens, with its time.
+"""Lines of ``--verbose``: each program that is run and each request that is sent, as it happens, with its time.
 
-Of a request these are its verb, its address and its status: never a header or a body, and of an address neither the
-query (signed addresses, tokens) nor the user.
+The line of a request holds its verb, its address and its status, never a header or a body; and of the address neither
+the query (signed addresses, tokens) nor the user.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import docker
     import requests
 
-# User and password of an address, wherever in a command it stands.
+# User and password of an address, anywhere in a command.
 _USER = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 class Trace:
-    """Tells of programs and requests, in lines. Safe to use from several threads.
+    """Writes lines about programs and requests. Safe to use from several threads.
 
-    :param say: takes a line, and the platforms that it is about; as `multiarch.progress.Progress.say`.
+    :param say: takes a line, and the platforms that it is about.
     """
 
     def __init__(self, say: Callable[..., None]) -> None:
@@ -36,10 +36,10 @@ class Trace:
     def command(
         self, words: Sequence[str], about: Sequence[Any] = (), environ: Mapping[str, str] | None = None
     ) -> Callable[[int | None], None]:
-        """Show a program that begins, as a shell takes it; return what takes its exit status when it is over.
+        """Show a program that begins, as a shell takes it; return a function that takes its exit status at its end.
 
         :param about: the platforms that it is run for.
-        :param environ: what it gets beyond the environment of this process.
+        :param environ: its variables beyond the environment of this process.
         """
         added = [f"{name}={shlex.quote(value)}" for name, value in (environ or {}).items()]
         self._say(f"$ {_USER.sub('', ' '.join([*added, shlex.join(words)]))}", about)
@@ -52,33 +52,33 @@ class Trace:
         return ended
 
     def answered(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        """Show a request to a registry, or to whom it sent us; fits the hooks of a session of requests."""
+        """Show a request to a registry, or to a host that it redirected to; a hook for a session of requests."""
         verb = response.request.method or ""
         self._say(f"{verb} {_bare(response.url)}: {response.status_code}, {_ms(response.elapsed.total_seconds())}")
 
     def unanswered(self, verb: str, url: str, error: Exception, began: float) -> None:
-        """Show a request to which there was no answer: of the error only what it is, as its words may hold the query.
+        """Show a request without an answer: only the class of the error, because its text may hold the query.
 
         :param began: by ``time.monotonic``.
         """
         self._say(f"{verb} {_bare(url)}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
 
     def docker_client(self, options: Mapping[str, Any]) -> docker.DockerClient:
-        """Return the SDK's client whose requests are shown, from its first on: it asks for the version to speak."""
+        """Return a client of Docker's SDK whose requests are shown, its first included, which asks for the version."""
         import docker
 
         say = self._say
 
         class Api(docker.APIClient):
-            def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+            def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
                 began = time.monotonic()
-                told = f"docker {request.method} {urlsplit(request.url or '').path}"
+                line = f"docker {request.method} {urlsplit(request.url or '').path}"
                 try:
-                    response = super().send(request, **more)
+                    response = super().send(request, **options)
                 except Exception as error:
-                    say(f"{told}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
+                    say(f"{line}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
                     raise
-                say(f"{told}: {response.status_code}, {_ms(time.monotonic() - began)}")
+                say(f"{line}: {response.status_code}, {_ms(time.monotonic() - began)}")
                 return response
 
         class Client(docker.DockerClient):

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 # What is started in the background may have it ignored, and hand that on; tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,11 +21,3 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if _OF_A_CI.fullmatch(name):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def garbage() -> Iterator[None]:
-    """As in a run, no garbage is looked for meanwhile (`multiarch.cli.entry`); CPython 3.11.7 crashed over it once."""
-    gc.disable()
-    yield
-    gc.enable()

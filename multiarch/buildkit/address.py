@@ -26,7 +26,8 @@ def running_address(settings: Settings, host: DockerHost) -> str:
     """
     if settings.builder.host:
         return settings.builder.host
-    container = host.find(BUILDKIT_CONTAINER)
+    # Asked again: a shell is opened after a build, which may have taken an hour, and the server may have ended since.
+    container = host.find(BUILDKIT_CONTAINER, again=True)
     if container is None or container.status != "running":
         raise NoBuilderError
     return container_address(container)

@@ -93,7 +93,7 @@ def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
 
 def _hint(entry: MatrixEntry, said: str, host: DockerHost) -> str:
     """Return what to do about a platform that the Docker host cannot run."""
-    foreign = not runs_natively(entry.platform, str(host.info["Architecture"]))
+    foreign = not runs_natively(entry.platform, host.machine)
     if foreign and "exec format error" in said:
         return f"; the Docker host cannot run it: run setup-binfmt --platform {entry.platform} first"
     return ""

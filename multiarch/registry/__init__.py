@@ -1,1 +1,1 @@
-"""A client of the OCI distribution specification."""
+"""Client of container registries (OCI distribution specification)."""

@@ -1,4 +1,4 @@
-"""The content of blobs as it streams: from a registry, checked against its digest, and into another."""
+"""Streams of blobs: one is read from a registry and checked against its digest, and may be sent to another."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class BlobReader(io.RawIOBase):
     """A blob as a file: read forwards, resumed where a connection broke, checked when its end is reached.
 
     :param name: names the request in errors.
-    :param fetch: asks for the bytes from *start* up to *end* (None: all that is left); not retried.
+    :param fetch: asks for the bytes from *start* up to *end* (None: to the end of the blob); not retried.
     :param call: retries.
-    :param first: how many bytes to ask for at first.
+    :param first: how many bytes to ask for at first; None for all.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class BlobReader(io.RawIOBase):
         self._response: requests.Response | None = None
 
     def readable(self) -> bool:
-        """It is."""
+        """Whether it can be read: always."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on. :raises DigestMismatchError: the end is reached, and the bytes were not those of the digest."""
+        """Return the next bytes. :raises DigestMismatchError: the end is reached, and the digest is another."""
         if size < 0:
             return self.readall()
-        wanted = min(size, self.size - self._offset)
-        data = self._next(wanted) if wanted else b""
+        count = min(size, self.size - self._offset)
+        data = self._next(count) if count else b""
         self._hash.update(data)
         self._offset += len(data)
         if self._offset == self.size and (actual := f"sha256:{self._hash.hexdigest()}") != self._digest:
@@ -63,33 +63,33 @@ class BlobReader(io.RawIOBase):
         return data
 
     def close(self) -> None:
-        """Give the connection back when all of it was read; else cut it off, and do not let it be used again."""
+        """Give the connection back where all was read; else cut it off, so that it is not used again."""
         if self._response is not None:
             self._response.raw.close()
             self._response = None
         super().close()
 
-    def _next(self, wanted: int) -> bytes:
-        """Return at least one byte, by retries if need be; they cost too much to be set up for every piece."""
+    def _next(self, count: int) -> bytes:
+        """Return at least one byte, retried. The first try is made without the policy: most pieces need no more."""
         try:
-            return self._read(wanted)
+            return self._read(count)
         except MultiarchError as error:
             failures = [error]
 
         def again() -> bytes:
             if failures:
                 raise failures.pop()
-            return self._read(wanted)
+            return self._read(count)
 
         return self._call(self._name, again)
 
-    def _read(self, wanted: int) -> bytes:
+    def _read(self, count: int) -> bytes:
         import urllib3
 
         while True:
             response = self._response or self._open()
             try:
-                data: bytes = response.raw.read(wanted)
+                data: bytes = response.raw.read(count)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 self._response = None
                 response.close()
@@ -106,7 +106,7 @@ class BlobReader(io.RawIOBase):
 
         response = self._fetch(self._offset, self._end)
         if response.status_code != 206 and self._offset:
-            # A registry that does not know ranges sends it all: the part that is here already is passed over.
+            # A registry without ranges sends the whole blob: skip the part that was already read.
             try:
                 response.raw.read(self._offset)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -117,19 +117,19 @@ class BlobReader(io.RawIOBase):
 
 
 class Upload:
-    """The body of a request that sends a blob on: its length is known, and it can be sent again.
+    """The body of a request that sends a blob: its length is known, and it can be sent again.
 
     :param source: opens the blob.
-    :ivar failed: what kept it from being read to its end, once it is given up.
+    :ivar failure: the error that ended the reading of the source, None before.
     """
 
     def __init__(self, source: Callable[[], BlobReader]) -> None:
         self._source = source
-        self.failed: MultiarchError | None = None
+        self.failure: MultiarchError | None = None
         self._reader: BlobReader | None = None
 
-    def again(self) -> Upload:
-        """Begin at the start."""
+    def restart(self) -> Upload:
+        """Open the blob at its start, and return this body."""
         if self._reader is not None:
             self._reader.close()
         self._reader = self._source()
@@ -140,9 +140,9 @@ class Upload:
 
     def read(self, count: int = -1) -> bytes:
         """Return the next bytes, as http.client asks for them."""
-        assert self._reader is not None  # noqa: S101 (`again` makes it)
+        assert self._reader is not None  # noqa: S101 (`restart` makes it)
         try:
             return self._reader.read(count) or b""
         except MultiarchError as error:
-            self.failed = error
+            self.failure = error
             raise

@@ -1,6 +1,6 @@
-"""A client of the OCI distribution specification, version 1.1: what composing and publishing an index needs of it.
+"""Client for one registry (OCI distribution specification 1.1): manifests, tags and blobs.
 
-One `Registry` is one host. Bytes are checked against their digest, read or written; transient faults are retried.
+Bytes are checked against their digest, whether read or written; transient faults are retried.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ACCEPT = ", ".join(MANIFESTS)
 
 
 class Registry:
-    """A connection to one registry. Safe to use from several threads.
+    """A client of one registry. Safe to use from several threads.
 
     :param host: ``host[:port]`` as it stands in image references.
     :param policy: how requests are retried.
@@ -55,13 +55,13 @@ class Registry:
         self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
-        """Have connections begun for so many requests at the same time, which come meanwhile."""
-        return self._transport.ahead.begun(requests)
+        """Begin connections for so many requests at the same time, which are sent within the context."""
+        return self._transport.connections.ahead.begun(requests)
 
     # Manifests.
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """Read the manifest or index under a tag or digest; None when there is none ("Pulling manifests").
+        """Return the manifest or index under a tag or digest, None when there is none ("Pulling manifests").
 
         :raises DigestMismatchError: the bytes are not those of the digest asked for.
         """
@@ -69,14 +69,14 @@ class Registry:
         response = self._transport.ask("GET", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
         if response.status_code == 404:
             return None
-        found = Manifest(response.headers.get("Content-Type", "").partition(";")[0], response.content)
-        promised = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
-        if promised and promised != found.digest:
-            raise DigestMismatchError(f"GET {self.host}/{path}", promised, found.digest)
-        return found
+        manifest = Manifest(response.headers.get("Content-Type", "").partition(";")[0], response.content)
+        expected = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
+        if expected and expected != manifest.digest:
+            raise DigestMismatchError(f"GET {self.host}/{path}", expected, manifest.digest)
+        return manifest
 
     def has_manifest(self, repository: str, digest: str) -> bool:
-        """Tell whether a manifest is there, without reading it."""
+        """Whether the repository has a manifest; it is not read."""
         path = f"{repository}/manifests/{digest}"
         response = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
         return response.status_code != 404
@@ -95,26 +95,28 @@ class Registry:
         return stored
 
     def read_back(self, reference: ImageReference, digest: str, before: str = "") -> None:
-        """See that a tag which was just written is what was written.
+        """Check that a tag which was just written has the digest that was written.
 
-        Some registries show it a little later; so what was there *before*, or nothing, is read again.
+        Some registries show it a little later: while the tag has the digest of *before*, or none, it is read again.
 
-        :raises ReadBackError: it is something else, or stays what it was.
+        :param before: the digest of the tag before it was written; empty when there was no tag.
+        :raises ReadBackError: the tag has another digest, or keeps that of before.
         """
 
         def read() -> None:
-            found = self.manifest(reference.repository, reference.tag)
-            actual = found.digest if found else ""
+            manifest = self.manifest(reference.repository, reference.tag)
+            actual = manifest.digest if manifest else ""
             if actual != digest:
-                raise ReadBackError(reference, digest, actual, late=actual in ("", before))
+                raise ReadBackError(reference, digest, actual, transient=actual in ("", before))
 
-        def late(error: BaseException) -> bool:
-            return isinstance(error, ReadBackError) and error.late
+        def is_late(error: BaseException) -> bool:
+            # Other errors are not retried here: `manifest` has already done so.
+            return isinstance(error, ReadBackError) and error.transient
 
-        self._transport.call(f"read-back of {reference}", read, transient=late)
+        self._transport.call(f"read-back of {reference}", read, transient=is_late)
 
     def remove_tag(self, repository: str, tag: str) -> None:
-        """Remove a tag, not what it points to ("Deleting tags").
+        """Remove a tag, not the manifest that it points to ("Deleting tags").
 
         :raises RegistryError: the registry does not allow it.
         """
@@ -123,11 +125,11 @@ class Registry:
         except RegistryError as error:
             if error.status not in (400, 405):
                 raise
-            # Registries that delete by digest alone drop the tags with it: so of something that nobody else has.
+            # Registries that delete by digest alone remove all tags of it: so move the tag to a unique index first.
             note = {"org.opencontainers.image.description": f"in the place of a removed tag: {secrets.token_hex(16)}"}
             body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "annotations": note}
             spare = Manifest(OCI_INDEX, json.dumps(body).encode())
-            for reference in (spare.digest, tag):  # first without the tag, to see whether it can be deleted at all
+            for reference in (spare.digest, tag):  # first without the tag, to know whether it can be deleted at all
                 self.put_manifest(repository, reference, spare)
                 self._delete(repository, spare.digest)
 
@@ -137,7 +139,7 @@ class Registry:
     # Blobs.
 
     def blob(self, repository: str, digest: str) -> bytes:
-        """Read a small blob, such as an image's config, into memory ("Pulling blobs")."""
+        """Return the content of a small blob, such as an image's config ("Pulling blobs")."""
         path = f"{repository}/blobs/{digest}"
         content = self._transport.ask("GET", path, _pull(repository)).content
         if (actual := digest_of(content)) != digest:
@@ -153,61 +155,61 @@ class Registry:
         name = self._transport.name("GET", path)
 
         def fetch(start: int, end: int | None) -> requests.Response:
-            wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
-            headers = {"Accept-Encoding": "identity", **wanted}
+            part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+            headers = {"Accept-Encoding": "identity", **part}
             return self._transport.once(name, "GET", path, _pull(repository), headers=headers, stream=True)
 
         return BlobReader(name, descriptor, fetch, self._transport.call, first=first)
 
     def copy_blob(self, source: Registry, origin: str, repository: str, descriptor: Descriptor) -> None:
-        """Have a blob of *source*'s repository *origin* in ours: mounted within one registry, else sent once.
+        """Copy a blob of *source*'s repository *origin* into *repository*: mounted within one registry, else sent.
 
-        ("Mounting a blob from another repository", "Pushing a blob monolithically".)
+        ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
         digest = descriptor["digest"]
-        begin = f"{repository}/blobs/uploads/"
-        mounted = self.host == source.host
-        if mounted:
-            begin += f"?mount={digest}&from={origin}"
+        uploads = f"{repository}/blobs/uploads/"
+        is_mounted = self.host == source.host
+        if is_mounted:
+            uploads += f"?mount={digest}&from={origin}"
         elif self._has_blob(repository, digest):
             return
-        scopes = _push(repository) + (_pull(origin) if mounted else ())
+        scopes = _push(repository) + (_pull(origin) if is_mounted else ())
         name = self._transport.name("PUT", f"{repository}/blobs/{digest}")
 
         def attempt() -> None:
-            answer = self._transport.once(name, "POST", begin, scopes, headers={"Content-Length": "0"})
+            answer = self._transport.once(name, "POST", uploads, scopes, headers={"Content-Length": "0"})
             if answer.status_code == 201:
                 return
             if not (location := answer.headers.get("Location")):
                 raise RegistryError(name, answer.status_code, "without a Location to send it to")
-            where = urljoin(answer.url, location)
-            where += f"{'&' if '?' in where else '?'}digest={digest}"
+            url = urljoin(answer.url, location)
+            url += f"{'&' if '?' in url else '?'}digest={digest}"
             headers = {"Content-Type": "application/octet-stream"}
-            self._transport.once(name, "PUT", where, scopes, headers=headers, data=body.again)
+            self._transport.once(name, "PUT", url, scopes, headers=headers, data=body.restart)
 
         body = Upload(lambda: source.open_blob(origin, descriptor))
-        # The source was asked patiently already.
-        self._transport.call(name, attempt, transient=lambda error: error is not body.failed and is_transient(error))
+        # An error of the source is final: its reads were already retried.
+        self._transport.call(name, attempt, transient=lambda error: error is not body.failure and is_transient(error))
 
     def check_push(self, repository: str) -> None:
-        """See whether we may push, by an upload that is begun and cancelled.
+        """Check that this user may push, by an upload that is begun and cancelled.
 
-        :raises RegistryError: we may not.
+        :raises RegistryError: the registry refuses.
         """
         path = f"{repository}/blobs/uploads/"
         answer = self._transport.ask("POST", path, _push(repository), headers={"Content-Length": "0"})
         if "Location" in answer.headers:
-            # Not every registry lets us cancel: it forgets the upload by itself then.
+            # Not every registry allows to cancel an upload; it expires there.
             with contextlib.suppress(MultiarchError):
-                where = urljoin(answer.url, answer.headers["Location"])
-                self._transport.once(self._transport.name("DELETE", path), "DELETE", where, _delete(repository))
+                url = urljoin(answer.url, answer.headers["Location"])
+                self._transport.once(self._transport.name("DELETE", path), "DELETE", url, _delete(repository))
 
     def stop(self) -> None:
-        """End all waiting between tries."""
+        """End all waits between attempts; nothing is retried from now on."""
         self._transport.policy.stopped.set()
 
     def unstoppable(self) -> Registry:
-        """Return the same connection, for what must be done although the run was stopped."""
+        """Return a client over the same connections that retries although the run was stopped, to put tags back."""
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
         again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
@@ -220,7 +222,7 @@ class Registry:
 
 @contextlib.contextmanager
 def stopping(registries: Iterable[Registry]) -> Iterator[None]:
-    """End all waiting at once when what is done meanwhile fails or is interrupted."""
+    """Stop the retries of registries when the body fails or is interrupted."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""The embedded registry: where images go when none is configured, on the Docker host's loopback interface."""
+"""The embedded registry: the destination when none is configured, on the Docker host's loopback interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CONTAINER = "multiarch-registry"
 IMAGE = "registry:2"
 VOLUME = "multiarch-registry"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 30.0  # seconds, for a busy machine; usually it answers within one
 _HOST, _, _PORT = EMBEDDED_REGISTRY.rpartition(":")
 _CREATE: dict[str, Any] = {
     "name": CONTAINER,
@@ -30,13 +30,13 @@ _CREATE: dict[str, Any] = {
 
 
 def start_registry(host: DockerHost) -> None:
-    """Have the embedded registry running.
+    """Start the embedded registry unless it is running, and wait until it answers.
 
     :raises ConfigurationError: the Docker host is another machine, whose loopback interface is not ours.
-    :raises PortTakenError: somebody else listens on the port.
+    :raises PortTakenError: another program listens on the port.
     :raises NotReadyError: it does not answer; with its last log lines.
     """
-    if not str(host.client.api.base_url).startswith(("http+docker://localhost", "http://127.", "http://localhost")):
+    if not host.shares_loopback:
         problem = "not set, and the embedded registry only serves a Docker host on this machine; name a repository"
         raise ConfigurationError("multiarch.image", problem)
     container = host.find(CONTAINER)

@@ -1,4 +1,4 @@
-"""A clock for retries: it notes the waits, and takes no time."""
+"""A clock for retries, whose waits take no time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import threading
 
 
 class Clock(threading.Event):
-    """In the place of `Policy.stopped`: notes in *waits* what it is asked to wait for, and returns at once."""
+    """A stand-in for `Policy.stopped` that returns from each wait at once.
+
+    :ivar waits: the seconds of each wait.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[float] = []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Note the wait."""
+        """Append the seconds to *waits*, and return whether the event is set."""
         self.waits.append(timeout or 0.0)
         return self.is_set()

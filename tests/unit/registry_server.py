@@ -1,4 +1,4 @@
-"""A registry that does as it is told: a real HTTP server on the loopback interface, driven by a table."""
+"""A registry for tests: a real HTTP server on the loopback interface, whose answers a table decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What came in: *query* of the address, *form* of an urlencoded body, header names in lower case."""
+    """A request to the server; the names of its headers are in lower case."""
 
     verb: str
     path: str
@@ -38,9 +38,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes out.
+    """An answer of the server.
 
-    :ivar sent: bytes of the body that are sent before the connection is cut; None for all.
+    :ivar sent: how many bytes of the body are sent before the connection is cut; None for all.
     """
 
     status: int = 200
@@ -49,7 +49,7 @@ class Reply:
     sent: int | None = None
 
 
-# The connection is reset, or closed in order, without an answer; or closed within the first line of one.
+# Instead of an answer the connection is reset, or closed; or it is closed within the first line of an answer.
 RESET = Reply(status=0)
 EOF = Reply(status=-1)
 CUT = Reply(status=-2)
@@ -57,23 +57,24 @@ Reaction = Reply | Callable[[Request], Reply]
 
 
 def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
-    """Answer with JSON; ``Retry_After=…`` is a header."""
+    """Return an answer of JSON; ``Retry_After=…`` is a header."""
     return Reply(status, json.dumps(value).encode(), {k.replace("_", "-"): v for k, v in headers.items()})
 
 
 def refusal(status: int, code: str = "DENIED", message: str = "no", **headers: str) -> Reply:
-    """Answer with an error, as the distribution specification words it ("Error codes")."""
+    """Return an answer with an error, as the distribution specification has it ("Error codes")."""
     return json_reply({"errors": [{"code": code, "message": message}]}, status, **headers)
 
 
 class RegistryServer:
-    """Answers from *table* (``GET /v2/…`` → reactions in order, the last one again and again), else from what it holds.
+    """A registry that answers from *table*, and a request that is not in it from *contents*.
 
+    :ivar table: ``GET /v2/…`` → the reactions in order; the last one is repeated.
     :ivar contents: path → media type and bytes; a PUT adds to it.
-    :ivar requests: everything that was asked, in order.
-    :ivar knows_ranges: whether a range of a blob may be asked for; else all of it is sent.
+    :ivar requests: all requests, in order.
+    :ivar knows_ranges: whether a range of a blob is answered with the range; else with the whole blob.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
-    :param tls: speaks TLS with this.
+    :param tls: the context to speak TLS with; None for plain HTTP.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -86,7 +87,7 @@ class RegistryServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
         self._http.request_queue_size = 64
-        # Bound and not listening: its port is its own, and refuses.
+        # Bound and not listening: no other program gets the port, and it refuses connections.
         self._http.server_bind()
         if tls:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
@@ -103,7 +104,7 @@ class RegistryServer:
         return [f"{request.verb} {request.path}" for request in self.requests]
 
     def start(self) -> RegistryServer:
-        """Listen; until then connections are refused."""
+        """Listen, and return this server; until then connections are refused."""
         if self._thread is None:
             self._http.server_activate()
             self._thread = threading.Thread(target=self._http.serve_forever, args=(0.002,), daemon=True)
@@ -111,7 +112,7 @@ class RegistryServer:
         return self
 
     def pause(self) -> None:
-        """Refuse connections until it is started again; those that are there stay."""
+        """Refuse new connections until the next start; open ones stay."""
         self.stop()
         self._http.socket = socket.socket(self._http.address_family, self._http.socket_type)
         self._http.server_bind()
@@ -125,13 +126,13 @@ class RegistryServer:
         self._http.server_close()
 
     def hold_blob(self, repository: str, content: bytes) -> str:
-        """Hold a blob; return its digest."""
+        """Add a blob to the contents; return its digest."""
         digest = _digest(content)
         self.contents[f"/v2/{repository}/blobs/{digest}"] = ("application/octet-stream", content)
         return digest
 
     def hold_manifest(self, repository: str, tag: str, value: object, media_type: str = OCI_MANIFEST) -> dict[str, Any]:
-        """Hold a manifest under a tag and its digest; return its descriptor."""
+        """Add a manifest to the contents under a tag and its digest; return its descriptor."""
         body = json.dumps(value).encode()
         self._hold(f"/v2/{repository}/manifests/{tag}", media_type, body)
         return {"mediaType": media_type, "digest": _digest(body), "size": len(body)}
@@ -150,7 +151,7 @@ class RegistryServer:
         return reaction if isinstance(reaction, Reply) else reaction(request)
 
     def from_contents(self, request: Request) -> Reply:
-        """Answer as a registry does, from what is held."""
+        """Return the answer of a registry with these contents."""
         if "/blobs/uploads/" in request.path:
             return self._upload(request)
         if request.verb == "PUT":
@@ -162,8 +163,8 @@ class RegistryServer:
         if request.verb == "DELETE":
             return self._delete(request.path, body)
         headers = {"Content-Type": media_type, "Docker-Content-Digest": _digest(body)}
-        if (wanted := request.headers.get("range")) and self.knows_ranges:
-            start, _, end = wanted.removeprefix("bytes=").partition("-")
+        if (part := request.headers.get("range")) and self.knows_ranges:
+            start, _, end = part.removeprefix("bytes=").partition("-")
             return Reply(206, body[int(start) : int(end) + 1 if end else None], headers)
         return Reply(200, body, headers)
 
@@ -199,7 +200,7 @@ class RegistryServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Without it each answer waits 40 ms for the acknowledgement of its head.
+            # With Nagle's algorithm each answer waits 40 ms for the acknowledgement of its head.
             disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
@@ -221,7 +222,7 @@ class RegistryServer:
                 if reply == RESET:
                     self.close_connection = True
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    # The last reference to the socket closes it, and with no linger that is a reset.
+                    # The last reference closes the socket, and closing it without linger is a reset.
                     self.rfile.close()
                     self.connection.close()
                     return

@@ -1,28 +1,232 @@
-"""The connection to the Docker host: what is said when there is none to be had."""
+"""The Docker host: what is asked of it once, where it is, and what is said when it cannot be asked."""
 
 from __future__ import annotations
 
 import gc
 import os
 import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import docker
 import pytest
 
-from multiarch.docker_host import DockerHost
-from multiarch.errors import DockerPermissionError
+from multiarch.buildkit.address import running_address
+from multiarch.buildkit.builder import Builder
+from multiarch.config.load import load
+from multiarch.docker_host import OWNER, DockerHost
+from multiarch.errors import DockerPermissionError, ForeignContainerError
+from multiarch.image.platform import Platform
+from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
+from tests.unit.registry_server import RegistryServer, Reply, json_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+API = "/v1.41"
+THREADS = 8
+
+
+class Daemon:
+    """A Docker daemon on a real HTTP server: it holds containers, each of which is answered for by its name."""
+
+    def __init__(self, server: RegistryServer) -> None:
+        self.server = server
+        server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
+        server.table[f"GET {API}/_ping"] = [Reply(200, b"OK")]
+        server.table[f"GET {API}/info"] = [json_reply({"Architecture": "aarch64", "OperatingSystem": "Debian"})]
+
+    def hold(self, name: str, status: str = "running", owner: str = OWNER) -> None:
+        """Hold a container, which can be started and removed."""
+        shown = {"Id": name, "Name": f"/{name}", "State": {"Status": status}, "Mounts": []}
+        answer = json_reply({**shown, "Config": {"Labels": {owner: "x"}}})
+        path = f"{API}/containers/{name}"
+        self.server.table[f"GET {path}/json"] = [answer]
+
+        def start(_: object) -> Reply:
+            self.hold(name, "running", owner)
+            return Reply(204)
+
+        def remove(_: object) -> Reply:
+            self.hold_nothing(name)
+            return Reply(204)
+
+        self.server.table[f"POST {path}/start"] = [start]
+        self.server.table[f"DELETE {path}"] = [remove]
+
+    def hold_nothing(self, name: str) -> None:
+        """Answer that there is no container of a name."""
+        self.server.table[f"GET {API}/containers/{name}/json"] = [json_reply({"message": "No such container"}, 404)]
+
+    def looks(self, name: str) -> int:
+        """Return how often a container was looked for."""
+        return self.server.asked.count(f"GET {API}/containers/{name}/json")
+
+
+@pytest.fixture
+def daemon(server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """The daemon that DOCKER_HOST names; nothing is in it yet."""
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://{server.host}")
+    return Daemon(server)
+
+
+@pytest.fixture
+def host(daemon: Daemon) -> Iterator[DockerHost]:
+    """A connection to that daemon, which tries once."""
+    host = DockerHost(Policy(attempts=1), lambda _: None)
+    yield host
+    host.client.close()
+
+
+def by_all_threads(function: Callable[[], object]) -> list[object]:
+    """Return the results of a function that several threads call at the same moment."""
+    together = Barrier(THREADS)
+
+    def call() -> object:
+        together.wait(5)
+        return function()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [future.result() for future in [pool.submit(call) for _ in range(THREADS)]]
+
+
+# What is asked once.
+
+
+def test_threads_share_one_connection_and_one_answer(daemon: Daemon, host: DockerHost) -> None:
+    """The steps of a release run side by side; each of them wants to know what the host is."""
+    assert 1 == len({id(client) for client in by_all_threads(lambda: host.client)})
+    assert ["aarch64"] * THREADS == by_all_threads(lambda: host.machine)
+    assert Platform("linux", "arm64") == host.platform
+    assert ["GET /version", f"GET {API}/_ping", f"GET {API}/info"] == daemon.server.asked
+
+
+def test_threads_share_one_look_at_a_container(daemon: Daemon, host: DockerHost) -> None:
+    """setup-binfmt and start-buildkit want the same server, and the address of it is checked afterwards."""
+    daemon.hold("buildkit")
+    assert [True] * THREADS == by_all_threads(lambda: host.find("buildkit") is not None)
+    assert host.is_running("buildkit")
+    assert 1 == daemon.looks("buildkit")
+
+
+@pytest.mark.parametrize("status", ["created", "exited"])
+def test_container_is_looked_at_again_after_its_start(daemon: Daemon, host: DockerHost, status: str) -> None:
+    """What was not running is running now: the next step must see that."""
+    daemon.hold("buildkit", status)
+    container = host.find("buildkit")
+    assert container is not None
+    assert not host.is_running("buildkit")
+    host.start(container, "tcp://127.0.0.1:1234", "stop it")
+    assert host.is_running("buildkit")
+    assert 2 == daemon.looks("buildkit")
+
+
+def test_removed_container_is_not_found_any_more(daemon: Daemon, host: DockerHost) -> None:
+    """A server that is recreated must not be taken for the one that was there before."""
+    daemon.hold("buildkit")
+    container = host.find("buildkit")
+    assert container is not None
+    host.remove(container)
+    assert host.find("buildkit") is None
+
+
+def test_container_that_cannot_start_is_not_found_any_more(daemon: Daemon, host: DockerHost) -> None:
+    """It is removed again, so the next look must not return it."""
+    daemon.hold("buildkit", "created")
+    daemon.server.table[f"POST {API}/containers/buildkit/start"] = [json_reply({"message": "x509: no"}, 500)]
+    container = host.find("buildkit")
+    assert container is not None
+    with pytest.raises(Exception, match="x509: no"):
+        host.start(container, "tcp://127.0.0.1:1234", "stop it")
+    assert host.find("buildkit") is None
+
+
+def test_missing_container_is_looked_for_again(daemon: Daemon, host: DockerHost) -> None:
+    """A step creates it by the SDK alone, or another process does: that there was none says nothing later."""
+    daemon.hold_nothing("buildkit")
+    assert host.find("buildkit") is None
+    daemon.hold("buildkit")
+    assert host.find("buildkit") is not None
+
+
+def test_other_containers_are_looked_for_by_their_own_name(daemon: Daemon, host: DockerHost) -> None:
+    """One container's state is not another's."""
+    daemon.hold("buildkit")
+    daemon.hold("multiarch-registry", "exited")
+    names = ("buildkit", "multiarch-registry", "buildkit", "multiarch-registry")
+    assert [True, False, True, False] == [host.is_running(name) for name in names]
+
+
+def test_foreign_container_is_refused_each_time(daemon: Daemon, host: DockerHost) -> None:
+    """A container without our label is in nobody's way as a builder, and never used as our server."""
+    daemon.hold("buildkit", owner="com.docker.compose.project")
+    for _ in range(2):
+        with pytest.raises(ForeignContainerError):
+            host.find("buildkit")
+    assert host.is_running("buildkit")
+    assert 1 == daemon.looks("buildkit")
+
+
+def test_embedded_registry_is_looked_for_once(daemon: Daemon, host: DockerHost) -> None:
+    """A release needs it when it builds and when it publishes."""
+    daemon.hold("multiarch-registry")
+    for _ in range(2):
+        start_registry(host)
+    assert 1 == daemon.looks("multiarch-registry")
+
+
+def test_builder_is_looked_at_again_when_its_address_is_asked_for(daemon: Daemon, host: DockerHost) -> None:
+    """A shell is opened after a build that failed, maybe because the server has ended: that must be noticed."""
+    daemon.hold("buildkit")
+    settings = load({"platforms": ["linux/arm64"]}, {}, {})
+    assert "docker-container://buildkit" == running_address(settings, host)
+    Builder("docker-container://buildkit").check(host)
+    assert 1 == daemon.looks("buildkit")
+    daemon.hold("buildkit", "exited")
+    with pytest.raises(Exception, match="no BuildKit is running"):
+        running_address(settings, host)
+
+
+# Where it is.
+
+
+@pytest.mark.parametrize(
+    ("base_url", "system", "shares_loopback", "is_local"),
+    [
+        ("http+docker://localhost", "Debian GNU/Linux 12", True, True),
+        ("http+docker://localhost", "Docker Desktop", True, False),
+        ("http+docker://ssh", "Debian GNU/Linux 12", False, False),
+        ("http://127.0.0.1:2375", "Debian GNU/Linux 12", True, False),
+        ("http://localhost:2375", "Debian GNU/Linux 12", True, False),
+        ("http://docker:2375", "Debian GNU/Linux 12", False, False),
+        ("https://docker:2376", "Debian GNU/Linux 12", False, False),
+    ],
+)
+def test_what_a_host_shares_with_this_machine(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, system: str, shares_loopback: bool, is_local: bool
+) -> None:
+    """A socket on Linux shares the files, a Docker Desktop its ports alone, and another machine neither."""
+    client = SimpleNamespace(
+        api=SimpleNamespace(base_url=base_url), info=lambda: {"OperatingSystem": system}, ping=lambda: True
+    )
+    monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
+    monkeypatch.setattr(sys, "platform", "linux")
+    host = DockerHost(Policy(attempts=1), print)
+    assert (shares_loopback, is_local) == (host.shares_loopback, host.is_local)
+
+
+# What is said when it cannot be asked.
 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Be a user who may not do everything: root passes every permission."""
+    """Be a user without root's permissions: root passes every check of a file's mode."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -33,8 +237,8 @@ def unprivileged() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_a_socket_that_may_not_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon listens, and this user may not connect: the line says how to be allowed."""
+def test_forbidden_socket_says_how_to_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon listens, and this user may not connect: the line names the group and sudo."""
     path = tmp_path / "docker.sock"
     host = DockerHost(Policy(seconds=0.0), print)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -45,16 +249,16 @@ def test_a_socket_that_may_not_be_used(tmp_path: Path, monkeypatch: pytest.Monke
         # The SDK is imported before, because another user may not be able to read it.
         assert docker.__version__
         with unprivileged():
-            said = _refusal(host)
+            line = _refusal(host)
     gc.collect()
     assert (
         f"permission denied on the Docker socket unix://{path}: add this user to the docker group"
         " (sudo usermod -aG docker $USER, then log in again) or use sudo"
-    ) == said
+    ) == line
 
 
 def _refusal(host: DockerHost) -> str:
-    """Return what is said of a host that may not be used; its traceback, and the socket in it, end here."""
+    """Return the error of a host that may not be used; its traceback, which holds the socket, ends here."""
     with pytest.raises(DockerPermissionError) as caught:
         host.client.ping()
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""The registry client: what it reads and writes, and how it goes on when a registry stumbles."""
+"""The registry client: manifests and blobs, transient faults and those that stay, and the host that is asked."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 BODY = b'{"schemaVersion": 2}\n'
 MANIFEST = Manifest(OCI_MANIFEST, BODY)
-FOUND = Reply(200, BODY, {"Content-Type": f"{OCI_MANIFEST}; charset=utf-8", "Docker-Content-Digest": MANIFEST.digest})
+REPLY = Reply(200, BODY, {"Content-Type": f"{OCI_MANIFEST}; charset=utf-8", "Docker-Content-Digest": MANIFEST.digest})
 
 
 def client(server: RegistryServer, shown: list[str] | None = None, policy: Policy | None = None) -> Registry:
-    """Return a client with little patience; *shown* takes the lines of its retries."""
+    """Return a client with short waits.
+
+    :param shown: takes the lines of its retries.
+    :param policy: in place of those waits.
+    """
     waits = policy or Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
     return Registry(server.host, waits, ([] if shown is None else shown).append)
 
@@ -35,24 +39,23 @@ def client(server: RegistryServer, shown: list[str] | None = None, policy: Polic
 # What is read and written.
 
 
-def test_a_manifest_is_read_as_it_is(server: RegistryServer) -> None:
-    """The very bytes, the media type without parameters; all four types are asked for."""
-    server.table["GET /v2/some/app/manifests/latest"] = [FOUND]
-    found = client(server).manifest("some/app", "latest")
-    assert MANIFEST == found
+def test_manifest_is_read_byte_for_byte(server: RegistryServer) -> None:
+    """Its digest is that of its bytes; the media type comes without parameters, and all four types are accepted."""
+    server.table["GET /v2/some/app/manifests/latest"] = [REPLY]
+    assert MANIFEST == client(server).manifest("some/app", "latest")
     assert {OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST} == set(
         server.requests[0].headers["accept"].split(", ")
     )
 
 
-def test_no_manifest_is_none(server: RegistryServer) -> None:
-    """A tag that is not there is an answer, found out in one request."""
+def test_missing_manifest_is_none_after_one_request(server: RegistryServer) -> None:
+    """A tag that does not exist yet is an answer, not a fault to wait for."""
     assert client(server).manifest("app", "latest") is None
     assert ["GET /v2/app/manifests/latest"] == server.asked
 
 
-def test_a_manifest_is_written_as_it_is(server: RegistryServer) -> None:
-    """The bytes that were hashed are the bytes that are sent, under their type."""
+def test_manifest_is_written_byte_for_byte(server: RegistryServer) -> None:
+    """The bytes that were hashed are the bytes that are sent, under their media type: JSON has many spellings."""
     index = Manifest(OCI_INDEX, b'{"manifests": [ ]}')
     assert index.digest == client(server).put_manifest("some/app", "latest", index)
     assert ("PUT", "/v2/some/app/manifests/latest", b'{"manifests": [ ]}', OCI_INDEX) == (
@@ -64,8 +67,8 @@ def test_a_manifest_is_written_as_it_is(server: RegistryServer) -> None:
     assert index == client(server).manifest("some/app", "latest")
 
 
-def test_a_blob_is_read(server: RegistryServer) -> None:
-    """A blob comes back as its bytes."""
+def test_blob_is_read_byte_for_byte(server: RegistryServer) -> None:
+    """Configs of images are read this way."""
     digest = server.hold_blob("app", b"config")
     assert b"config" == client(server).blob("app", digest)
 
@@ -74,50 +77,50 @@ def test_a_blob_is_read(server: RegistryServer) -> None:
     ("media_type", "expected"),
     [(OCI_INDEX, True), (DOCKER_LIST, True), (OCI_MANIFEST, False), (DOCKER_MANIFEST, False)],
 )
-def test_what_an_index_is(media_type: str, expected: bool) -> None:
-    """Both types of index are one, both types of image are none."""
+def test_index_is_known_by_its_media_type(media_type: str, expected: bool) -> None:
+    """OCI and Docker have a media type each, for an index and for an image."""
     assert expected == Manifest(media_type, b"{}").is_index
 
 
-# Bytes that are not what they should be.
+# Bytes of another digest.
 
-OTHER = "sha256:" + "0" * 64
+OTHER_DIGEST = "sha256:" + "0" * 64
 
 
-def test_a_manifest_of_another_digest_is_refused(server: RegistryServer) -> None:
-    """Bytes that do not hash to the digest asked for are not taken, nor asked for again."""
-    server.table[f"GET /v2/app/manifests/{OTHER}"] = [Reply(200, BODY)]
+def test_manifest_of_another_digest_is_refused(server: RegistryServer) -> None:
+    """Whatever stands between us and the registry, an index must not be made of other bytes."""
+    server.table[f"GET /v2/app/manifests/{OTHER_DIGEST}"] = [Reply(200, BODY)]
     with pytest.raises(DigestMismatchError) as caught:
-        client(server).manifest("app", OTHER)
+        client(server).manifest("app", OTHER_DIGEST)
     assert (
-        f"GET {server.host}/app/manifests/{OTHER}: expected {OTHER}, the registry sent {MANIFEST.digest};"
+        f"GET {server.host}/app/manifests/{OTHER_DIGEST}: expected {OTHER_DIGEST}, the registry sent {MANIFEST.digest};"
         " nothing was published from it"
     ) == str(caught.value)
     assert 1 == len(server.requests)
 
 
-def test_a_tag_of_another_digest_than_promised_is_refused(server: RegistryServer) -> None:
-    """Docker-Content-Digest is compared with the bytes."""
-    server.table["GET /v2/app/manifests/latest"] = [Reply(200, BODY, {"Docker-Content-Digest": OTHER})]
-    with pytest.raises(DigestMismatchError, match=f"expected {OTHER}, the registry sent {MANIFEST.digest}"):
+def test_tag_of_another_digest_than_its_header_is_refused(server: RegistryServer) -> None:
+    """Docker-Content-Digest is compared with the bytes, as a tag names no digest itself."""
+    server.table["GET /v2/app/manifests/latest"] = [Reply(200, BODY, {"Docker-Content-Digest": OTHER_DIGEST})]
+    with pytest.raises(DigestMismatchError, match=f"expected {OTHER_DIGEST}, the registry sent {MANIFEST.digest}"):
         client(server).manifest("app", "latest")
 
 
-def test_a_blob_of_another_digest_is_refused(server: RegistryServer) -> None:
-    """A blob is compared with the digest that names it."""
-    server.table[f"GET /v2/app/blobs/{OTHER}"] = [Reply(200, BODY)]
-    with pytest.raises(DigestMismatchError, match=f"expected {OTHER}, the registry sent {MANIFEST.digest}"):
-        client(server).blob("app", OTHER)
+def test_blob_of_another_digest_is_refused(server: RegistryServer) -> None:
+    """A config decides for which platform an image is published, so it must be the one that was named."""
+    server.table[f"GET /v2/app/blobs/{OTHER_DIGEST}"] = [Reply(200, BODY)]
+    with pytest.raises(DigestMismatchError, match=f"expected {OTHER_DIGEST}, the registry sent {MANIFEST.digest}"):
+        client(server).blob("app", OTHER_DIGEST)
 
 
-def test_a_manifest_stored_as_something_else_is_refused(server: RegistryServer) -> None:
-    """What the registry says it stored must be what was sent."""
-    server.table["PUT /v2/app/manifests/latest"] = [Reply(201, headers={"Docker-Content-Digest": OTHER})]
-    with pytest.raises(DigestMismatchError, match=f"expected {MANIFEST.digest}, the registry sent {OTHER}"):
+def test_manifest_stored_under_another_digest_is_refused(server: RegistryServer) -> None:
+    """A registry that rewrites manifests would publish something that no gate has seen."""
+    server.table["PUT /v2/app/manifests/latest"] = [Reply(201, headers={"Docker-Content-Digest": OTHER_DIGEST})]
+    with pytest.raises(DigestMismatchError, match=f"expected {MANIFEST.digest}, the registry sent {OTHER_DIGEST}"):
         client(server).put_manifest("app", "latest", MANIFEST)
 
 
-# Faults that pass.
+# Transient faults.
 
 OPERATIONS: dict[str, Callable[[Registry], object]] = {
     "GET /v2/app/manifests/latest": lambda registry: registry.manifest("app", "latest"),
@@ -137,7 +140,7 @@ FAULTS: dict[str, tuple[Reaction, str]] = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_that_passes_is_outlasted(server: RegistryServer, operation: str, fault: str) -> None:
+def test_transient_fault_is_retried(server: RegistryServer, operation: str, fault: str) -> None:
     """Twice the fault, then the answer: the result is the same, and each retry is shown with its cause."""
     reaction, cause = FAULTS[fault]
     shown: list[str] = []
@@ -152,8 +155,8 @@ def test_a_fault_that_passes_is_outlasted(server: RegistryServer, operation: str
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_registry_that_comes_late_is_waited_for(operation: str) -> None:
-    """Connections are refused until the registry listens."""
+def test_registry_that_starts_late_is_waited_for(operation: str) -> None:
+    """In a CI it may be a service that starts beside the job: its connections are refused until it listens."""
     server = RegistryServer()
     server.table[operation] = [Reply(200, BODY, {"Content-Type": OCI_MANIFEST})]
     shown: list[str] = []
@@ -171,8 +174,8 @@ def test_a_registry_that_comes_late_is_waited_for(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_registry_that_never_comes_is_named(operation: str) -> None:
-    """In the end the error says what was asked of whom, and why there was no answer."""
+def test_registry_that_never_starts_is_named(operation: str) -> None:
+    """The error names the request and the registry, and why there was no answer."""
     server = RegistryServer()
     try:
         with pytest.raises(RegistryUnreachableError) as caught:
@@ -188,8 +191,8 @@ def test_a_registry_that_never_comes_is_named(operation: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "expected"), [("reset", "Connection reset by peer"), ("EOF", "Remote end closed connection")]
 )
-def test_a_cause_is_told_in_plain_words(server: RegistryServer, fault: str, expected: str) -> None:
-    """The innermost reason alone, without the names of the classes that wrapped it."""
+def test_cause_is_the_innermost_reason(server: RegistryServer, fault: str, expected: str) -> None:
+    """HTTP libraries wrap it in the names of several classes, which say nothing to a user."""
     server.table["GET /v2/app/manifests/latest"] = [FAULTS[fault][0]]
     with pytest.raises(RegistryUnreachableError) as caught:
         client(server).manifest("app", "latest")
@@ -198,9 +201,9 @@ def test_a_cause_is_told_in_plain_words(server: RegistryServer, fault: str, expe
 
 
 def _wait(server: RegistryServer, retry_after: str) -> float:
-    """Return how long a client would wait when the registry answers *retry_after*."""
+    """Return the seconds that a client waits after an answer with this Retry-After."""
     clock = Clock()
-    server.table["GET /v2/app/manifests/latest"] = [Reply(429, headers={"Retry-After": retry_after}), FOUND]
+    server.table["GET /v2/app/manifests/latest"] = [Reply(429, headers={"Retry-After": retry_after}), REPLY]
     policy = Policy(seconds=1e9, attempts=4, first=0.001, longest=20.0, stopped=clock)
     assert MANIFEST == client(server, policy=policy).manifest("app", "latest")
     (wait,) = clock.waits
@@ -211,29 +214,49 @@ def _wait(server: RegistryServer, retry_after: str) -> float:
     ("retry_after", "shortest", "longest"),
     [("7", 7.0, 7.1), ("0", 0.0, 0.1), ("3600", 20.0, 20.0), ("soon", 0.0, 0.1), ("1.5", 0.0, 1.6), ("", 0.0, 0.1)],
 )
-def test_retry_after_in_seconds(server: RegistryServer, retry_after: str, shortest: float, longest: float) -> None:
-    """Honoured, capped, and ignored where it is no number."""
+def test_retry_after_in_seconds_is_waited_for(
+    server: RegistryServer, retry_after: str, shortest: float, longest: float
+) -> None:
+    """Up to the policy's longest wait; without a number the policy alone decides."""
     assert shortest <= _wait(server, retry_after) <= longest
 
 
-# RFC 9110, section 5.6.7: the form to write, and those to read as well.
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *("-5", "nan", "inf", "²", "1e3", "0x10", "9" * 400, "9" * 5000),
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Fri, 31 Foo 2100 1:2:3 GMT",
+    ],
+    ids=lambda broken: f"{broken[:24]} of {len(broken)}",
+)
+def test_broken_retry_after_is_none(server: RegistryServer, broken: str) -> None:
+    """Whatever a proxy writes there, the answer is an error of ours, and the policy waits as without the header."""
+    server.table["GET /v2/app/manifests/latest"] = [Reply(429, headers={"Retry-After": broken})]
+    with pytest.raises(RegistryError) as caught:
+        client(server, policy=Policy(attempts=1)).manifest("app", "latest")
+    assert (429, None) == (caught.value.status, caught.value.retry_after)
+
+
+# RFC 9110, section 5.6.7: the form that is written today, and the obsolete ones that must be read.
 DATES = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
 
 
 @pytest.mark.parametrize("form", DATES)
-def test_retry_after_as_a_date(server: RegistryServer, form: str) -> None:
-    """A date in any form that HTTP has is waited for."""
+def test_retry_after_as_a_date_is_waited_for(server: RegistryServer, form: str) -> None:
+    """In each of the three forms that HTTP has."""
     now = datetime.datetime.now(datetime.timezone.utc)
     assert 7.0 <= _wait(server, (now + datetime.timedelta(seconds=9)).strftime(form)) <= 9.1
 
 
-def test_retry_after_in_the_past(server: RegistryServer) -> None:
-    """A date that is over asks for no wait."""
+def test_retry_after_in_the_past_is_no_wait(server: RegistryServer) -> None:
+    """Clocks differ, and an answer may come late."""
     assert 0.0 <= _wait(server, email.utils.formatdate(0, usegmt=True)) <= 0.1
 
 
-def test_stopping_ends_the_waiting(server: RegistryServer) -> None:
-    """Once the run is stopped, no request is sent again."""
+def test_stop_ends_the_wait_of_a_request(server: RegistryServer) -> None:
+    """When another platform has failed, the run must end at once, and nothing may be published after that."""
     server.table["PUT /v2/app/manifests/latest"] = [Reply(503, headers={"Retry-After": "30"})]
     policy = Policy(seconds=60.0, attempts=9, longest=30.0)
     threading.Timer(0.05, policy.stopped.set).start()
@@ -242,13 +265,13 @@ def test_stopping_ends_the_waiting(server: RegistryServer) -> None:
     assert 1 == len(server.requests)
 
 
-# Faults that stay.
+# Permanent faults.
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("status", [400, 403, 405, 409, 413])
-def test_a_fault_that_stays_takes_one_request(server: RegistryServer, operation: str, status: int) -> None:
-    """The registry's own words, and nothing is sent again; who is not allowed learns how to log in."""
+def test_permanent_fault_takes_one_request(server: RegistryServer, operation: str, status: int) -> None:
+    """The error has the registry's own words; a user who is not allowed reads how to log in."""
     shown: list[str] = []
     server.table[operation] = [refusal(status, "SOME_CODE", "some words")]
     with pytest.raises(RegistryError) as caught:
@@ -259,11 +282,11 @@ def test_a_fault_that_stays_takes_one_request(server: RegistryServer, operation:
     assert (1, [], status) == (len(server.requests), shown, caught.value.status)
 
 
-def test_a_missing_blob_takes_one_request(server: RegistryServer) -> None:
-    """Unlike a tag, a blob that is not there is an error."""
-    server.table[f"GET /v2/app/blobs/{OTHER}"] = [refusal(404, "BLOB_UNKNOWN", "blob unknown to registry")]
+def test_missing_blob_is_an_error_after_one_request(server: RegistryServer) -> None:
+    """Unlike a tag, a blob is named by a manifest, so it must exist."""
+    server.table[f"GET /v2/app/blobs/{OTHER_DIGEST}"] = [refusal(404, "BLOB_UNKNOWN", "blob unknown to registry")]
     with pytest.raises(RegistryError, match=r"answered 404 BLOB_UNKNOWN: blob unknown to registry$"):
-        client(server).blob("app", OTHER)
+        client(server).blob("app", OTHER_DIGEST)
     assert 1 == len(server.requests)
 
 
@@ -278,8 +301,8 @@ def test_a_missing_blob_takes_one_request(server: RegistryServer) -> None:
         (b'{"errors": [{"code": "A", "message": "a"}, {"code": "B", "message": "b\\nc"}]}', "A: a; B: b c"),
     ],
 )
-def test_a_refusal_in_any_form_is_one_line(server: RegistryServer, body: bytes, expected: str) -> None:
-    """Words that are no error document give way to the status; several errors share a line."""
+def test_refusal_of_any_form_is_one_line(server: RegistryServer, body: bytes, expected: str) -> None:
+    """Proxies answer with pages of their own: the words of the status stand for them; several errors share a line."""
     server.table["GET /v2/app/manifests/latest"] = [Reply(403, body)]
     with pytest.raises(RegistryError) as caught:
         client(server).manifest("app", "latest")
@@ -287,16 +310,18 @@ def test_a_refusal_in_any_form_is_one_line(server: RegistryServer, body: bytes, 
     assert 1 == len(str(caught.value).splitlines())
 
 
-# The way there.
+# The host that is asked.
 
 
-def test_a_proxy_is_not_asked_for_this_machine(server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registry on loopback is reached directly, whatever proxies the environment names."""
+def test_registry_on_loopback_is_reached_without_a_proxy(
+    server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy's loopback interface is another machine's, whatever the environment says."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    server.table["GET /v2/app/manifests/latest"] = [FOUND]
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
     assert MANIFEST == client(server).manifest("app", "latest")
 
 
@@ -306,7 +331,7 @@ def test_a_proxy_is_not_asked_for_this_machine(server: RegistryServer, monkeypat
 def test_other_registries_are_asked_over_tls(
     server: RegistryServer, monkeypatch: pytest.MonkeyPatch, host: str, expected: str
 ) -> None:
-    """What is not on loopback speaks TLS, and Docker Hub has its own host for it: a proxy sees where it goes."""
+    """A proxy sees the host and port: 443 by default, and the API of Docker Hub has a host of its own."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTPS_PROXY", "https_proxy"):

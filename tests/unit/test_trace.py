@@ -1,4 +1,4 @@
-"""What --verbose shows, and that it shows no secret."""
+"""Lines of --verbose: programs and requests, without secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRETS = (USER, PASSWORD, IDENTITY, TOKEN, SIGNED, BASIC, "Bearer", "Basic")
 
 
 class Shown:
-    """Collects the lines of a trace, with T for its times."""
+    """The lines of a trace, with T for its times."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -46,17 +46,17 @@ class Shown:
 
     @property
     def secrets(self) -> list[str]:
-        """Those that are told."""
+        """The secrets that are in the lines."""
         return [secret for secret in SECRETS if secret in "\n".join(self.lines)]
 
 
 def client(server: RegistryServer, shown: Shown) -> Registry:
-    """Return a client that tries once."""
+    """Return a client that makes one attempt."""
     return Registry(server.host, Policy(attempts=1), print, trace=shown.trace)
 
 
 @pytest.mark.parametrize(
-    ("login", "scheme", "asked"),
+    ("login", "scheme", "token_lines"),
     [
         ({"auth": BASIC}, "Basic", []),
         ({"auth": BASIC}, "Bearer", ["GET {}/token: 200, T"]),
@@ -65,9 +65,9 @@ def client(server: RegistryServer, shown: Shown) -> Registry:
     ids=["basic", "bearer", "identity"],
 )
 def test_requests_are_shown_without_secrets(
-    server: RegistryServer, docker_config: Path, login: dict[str, str], scheme: str, asked: list[str]
+    server: RegistryServer, docker_config: Path, login: dict[str, str], scheme: str, token_lines: list[str]
 ) -> None:
-    """Verb, address, status and time of each, those for tokens too, whatever proves who asks."""
+    """Verb, address, status and time of each, those for tokens too: the log of a CI is public."""
     docker_config.write_text(json.dumps({"auths": {server.host: login}}))
     base = f"http://{server.host}"
     challenge = f'{scheme} realm="http://{server.host}/token?account={SIGNED}",service="s"'
@@ -82,12 +82,12 @@ def test_requests_are_shown_without_secrets(
     shown = Shown()
     client(server, shown).manifest("app", "latest")
     manifest = f"GET {base}/v2/app/manifests/latest"
-    assert [f"{manifest}: 401, T", *(line.format(base) for line in asked), f"{manifest}: 200, T"] == shown.lines
+    assert [f"{manifest}: 401, T", *(line.format(base) for line in token_lines), f"{manifest}: 200, T"] == shown.lines
     assert [] == shown.secrets
 
 
-def test_where_a_registry_sends_us_is_shown_without_its_signature(server: RegistryServer) -> None:
-    """Both requests, the second without query and user."""
+def test_redirect_is_shown_without_its_signature(server: RegistryServer) -> None:
+    """The address of a redirect lets anyone read the blob: it is shown without query and user."""
     digest = server.hold_blob("app", b"content")
     place = f"http://{USER}:{PASSWORD}@{server.host}/elsewhere?X-Amz-Signature={SIGNED}"
     server.table[f"GET /v2/app/blobs/{digest}"] = [Reply(307, headers={"Location": place})]
@@ -99,8 +99,8 @@ def test_where_a_registry_sends_us_is_shown_without_its_signature(server: Regist
     assert [] == shown.secrets
 
 
-def test_no_answer_is_shown_without_words(server: RegistryServer) -> None:
-    """Only of what kind it is, as the words of libraries hold whole addresses."""
+def test_unanswered_request_is_shown_by_the_class_of_its_error(server: RegistryServer) -> None:
+    """The text of a library's error may hold the whole address, with its signature."""
     digest = server.hold_blob("app", b"content")
     place = f"http://{server.host}/elsewhere?X-Amz-Signature={SIGNED}"
     server.table[f"GET /v2/app/blobs/{digest}"] = [Reply(307, headers={"Location": place})]
@@ -113,7 +113,7 @@ def test_no_answer_is_shown_without_words(server: RegistryServer) -> None:
 
 
 def test_requests_to_docker_are_shown(server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the first on, which asks for the version; without their queries."""
+    """The first asks for the version; none is shown with its query."""
     monkeypatch.setenv("DOCKER_HOST", f"tcp://{server.host}")
     server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
     server.table["GET /v1.41/_ping"] = [Reply(200, b"OK")]
@@ -134,7 +134,7 @@ def test_requests_to_docker_are_shown(server: RegistryServer, monkeypatch: pytes
 
 
 def test_commands_are_shown_as_a_shell_takes_them() -> None:
-    """When they begin, and again with status and time when they end; the user of an address is left out."""
+    """A line at the beginning can be pasted; one at the end has status and time. No user of an address is shown."""
     shown, progress = Shown(), Progress(io.StringIO(), quiet=True)
     progress.trace = shown.trace
     proxy = f"build-arg:HTTP_PROXY=http://{USER}:{PASSWORD}@x@proxy:1/"
@@ -151,15 +151,15 @@ def test_commands_are_shown_as_a_shell_takes_them() -> None:
 
 
 @pytest.mark.parametrize("step", ["build-arch", "manifest", "release"])
-def test_it_cannot_be_quiet_and_verbose(project: Project, step: str) -> None:
+def test_quiet_and_verbose_exclude_each_other(project: Project, step: str) -> None:
     """One line says so, before anything is done."""
     result = project.run(step, "--platform", "arm64", "--quiet", "--verbose")
-    told = ["--verbose: it shows more and --quiet shows nothing; pass one of them"]
-    assert (1, [], told) == (result.status, result.out, result.err)
+    lines = ["--verbose: it shows more and --quiet shows nothing; pass one of them"]
+    assert (1, [], lines) == (result.status, result.out, result.err)
 
 
-def test_results_alone_are_on_standard_output(server: RegistryServer, project: Project) -> None:
-    """With --verbose too; and without it, not even its module is imported."""
+def test_verbose_leaves_results_alone_on_standard_output(server: RegistryServer, project: Project) -> None:
+    """Scripts read them. Without --verbose its module is not imported, because start-up takes time."""
     config = server.hold_blob("app", b'{"os": "linux", "architecture": "arm64"}')
     server.hold_manifest("app", "latest-arm64", {"config": {"digest": config}})
     project.write(invoke_yaml=f"multiarch:\n  image: {server.host}/app\n  platforms: [linux/arm64]\n")

@@ -1,6 +1,6 @@
-"""The way to a registry that is not on loopback: TLS, whom it trusts, and what is declared insecure.
+"""Connections to a registry that is not on loopback: TLS, its certificates, and what is declared insecure.
 
-``0.0.0.0`` is reached over the loopback interface, and is no loopback address by its name.
+``0.0.0.0`` leads to this machine, and is no loopback address by its name.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = Manifest(OCI_MANIFEST, b"{}")
-FOUND = Reply(200, MANIFEST.body, {"Content-Type": OCI_MANIFEST})
+REPLY = Reply(200, MANIFEST.body, {"Content-Type": OCI_MANIFEST})
 
 
 def client(server: RegistryServer, *, insecure: bool = False) -> Registry:
-    """Return a client that calls the server by an address that is not of loopback."""
+    """Return a client that calls the server by an address that is not a loopback address."""
     host = server.host.replace("127.0.0.1", "0.0.0.0")
     return Registry(host, Policy(seconds=5.0, attempts=3, first=0.001, longest=0.01), print, insecure=insecure)
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the test's own, without proxies and bundles."""
+    """An empty home directory, in an environment without proxies and bundles."""
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate that signs itself, in the file ``ca.crt``; its key is in ``ca.key``."""
+    """A self-signed certificate, in the file ``ca.crt``; its key is in ``ca.key``."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a registry")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -78,21 +78,21 @@ def tls_server(certificate: Path) -> Iterator[RegistryServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     server = RegistryServer(context)
-    server.table["GET /v2/app/manifests/latest"] = [FOUND]
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
     yield server.start()
     server.stop()
 
 
-def test_whom_nobody_knows_is_not_trusted(tls_server: RegistryServer) -> None:
-    """A certificate that nobody vouches for is one line, and no fault that passes."""
+def test_unknown_certificate_is_a_permanent_fault(tls_server: RegistryServer) -> None:
+    """A certificate that nobody vouches for stays so, and the error is one line."""
     with pytest.raises(RegistryUnreachableError, match="certificate verify failed") as caught:
         client(tls_server).manifest("app", "latest")
     assert 1 == len(str(caught.value).splitlines())
     assert not caught.value.transient
 
 
-def test_dockers_certificates_are_trusted(tls_server: RegistryServer, certificate: Path, home: Path) -> None:
-    """What Docker trusts for a host (certs.d) is trusted for it."""
+def test_certificates_of_docker_are_trusted(tls_server: RegistryServer, certificate: Path, home: Path) -> None:
+    """A registry that Docker reaches (certs.d) must not need another setting here."""
     folder = home / ".config/docker/certs.d" / tls_server.host.replace("127.0.0.1", "0.0.0.0")
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_bytes(certificate.read_bytes())
@@ -101,8 +101,8 @@ def test_dockers_certificates_are_trusted(tls_server: RegistryServer, certificat
         assert [MANIFEST] * 2 == [registry.manifest("app", "latest") for _ in range(2)]
 
 
-def test_a_certificate_that_cannot_be_read_is_named(tls_server: RegistryServer, home: Path) -> None:
-    """A file that is none is one line with its path."""
+def test_broken_certificate_is_named(tls_server: RegistryServer, home: Path) -> None:
+    """The error has the path of the file, and not only OpenSSL's words."""
     folder = home / ".config/docker/certs.d" / tls_server.host.replace("127.0.0.1", "0.0.0.0")
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_text("no certificate")
@@ -110,8 +110,8 @@ def test_a_certificate_that_cannot_be_read_is_named(tls_server: RegistryServer, 
         client(tls_server).manifest("app", "latest")
 
 
-def test_a_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """REQUESTS_CA_BUNDLE names more certificates; one that is not there is one line."""
+def test_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REQUESTS_CA_BUNDLE adds certificates, as behind the proxy of a company; a missing file is named."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert MANIFEST == client(tls_server).manifest("app", "latest")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
@@ -119,24 +119,24 @@ def test_a_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monk
         client(tls_server).manifest("app", "latest")
 
 
-def test_what_is_declared_insecure_is_not_verified(tls_server: RegistryServer) -> None:
-    """With TLS, whoever it is."""
+def test_insecure_registry_with_tls_is_not_verified(tls_server: RegistryServer) -> None:
+    """Its certificate may be anyone's, as for Docker's insecure registries."""
     assert MANIFEST == client(tls_server, insecure=True).manifest("app", "latest")
 
 
-def test_what_is_declared_insecure_may_have_no_tls(server: RegistryServer) -> None:
-    """Without TLS, plain HTTP is spoken; to others it is not."""
-    server.table["GET /v2/app/manifests/latest"] = [FOUND]
+def test_insecure_registry_without_tls_is_asked_plainly(server: RegistryServer) -> None:
+    """Plain HTTP is spoken to no other registry, even when it has no TLS."""
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
     assert MANIFEST == client(server, insecure=True).manifest("app", "latest")
-    asked = len(server.requests)
+    count = len(server.requests)
     with pytest.raises(RegistryUnreachableError):
         client(server).manifest("app", "latest")
-    assert asked == len(server.requests)
+    assert count == len(server.requests)
 
 
-def test_connections_that_are_expected_are_begun_once(server: RegistryServer) -> None:
-    """Requests take them, what is left is closed, and more requests than were expected connect by themselves."""
-    server.table["GET /v2/app/manifests/latest"] = [FOUND]
+def test_more_requests_than_expected_connect_by_themselves(server: RegistryServer) -> None:
+    """The number is a guess: no request may depend on it, within the context or after it."""
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
     registry = Registry(server.host, Policy(attempts=1), print)
     with registry.expecting(3):
         threads = [threading.Thread(target=registry.manifest, args=("app", "latest")) for _ in range(5)]
@@ -148,8 +148,8 @@ def test_connections_that_are_expected_are_begun_once(server: RegistryServer) ->
     assert MANIFEST == registry.manifest("app", "latest")
 
 
-def test_connections_that_cannot_be_begun_are_none() -> None:
-    """Where nobody listens, the request says so, as it does without."""
+def test_request_fails_as_usual_where_no_connection_was_begun() -> None:
+    """Beginning them ahead must not hide that nobody listens."""
     server = RegistryServer()
     try:
         registry = Registry(server.host, Policy(attempts=1), print)
