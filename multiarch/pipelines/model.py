@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
+from multiarch.errors import EmptyMatrixError
 from multiarch.image.platform import runs_natively
 from multiarch.registry.credentials import variables
 
@@ -118,7 +119,8 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     :param program: by which the tasks are run.
     :raises EmptyMatrixError: there is nothing to build.
     """
-    assert settings.platforms  # noqa: S101 (or it raises)
+    if not settings.matrix:
+        raise EmptyMatrixError
     builds = []
     for entry in settings.matrix:
         runner = entry.runners.get(ci)
