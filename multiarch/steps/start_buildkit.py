@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 _READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
-_LOG_LINES = 20
+_MOST_LINES = 400  # lines of its log that are searched for the cause; a trace of Go's stack may follow that
+_SHOWN_LINES = 20
 _STOP_SECONDS = 10  # seconds, Docker's own default
 # What buildkitd says where its image has no bridge for a RUN: it is too old, or lacks CNI's plug-ins or iptables.
 _NO_BRIDGE = ('invalid network mode: "bridge"', "failed to find CNI bridge", "failed to locate iptables")
@@ -179,7 +180,7 @@ def _wait_until_ready(container: Container, server: Server, host: DockerHost) ->
         if time.monotonic() > deadline:
             break
         host.policy.stopped.wait(0.1)
-    log = host.last_lines(container, _LOG_LINES)
+    log = host.last_lines(container, _MOST_LINES)
     host.remove(container)
     raise _failure(server, reason, log)
 
@@ -192,4 +193,4 @@ def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:
         problem = f"{server.image} cannot keep a RUN from the loopback interface of the Docker host"
         remedy = "it is too old, or lacks CNI's plug-ins or iptables; name another, such as moby/buildkit:v0.32.2"
         return ConfigurationError("multiarch.buildkit_image", f"{problem}: {remedy}")
-    return NotReadyError(f"{BUILDKIT_CONTAINER} ({server.image})", reason, log)
+    return NotReadyError(f"{BUILDKIT_CONTAINER} ({server.image})", reason, log[-_SHOWN_LINES:])

@@ -1,0 +1,1 @@
+"""Fuzz tests of what comes from outside, one module for each format."""
