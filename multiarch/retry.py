@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from multiarch.errors import is_transient_status
+from multiarch.errors import MultiarchError, is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,8 +163,13 @@ def _is_transient_network(error: BaseException) -> bool:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error: HTTP libraries wrap it several times."""
+    """Return the error inside the errors that only wrap it, as HTTP libraries do.
+
+    An error of ours, or an interrupt, wraps nothing: it was being handled while *error* was raised.
+    """
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if isinstance(inner, MultiarchError) or not isinstance(inner, Exception):
+            break
         error = inner
     return error
 

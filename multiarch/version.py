@@ -1,3 +1,3 @@
-"""The version of this package, for whoever needs it without Invoke."""
+"""Version of this package, for code that must not import Invoke."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -182,15 +182,15 @@ def release_(
 )
 def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
     """Write the file by which a CI runs the steps in jobs of its own, and print its path."""
-    from multiarch.pipelines import update as pipeline_file
+    from multiarch.pipelines import update
 
     with run_of(c) as run:
         here = Path.cwd()
         program = "invoke" if (here / "tasks.py").is_file() else "multiarch"
         if c.config.run.dry:
-            print_results(pipeline_file.pipeline_text(run.settings, ci, here, program=program)[2].splitlines())
+            print_results(update.pipeline_file(run.settings, ci, here, program=program).wanted.splitlines())
             return
-        act = pipeline_file.check_pipeline if check else pipeline_file.write_pipeline
+        act = update.check_pipeline if check else update.write_pipeline
         path = act(run.settings, ci, here, program=program)
         print_results([path.relative_to(here)])
 

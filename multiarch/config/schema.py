@@ -56,4 +56,4 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: int = 0
     keep_going: bool = False
     branches: tuple[str, ...] = ("main", "master")
-    install: str = "pip install multiarch"
+    install: str | None = None

@@ -201,11 +201,11 @@ class CISettings:
     """The CI, and the pipeline that is written for it.
 
     :ivar branches: from which a CI publishes, as it does from tags.
-    :ivar install: the command by which a job of the CI installs the tasks.
+    :ivar install: the command by which a job of the CI installs the tasks; None where none is written.
     """
 
     branches: tuple[str, ...]
-    install: str
+    install: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

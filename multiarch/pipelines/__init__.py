@@ -1,1 +1,1 @@
-"""The files by which a CI runs the steps."""
+"""Files by which a CI runs the steps."""

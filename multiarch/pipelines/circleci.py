@@ -1,7 +1,7 @@
-"""The pipeline of CircleCI: ``.circleci/config.yml`` (circleci.com/docs, "Configuration reference").
+"""Pipeline of CircleCI: ``.circleci/config.yml`` (circleci.com/docs, "Configuration reference").
 
-Two workflows: one publishes, from branches and tags that are asked for; the other builds everything else, and pushes
-nothing, so that pull requests are tried. The number of the pipeline is no variable there; the file hands it on.
+Two workflows: one publishes, from the branches of the settings and from tags; the other builds everything else, pull
+requests too, and pushes nothing. The number of the pipeline is no variable there; the file hands it on.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
 from multiarch.errors import PipelineError
+from multiarch.pipelines.model import Purpose
 
 if TYPE_CHECKING:
     from multiarch.pipelines.model import Pipeline
+    from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".circleci/config.yml"
 _WORKFLOW, _CHECK = "multiarch", "multiarch-check"
 _BUILD, _PUBLISH = "multiarch-build", "multiarch-publish"
-LISTS = frozenset({("workflows", _WORKFLOW, "jobs"), ("workflows", _CHECK, "jobs")})
+LISTS: frozenset[Place] = frozenset({("workflows", _WORKFLOW, "jobs"), ("workflows", _CHECK, "jobs")})
 _MACHINE = {"image": "ubuntu-2404:current"}
-_USUAL = "medium"
+_USUAL_CLASS = "medium"
 _VENV = """\
 python3 -m venv "$HOME/multiarch"
 . "$HOME/multiarch/bin/activate"
@@ -27,21 +29,21 @@ echo ". $VIRTUAL_ENV/bin/activate" >> "$BASH_ENV"
 """
 
 
-def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the file holds of ours, as plain data.
+def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the part of the file that is ours, as plain data.
 
-    :param there: what is in the file already.
+    :param existing: the file as it is.
     :raises PipelineError: it is of another version.
     """
-    if there and str(there.get("version", 2.1)) != "2.1":
-        raise PipelineError(f"{PATH}: its version is {there['version']}, and parameters of jobs need 2.1")
+    if existing and str(existing.get("version", 2.1)) != "2.1":
+        raise PipelineError(f"{PATH}: its version is {existing['version']}, and parameters of jobs need 2.1")
     only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}
     others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}
     names = [f"build {build.platform}" for build in pipeline.builds]
     publish = {_PUBLISH: {"requires": names, "filters": only}}
     return {
-        **({} if there and "version" in there else {"version": 2.1}),
+        **({} if existing and "version" in existing else {"version": 2.1}),
         "jobs": {_BUILD: _build(pipeline), _PUBLISH: _publish(pipeline)},
         "workflows": {
             _WORKFLOW: {"jobs": [*_jobs(pipeline, "image", only), publish]},
@@ -50,8 +52,8 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
-    """Tell whether what is in a file, and would not be written any more, is ours to remove."""
+def is_ours(place: Place, key: str, value: Any) -> bool:
+    """Whether a part of the file that is not written any more is ours, and to be removed."""
     if place in LISTS:
         return isinstance(value, dict) and (_BUILD in value or _PUBLISH in value)
     if place[:1] == ("workflows",) and place[-1:] in ((_BUILD,), (_PUBLISH,)):
@@ -63,7 +65,7 @@ def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
 
 def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
-    return pipeline.told()
+    return pipeline.variables_to_set()
 
 
 def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -74,7 +76,7 @@ def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict
                 "platform": build.platform,
                 **({"resource_class": build.runner} if build.runner else {}),
                 **({"emulated": True} if build.emulated else {}),
-                **({"builder": True} if build.builder and pipeline.some_elsewhere else {}),
+                **({"builder": True} if build.has_builder and pipeline.has_mixed_builders else {}),
                 **({"output": output} if output != "image" else {}),
                 **({"filters": filters} if filters else {}),
             }
@@ -86,19 +88,19 @@ def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict
 def _build(pipeline: Pipeline) -> dict[str, Any]:
     platform = "<< parameters.platform >>"
     steps: list[Any] = []
-    for command in pipeline.prepare(pipeline.most, platform):
-        step: dict[str, Any] = {"run": command}
-        if "setup-binfmt" in command:
+    for command in pipeline.prepare(pipeline.fullest_build, platform):
+        step: dict[str, Any] = {"run": command.text}
+        if command.purpose is Purpose.EMULATOR:
             step = {"when": {"condition": "<< parameters.emulated >>", "steps": [step]}}
-        elif "start-buildkit" in command and pipeline.some_elsewhere:
+        elif command.purpose is Purpose.SERVER and pipeline.has_mixed_builders:
             step = {"unless": {"condition": "<< parameters.builder >>", "steps": [step]}}
         steps.append(step)
-    emulated = {"emulated": {"type": "boolean", "default": False}} if pipeline.most.emulated else {}
-    builder = {"builder": {"type": "boolean", "default": False}} if pipeline.some_elsewhere else {}
+    emulated = {"emulated": {"type": "boolean", "default": False}} if pipeline.fullest_build.emulated else {}
+    builder = {"builder": {"type": "boolean", "default": False}} if pipeline.has_mixed_builders else {}
     return {
         "parameters": {
             "platform": {"type": "string"},
-            "resource_class": {"type": "string", "default": _USUAL},
+            "resource_class": {"type": "string", "default": _USUAL_CLASS},
             **emulated,
             **builder,
             "output": {"type": "string", "default": "image"},
@@ -113,9 +115,13 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
 def _publish(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "machine": _MACHINE,
-        "resource_class": _USUAL,
+        "resource_class": _USUAL_CLASS,
         "environment": _variables(pipeline),
-        "steps": [*_start(pipeline), *({"run": command} for command in pipeline.try_out), {"run": pipeline.publish}],
+        "steps": [
+            *_start(pipeline),
+            *({"run": command} for command in pipeline.prepare_trials),
+            {"run": pipeline.publish},
+        ],
     }
 
 

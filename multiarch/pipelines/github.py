@@ -1,4 +1,4 @@
-"""The pipeline of GitHub Actions: a workflow (docs.github.com, "Workflow syntax for GitHub Actions").
+"""Pipeline of GitHub Actions: a workflow (docs.github.com, "Workflow syntax for GitHub Actions").
 
 Secrets reach the two steps that push, and no other; those of a repository are not given to pull requests from forks.
 """
@@ -9,17 +9,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
-from multiarch.pipelines.model import IMAGE
+from multiarch.pipelines.model import IMAGE, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from multiarch.pipelines.model import Build, Pipeline
+    from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".github/workflows/multiarch.yml"
-LISTS: frozenset[tuple[str, ...]] = frozenset()
+LISTS: frozenset[Place] = frozenset()
 _RUNNER = "ubuntu-latest"
-_OWN = "ghcr.io"
+# Its jobs have a token for it.
+_OWN_REGISTRY = "ghcr.io"
 # The system's Python takes no packages (PEP 668).
 _VENV = """\
 python3 -m venv "$RUNNER_TEMP/venv"
@@ -28,10 +30,10 @@ echo "$VIRTUAL_ENV/bin" >> "$GITHUB_PATH"
 """
 
 
-def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
-    """Return what the file holds of ours, as plain data."""
+def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
+    """Return the part of the file that is ours, as plain data."""
     push = {"branches": list(pipeline.branches), "tags": ["**"]} if pipeline.branches else {"tags": ["**"]}
-    packages = {"packages": "write"} if _OWN in pipeline.logins else {}
+    packages = {"packages": "write"} if any(login.registry == _OWN_REGISTRY for login in pipeline.logins) else {}
     image = {IMAGE: f"${{{{ vars.{IMAGE} }}}}"} if pipeline.needs_image else {}
     variables = {**image, **pipeline.variables}
     return {
@@ -43,8 +45,8 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:  
     }
 
 
-def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:  # noqa: ARG001 (as all writers have it)
-    """Tell whether what is in a file, and would not be written any more, is ours to remove."""
+def is_ours(place: Place, key: str, value: Any) -> bool:  # noqa: ARG001 (as all writers have it)
+    """Whether a part of the file that is not written any more is ours, and to be removed."""
     if place[-2:] == ("steps", "[]"):
         return key == "if"
     if place[-1:] == ("env",):
@@ -54,27 +56,26 @@ def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:  # noqa: ARG0
 
 def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
-    secrets = pipeline.secrets(given=_OWN)
-    told = [f"the secrets {', '.join(secrets)}"] if secrets else []
-    return " and ".join([*told, *([f"the variable {IMAGE}"] if pipeline.needs_image else [])])
+    names = ", ".join(pipeline.secrets(provided=_OWN_REGISTRY))
+    secrets = [f"the secrets {names}"] if names else []
+    return " and ".join([*secrets, *([f"the variable {IMAGE}"] if pipeline.needs_image else [])])
 
 
 def _build(pipeline: Pipeline) -> dict[str, Any]:
-    # One job for all platforms: what not all of them need is conditional.
+    # One job for all platforms: a step that only some of them need is conditional.
     platform = "${{ matrix.platform }}"
-    steps = []
-    for command in pipeline.prepare(pipeline.most, platform):
-        step: dict[str, Any] = {"run": command}
-        if "setup-binfmt" in command:
-            step = {"if": "matrix.emulated", **step}
-        elif "start-buildkit" in command and pipeline.some_elsewhere:
-            step = {"if": "! matrix.builder", **step}
-        steps.append(step)
+    conditions = {Purpose.EMULATOR: "matrix.emulated"}
+    if pipeline.has_mixed_builders:
+        conditions[Purpose.SERVER] = "! matrix.builder"
+    steps = [
+        {**({"if": conditions[command.purpose]} if command.purpose in conditions else {}), "run": command.text}
+        for command in pipeline.prepare(pipeline.fullest_build, platform)
+    ]
     return {
         "name": f"build {platform}",
         "runs-on": "${{ matrix.runner }}",
         "strategy": {
-            "matrix": {"include": [_entry(build, builder=pipeline.some_elsewhere) for build in pipeline.builds]}
+            "matrix": {"include": [_entry(build, builder=pipeline.has_mixed_builders) for build in pipeline.builds]}
         },
         "steps": [
             *_start(pipeline),
@@ -91,7 +92,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
         "runs-on": _RUNNER,
         "steps": [
             *_start(pipeline),
-            *({"run": command} for command in pipeline.try_out),
+            *({"run": command} for command in pipeline.prepare_trials),
             {"run": pipeline.publish, "env": _logins(pipeline)},
         ],
     }
@@ -102,24 +103,25 @@ def _start(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def _entry(build: Build, *, builder: bool) -> dict[str, Any]:
+    """Return an entry of the matrix; *builder* is whether it says where the platform is built."""
     entry = {"platform": build.platform, "runner": build.runner or _RUNNER, "emulated": build.emulated}
-    return {**entry, "builder": build.builder} if builder else entry
+    return {**entry, "builder": build.has_builder} if builder else entry
 
 
 def _published(pipeline: Pipeline) -> str:
-    """Return the condition of what is published, whatever has started the workflow."""
+    """Return the condition for publishing, whatever has started the workflow."""
     names = json.dumps(list(pipeline.branches))
     branch = [f"contains(fromJSON('{names}'), github.ref_name)"] if pipeline.branches else []
     return " || ".join(["github.ref_type == 'tag'", *branch])
 
 
 def _logins(pipeline: Pipeline) -> dict[str, str]:
-    """Return where the credentials come from: the repository's secrets; GitHub's own registry takes the job's token."""
-    found: dict[str, str] = {}
-    for registry, (user, password) in pipeline.logins.items():
-        own = {user: "${{ github.actor }}", password: "${{ secrets.GITHUB_TOKEN }}"}
-        found |= own if registry == _OWN else _secrets((user, password))
-    return found
+    """Return the credentials: the repository's secrets, and for GitHub's own registry the job's token."""
+    variables: dict[str, str] = {}
+    for login in pipeline.logins:
+        own = {login.username: "${{ github.actor }}", login.password: "${{ secrets.GITHUB_TOKEN }}"}
+        variables |= own if login.registry == _OWN_REGISTRY else _secrets([login.username, login.password])
+    return variables
 
 
 def _secrets(names: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The pipeline of GitLab: ``.gitlab-ci.yml`` (docs.gitlab.com, "CI/CD YAML syntax reference", "Use Docker to build").
+"""Pipeline of GitLab: ``.gitlab-ci.yml`` (docs.gitlab.com, "CI/CD YAML syntax reference", "Use Docker to build").
 
 The jobs run in Docker's own image beside Docker in Docker, as GitLab's hosted runners allow; credentials are masked
 variables of the project, which merge requests from forks do not get.
@@ -13,28 +13,30 @@ from multiarch.errors import PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipelines.model import Build, Pipeline
+    from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".gitlab-ci.yml"
-LISTS = frozenset({("stages",)})
-_OWN = "registry.gitlab.com"
+LISTS: frozenset[Place] = frozenset({("stages",)})
+# Its jobs have credentials for it.
+_OWN_REGISTRY = "registry.gitlab.com"
 _DOCKER = "docker:28"
 _BASE, _PUBLISH = ".multiarch", "publish manifest"
-# What a file without stages has.
+# Those of a file that declares none.
 _DEFAULT_STAGES = ["build", "test", "deploy"]
 
 
-def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the file holds of ours, as plain data.
+def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the part of the file that is ours, as plain data.
 
-    :param there: what is in the file already.
-    :raises PipelineError: it has another job of a name of ours.
+    :param existing: the file as it is.
+    :raises PipelineError: it has a job of the project's with a name of ours.
     """
     for name in [_PUBLISH, *map(_name, pipeline.builds)]:
-        if there and name in there and not _extends(there[name]):
+        if existing and name in existing and not _extends_base(existing[name]):
             raise PipelineError(f"{PATH}: its job {name!r} is not ours, and has our name; rename it")
     published = ["$CI_COMMIT_TAG", *(f'$CI_COMMIT_BRANCH == "{branch}"' for branch in pipeline.branches)]
     built = ['$CI_PIPELINE_SOURCE == "merge_request_event"', *published]
-    default = _DEFAULT_STAGES if there and "stages" not in there else []
+    default = _DEFAULT_STAGES if existing and "stages" not in existing else []
     return {
         "stages": [*default, *(stage for stage in ("build", "publish") if stage not in default)],
         _BASE: {
@@ -60,24 +62,25 @@ def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
             "extends": _BASE,
             "stage": "publish",
             "rules": _rules(published),
-            "script": [*pipeline.try_out, pipeline.publish],
+            "script": [*pipeline.prepare_trials, pipeline.publish],
         },
     }
 
 
-def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
-    """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
+def is_ours(place: Place, key: str, value: Any) -> bool:
+    """Whether a job, or a variable of one, that is not written any more is ours, and to be removed."""
     if place == ():
-        return key.startswith("build ") and _extends(value)
+        return key.startswith("build ") and _extends_base(value)
     return place == (_BASE, "variables") and key.startswith(PREFIX)
 
 
 def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
-    return pipeline.told(given=_OWN)
+    return pipeline.variables_to_set(provided=_OWN_REGISTRY)
 
 
-def _extends(job: Any) -> bool:
+def _extends_base(job: Any) -> bool:
+    """Whether a job is one of ours."""
     return isinstance(job, dict) and job.get("extends") == _BASE
 
 
@@ -94,15 +97,19 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
         "extends": _BASE,
         "stage": "build",
         **({"tags": [build.runner]} if build.runner else {}),
-        "script": [*pipeline.prepare(build, build.platform), pipeline.build(build.platform)],
+        "script": [
+            *(command.text for command in pipeline.prepare(build, build.platform)),
+            pipeline.build(build.platform),
+        ],
     }
 
 
 def _credentials(pipeline: Pipeline) -> list[str]:
-    """Return what gives our names to the credentials of GitLab's own registry, which its jobs have."""
-    names = pipeline.logins.get(_OWN)
-    if names is None:
-        return []
-    # Here, as a variable of the project or group would win over one of the job.
-    user, password = names
-    return [f'export {user}="$CI_REGISTRY_USER" {password}="$CI_REGISTRY_PASSWORD"']
+    """Return the commands that give our names to the job's own credentials for GitLab's registry."""
+    # In a command, because a variable of the project or group wins over one of the job (GitLab, "CI/CD variable
+    # precedence").
+    return [
+        f'export {login.username}="$CI_REGISTRY_USER" {login.password}="$CI_REGISTRY_PASSWORD"'
+        for login in pipeline.logins
+        if login.registry == _OWN_REGISTRY
+    ]

@@ -1,18 +1,20 @@
-"""A release cut into the jobs of a CI: one model, from which a writer for each CI makes its file.
+"""Model of a release that is cut into the jobs of a CI; a writer for each CI makes its file from it.
 
-Stage *build* has a job for each platform (steps 1 to 4), stage *publish* one (step 5). Each job is a machine of its
-own; nothing passes between them but what is in the registry, under staging tags with the number of the build.
+Stage *build* has a job for each platform (steps 1 to 4), stage *publish* one (step 5). Each job has a machine of its
+own; they share only the registry, where images wait under staging tags with the number of the build.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
 from multiarch.errors import EmptyMatrixError
 from multiarch.image.platform import runs_natively
+from multiarch.pipelines.install import pinned_install
 from multiarch.registry.credentials import variables
 
 if TYPE_CHECKING:
@@ -20,124 +22,165 @@ if TYPE_CHECKING:
 
     from multiarch.config.settings import MatrixEntry, Settings
 
-# The repository, where the settings leave it to the CI.
+# The variable that names the repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
-# What the machines of all four CIs are where nothing else is said.
+# The architecture of the usual machine of all four CIs.
 _MACHINE = "x86_64"
+
+
+class Purpose(Enum):
+    """Reason for a command before a build, by which a CI's file may make it conditional."""
+
+    EMULATOR = "emulator"
+    SERVER = "server"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Command before a build. :ivar text: as a shell takes it."""
+
+    purpose: Purpose
+    text: str
+
+
+@dataclass(frozen=True)
+class Login:
+    """Variables in which a CI has the credentials of a registry."""
+
+    registry: str
+    username: str
+    password: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """The job that builds one platform.
+    """Job that builds one platform.
 
     :ivar platform: as Docker writes it; the name of the job too.
-    :ivar runner: what the CI calls the machine that it runs on; None for its usual one.
+    :ivar runner: the CI's label of the machine that it runs on; None for its usual one.
     :ivar emulated: whether that machine needs an emulator.
-    :ivar builder: whether a BuildKit elsewhere builds it, so that none is started here.
+    :ivar has_builder: whether a BuildKit elsewhere builds it, so that none is started here.
     """
 
     platform: str
     runner: str | None
     emulated: bool
-    builder: bool
+    has_builder: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What the jobs do, for any CI.
+    """Jobs of a release on one CI.
 
-    :ivar program: by which the tasks are run: ``invoke``, or ``multiarch`` where there is no tasks.py.
+    :ivar ci: its name, as ``--ci`` takes it.
+    :ivar program: the program that runs the tasks: ``invoke``, or ``multiarch`` where there is no tasks.py.
     :ivar install: the command that installs them.
     :ivar branches: from which is published, as it is from tags.
-    :ivar tried: the platforms whose images are run before they are published, and need an emulator there.
-    :ivar logins: by registry, that of the first repository first, the variables of its user and its password.
+    :ivar emulated_trials: the platforms whose images are tried before they are published, by an emulator.
+    :ivar logins: one for each registry, that of the first repository first.
     :ivar build_secrets: the variables that the builds take secrets from.
     :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
     :ivar variables: settings that hold for a CI, whose machines begin with nothing.
     """
 
+    ci: str
     program: str
     install: str
     builds: tuple[Build, ...]
     branches: tuple[str, ...]
-    tried: tuple[str, ...]
-    logins: Mapping[str, tuple[str, str]]
+    emulated_trials: tuple[str, ...]
+    logins: tuple[Login, ...]
     build_secrets: tuple[str, ...]
     needs_image: bool
     variables: Mapping[str, str]
 
-    def prepare(self, build: Build, platform: str) -> list[str]:
+    @property
+    def command(self) -> str:
+        """The command that writes the file."""
+        return f"{self.program} pipeline --ci {self.ci}"
+
+    def prepare(self, build: Build, platform: str) -> list[Command]:
         """Return the commands before a build: an emulator where one is needed, a server where none is elsewhere.
 
-        :param platform: how the job calls its platform: by its name, or by a variable.
+        :param platform: its name, or the expression that stands for it in the file.
         """
-        emulate = [f"{self.program} setup-binfmt --platform {platform}"] if build.emulated else []
-        start = [] if build.builder else [f"{self.program} start-buildkit --platform {platform}"]
-        return [*emulate, *start, f"{self.program} copy-buildctl"]
+        emulator = Command(Purpose.EMULATOR, f"{self.program} setup-binfmt --platform {platform}")
+        server = Command(Purpose.SERVER, f"{self.program} start-buildkit --platform {platform}")
+        client = Command(Purpose.CLIENT, f"{self.program} copy-buildctl")
+        return [*([emulator] if build.emulated else []), *([] if build.has_builder else [server]), client]
 
     def build(self, platform: str) -> str:
-        """Return the command that builds, and pushes under the staging tag."""
+        """Return the command that builds a platform, and pushes it under the staging tag.
+
+        :param platform: as for `prepare`.
+        """
         return f"{self.program} build-arch --platform {platform}"
 
     @property
-    def most(self) -> Build:
-        """A build that needs all the commands that any of them needs."""
-        return max(self.builds, key=lambda build: (build.emulated, not build.builder))
+    def fullest_build(self) -> Build:
+        """A build that needs the commands of all others."""
+        return max(self.builds, key=lambda build: (build.emulated, not build.has_builder))
 
     @property
-    def some_elsewhere(self) -> bool:
-        """Whether some are built here, and some elsewhere."""
-        return len({build.builder for build in self.builds}) > 1
+    def has_mixed_builders(self) -> bool:
+        """Whether some platforms are built by a BuildKit elsewhere, and others are not."""
+        return len({build.has_builder for build in self.builds}) > 1
 
     @property
-    def try_out(self) -> list[str]:
-        """What the publishing job needs to run the images: commands."""
-        words = " ".join(f"--platform {platform}" for platform in self.tried)
-        return [f"{self.program} setup-binfmt {words}"] if self.tried else []
+    def prepare_trials(self) -> list[str]:
+        """The commands by which the publishing job can run the images."""
+        flags = " ".join(f"--platform {platform}" for platform in self.emulated_trials)
+        return [f"{self.program} setup-binfmt {flags}"] if self.emulated_trials else []
 
     @property
     def publish(self) -> str:
         """The command that publishes."""
         return f"{self.program} manifest"
 
-    def secrets(self, *, given: str = "") -> list[str]:
-        """Return the names of the secrets that a CI is to be told.
+    def secrets(self, *, provided: str = "") -> list[str]:
+        """Return the names of the secrets to set at the CI.
 
-        :param given: a registry whose credentials the CI gives to its jobs by itself.
+        :param provided: a registry whose credentials the CI gives to its jobs by itself.
         """
-        logins = [name for registry, names in self.logins.items() if registry != given for name in names]
-        return [*logins, *self.build_secrets]
+        logins = [login for login in self.logins if login.registry != provided]
+        return [*(name for login in logins for name in (login.username, login.password)), *self.build_secrets]
 
-    def told(self, *, given: str = "") -> str:
-        """Return what is to be set at a CI that has secrets and other variables in one place."""
-        return ", ".join([*([IMAGE] if self.needs_image else []), *self.secrets(given=given)])
+    def variables_to_set(self, *, provided: str = "") -> str:
+        """Return the names to set at a CI that has secrets and other variables in one place.
+
+        :param provided: as for `secrets`.
+        """
+        return ", ".join([*([IMAGE] if self.needs_image else []), *self.secrets(provided=provided)])
 
 
 def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
-    """Return the jobs of a release on a CI, one of `multiarch.config.settings.CIS`.
+    """Return the jobs of a release on a CI.
 
-    :param program: by which the tasks are run.
+    :param ci: one of `multiarch.config.settings.CIS`.
+    :param program: the program that runs the tasks.
     :raises EmptyMatrixError: there is nothing to build.
+    :raises ConfigurationError: no command is known that installs the tasks.
     """
     if not settings.matrix:
         raise EmptyMatrixError
     builds = []
     for entry in settings.matrix:
         runner = entry.runners.get(ci)
-        here = entry.builder is None and runner is None
-        emulated = here and _is_foreign(entry)
-        builds.append(
-            Build(platform=str(entry.platform), runner=runner, emulated=emulated, builder=entry.builder is not None)
-        )
+        is_usual = entry.builder is None and runner is None
+        emulated = is_usual and _is_foreign(entry)
+        has_builder = entry.builder is not None
+        builds.append(Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder))
     publish = settings.publish
     registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
     return Pipeline(
+        ci=ci,
         program=program,
-        install=settings.ci.install,
+        install=pinned_install() if settings.ci.install is None else settings.ci.install,
         builds=tuple(builds),
         branches=settings.ci.branches,
-        tried=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
-        logins=variables(registries),
+        emulated_trials=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
+        logins=tuple(Login(registry, *names) for registry, names in variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         needs_image=settings.publish.embedded,
         # A cache of this machine would be gone with it.
@@ -146,4 +189,5 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
 
 
 def _is_foreign(entry: MatrixEntry) -> bool:
+    """Whether the usual machine of a CI needs an emulator for a platform."""
     return not runs_natively(entry.platform, _MACHINE)

@@ -1,14 +1,14 @@
-"""The file of a pipeline: written anew, or brought up to date with what else stands in it kept.
+"""File of a pipeline, written anew or brought up to date.
 
-A project's own comments, jobs, stages and settings stay, where the CI's file has room for them; what is ours is as the
-model says.
+A project's own comments, jobs, stages and settings stay, where the CI's file has room for them.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multiarch.errors import ConfigurationError, PipelineError
 from multiarch.pipelines import circleci, github, gitlab
@@ -16,103 +16,160 @@ from multiarch.pipelines.model import plan
 from multiarch.pipelines.travis import writer as travis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
-    from types import ModuleType
 
     from multiarch.config.settings import Settings
     from multiarch.pipelines.model import Pipeline
+    from multiarch.pipelines.yaml_merge import Place
 
-_WRITERS = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
 _HEADING = re.compile(
     r"((?:#.*\n|[^\S\n]*\n)*?)# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n)*?# To be set at the CI: .*\n"
 )
+
+
+class Writer(Protocol):
+    """Module that writes the file of one CI; its functions have no *self* (PEP 544).
+
+    :ivar PATH: of the file, in a repository.
+    :ivar LISTS: the places of lists that hold a project's jobs or stages beside ours.
+    """
+
+    PATH: str
+    LISTS: frozenset[Place]
+
+    def write(self, pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the part of the file that is ours, as plain data.
+
+        :param existing: the file as it is; None for none.
+        :raises PipelineError: it has no room for ours.
+        """
+
+    def is_ours(self, place: Place, key: str, value: Any) -> bool:
+        """Whether a part of the file that is not written any more is ours, and to be removed.
+
+        :param place: where it stands.
+        :param key: its key, or the name of an item of a list.
+        """
+
+    def settings_of(self, pipeline: Pipeline) -> str:
+        """Return what has to be set at the CI; empty for nothing."""
+
+
+# By the names of `multiarch.config.settings.CIS`.
+_WRITERS: Mapping[str, Writer] = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
+
+
+@dataclass(frozen=True)
+class PipelineFile:
+    """File of a CI.
+
+    :ivar existing: the text that is in it; None where there is no file.
+    :ivar wanted: the text that should be in it.
+    """
+
+    path: Path
+    existing: str | None
+    wanted: str
 
 
 def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
     """Write the file of a CI, or bring it up to date; return its path, below *directory*.
 
     :param ci: one of `multiarch.config.settings.CIS`.
-    :param program: by which the tasks are run.
-    :raises PipelineError: what is there cannot be read.
+    :param program: the program that runs the tasks.
+    :raises ConfigurationError: the settings make no file for this CI.
+    :raises PipelineError: the existing file cannot be read, or has no room.
     """
-    path, there, wanted = pipeline_text(settings, ci, directory, program=program)
-    if there != wanted:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted, newline="")
-    return path
+    file = pipeline_file(settings, ci, directory, program=program)
+    if file.existing != file.wanted:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_text(file.wanted, newline="")
+    return file.path
 
 
 def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
-    """Return the path of a file that is as `write_pipeline` would leave it.
+    """Check that a file is as `write_pipeline` would leave it; return its path.
 
+    :raises ConfigurationError: the settings make no file for this CI.
     :raises PipelineError: with each mistake and its line, or with the lines that differ.
     """
-    path: Path = directory / _writer(ci).PATH
-    name, again = path.relative_to(directory), f"run: {program} pipeline --ci {ci}"
+    writer = _writer(ci)
+    pipeline = plan(settings, ci, program=program)
+    path, remedy = directory / writer.PATH, f"run: {pipeline.command}"
     if not path.is_file():
-        raise PipelineError(f"{name}: there is no such file; {again}")
-    if ci == "travis" and (mistakes := _mistakes(path, str(name))):
-        raise PipelineError(f"{name} has mistakes that Travis passes over; correct them:", mistakes)
-    _, there, wanted = pipeline_text(settings, ci, directory, program=program)
-    if there != wanted:
-        now, then = (there or "").splitlines(), wanted.splitlines()
-        lines = difflib.unified_diff(now, then, str(name), f"{name} as it would be", lineterm="")
-        raise PipelineError(f"{name} is not what the settings give; {again}", lines)
+        raise PipelineError(f"{writer.PATH}: there is no such file; {remedy}")
+    if ci == "travis" and (mistakes := _mistakes(path, writer.PATH)):
+        raise PipelineError(f"{writer.PATH} has mistakes that Travis passes over; correct them:", mistakes)
+    file = _file(writer, pipeline, directory)
+    if file.existing != file.wanted:
+        lines = difflib.unified_diff(
+            (file.existing or "").splitlines(),
+            file.wanted.splitlines(),
+            writer.PATH,
+            f"{writer.PATH} as it would be",
+            lineterm="",
+        )
+        raise PipelineError(f"{writer.PATH} is not what the settings give; {remedy}", lines)
     return path
 
 
 def _mistakes(path: Path, name: str) -> list[str]:
-    from multiarch.pipelines.travis import lint as travis_check
+    from multiarch.pipelines.travis import lint
 
-    return travis_check.check(path.read_text(), name)
+    return lint.check(path.read_text(), name)
 
 
-def pipeline_text(settings: Settings, ci: str, directory: Path, *, program: str) -> tuple[Path, str | None, str]:
-    """Return the path of a CI's file, the text that is there, and the text that should be."""
+def pipeline_file(settings: Settings, ci: str, directory: Path, *, program: str) -> PipelineFile:
+    """Return the file of a CI, and write nothing. Parameters and errors are those of `write_pipeline`."""
     writer = _writer(ci)
-    pipeline = plan(settings, ci, program=program)
-    path = directory / writer.PATH
-    there = _read(path) if path.is_file() else None
-    return path, there, _render(writer, pipeline, there, ci)
+    return _file(writer, plan(settings, ci, program=program), directory)
 
 
-def _writer(ci: str) -> ModuleType:
+def _writer(ci: str) -> Writer:
     if ci not in _WRITERS:
         names = ", ".join(_WRITERS)
         raise ConfigurationError("--ci", f"{ci!r} is none of {names}" if ci else f"name one of {names}")
     return _WRITERS[ci]
 
 
+def _file(writer: Writer, pipeline: Pipeline, directory: Path) -> PipelineFile:
+    path = directory / writer.PATH
+    existing = _read(path) if path.is_file() else None
+    return PipelineFile(path, existing, _render(writer, pipeline, existing))
+
+
 def _read(path: Path) -> str:
+    """Return a text with its own ends of lines."""
     with path.open(newline="") as file:
         return file.read()
 
 
-def _render(writer: ModuleType, pipeline: Pipeline, there: str | None, ci: str) -> str:
-    """Return the text of a file; *there* is the one that it is to be merged into.
+def _render(writer: Writer, pipeline: Pipeline, existing: str | None) -> str:
+    """Return the text of a file.
 
-    :raises PipelineError: there is no room in it.
+    :param existing: the text to merge it into.
+    :raises PipelineError: there is no room in that.
     """
     from multiarch.pipelines.yaml_merge import load_file, merged
 
-    text = (there or "").replace("\r\n", "\n")
-    ours = _HEADING.match(text)
-    body = text[ours.end() :] if ours else text
+    text = (existing or "").replace("\r\n", "\n")
+    former = _HEADING.match(text)
+    body = text[former.end() :] if former else text
     blank = body[: len(body) - len(body.lstrip("\n"))]
     body = body.removeprefix(blank)
     data = load_file(body, writer.PATH)
-    # What is a project's own file does not tell of us.
-    heading = (ours[1] if ours else "") + _heading(writer, pipeline, ci) if ours or data is None else ""
+    # The file of a project that has none of ours says nothing of us.
+    heading = (former[1] if former else "") + _heading(writer, pipeline) if former or data is None else ""
     new = heading + blank + merged(body, data, writer.write(pipeline, data), writer.LISTS, writer.is_ours)
-    return new.replace("\n", "\r\n") if "\r\n" in (there or "") else new
+    return new.replace("\n", "\r\n") if "\r\n" in (existing or "") else new
 
 
-def _heading(writer: ModuleType, pipeline: Pipeline, ci: str) -> str:
-    """Return what a file of ours says of itself, and of what the CI has to be told."""
-    needed = writer.settings_of(pipeline)
+def _heading(writer: Writer, pipeline: Pipeline) -> str:
+    """Return the comment above a file of ours: where it comes from, and what has to be set at the CI."""
     lines = (
-        f"Written by `{pipeline.program} pipeline --ci {ci}` from invoke.yaml; run it again when that changes: what is",
+        f"Written by `{pipeline.command}` from invoke.yaml; run it again when that changes: what is",
         "your own in here stays. A job for each platform, each on a machine of its own, then one that publishes.",
-        f"To be set at the CI: {needed or 'nothing'}.",
+        f"To be set at the CI: {writer.settings_of(pipeline) or 'nothing'}.",
     )
     return "".join(f"# {line}\n" for line in lines)

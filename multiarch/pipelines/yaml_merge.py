@@ -1,6 +1,6 @@
-"""What stands in a CI's file, brought to what is wanted there: what is a project's own stays, and its comments.
+"""Merge of our part of a CI's file into the file of a project, whose own parts and comments stay.
 
-Keys and jobs that we do not write stay, wherever they are, unless the writer knows them for its own of before. Lists of
+Keys and jobs that we do not write stay, wherever they are, unless the writer knows that it wrote them earlier. Lists of
 commands are ours as a whole; lists of jobs and stages are a project's too, and keep their order.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import re
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -23,16 +24,19 @@ from multiarch.errors import PipelineError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The mark of a document's beginning, which the parser does not keep, nor what stands above it.
+# Keys from the top of a file down to a node; an item of a list is "[]".
+Place: TypeAlias = "tuple[str, ...]"
+
+# The mark of a document's beginning, and the lines above it: the parser keeps neither.
 _ABOVE = re.compile(r"(?:#[^\n]*\n|[^\S\n]*\n)*---[^\n]*\n")
-# Whatever is a project's is not folded anew.
+# columns; wider than any line of a project's, which would be folded anew
 _WIDTH = 4096
 
 
 def load_file(text: str, name: str) -> Any:
-    """Return a file as data that keeps its comments; None where there is nothing in it.
+    """Return a file as data that keeps its comments; None for an empty file.
 
-    :raises PipelineError: it is no YAML, or no mapping.
+    :raises PipelineError: it is not one document of YAML, or not a mapping.
     """
     try:
         data = _yaml().load(text)
@@ -51,15 +55,17 @@ def merged(
     text: str,
     data: Any,
     wanted: dict[str, Any],
-    lists: frozenset[tuple[str, ...]],
-    is_ours: Callable[[tuple[str, ...], str, Any], bool],
+    lists: frozenset[Place],
+    is_ours: Callable[[Place, str, Any], bool],
 ) -> str:
-    """Return the text of a file with what is wanted in it.
+    """Return the text of a file with our part in it.
 
-    :param text: of the file; *data* is what `load_file` made of it, and is changed.
-    :param lists: where lists of jobs or stages are, which are a project's too.
-    :param is_ours: tells of a place, a key (or the name of an item) and its value whether it is removed where it is not
-        wanted any more.
+    :param text: of the file.
+    :param data: the same as `load_file` returned it; it is changed.
+    :param wanted: our part.
+    :param lists: the places of lists of jobs or stages, which are a project's too.
+    :param is_ours: whether a value that is not wanted any more is removed: by its place, and its key or the name of an
+        item.
     """
     yaml = _yaml()
     above = _ABOVE.match(text)
@@ -88,12 +94,12 @@ def _yaml() -> YAML:
 
 
 class _Merge:
-    def __init__(self, lists: frozenset[tuple[str, ...]], is_ours: Callable[[tuple[str, ...], str, Any], bool]) -> None:
+    def __init__(self, lists: frozenset[Place], is_ours: Callable[[Place, str, Any], bool]) -> None:
         self._lists = lists
         self._is_ours = is_ours
 
-    def into(self, kept: Any, wanted: dict[str, Any], place: tuple[str, ...]) -> None:
-        """Merge a mapping in place."""
+    def into(self, kept: Any, wanted: dict[str, Any], place: Place) -> None:
+        """Merge our part into a mapping of the file."""
         for key in list(kept):
             if key not in wanted and self._is_ours(place, str(key), kept[key]):
                 _remove(kept, key)
@@ -108,16 +114,16 @@ class _Merge:
                     _remove(kept, key)
                     after -= 1
             elif value not in ({}, []):
-                # At the top a project has its own order.
+                # The order at the top is the project's.
                 at = after if place else len(kept)
                 kept.insert(at, key, self._value(None, value, (*place, key)))
                 after = at + 1
 
-    def _value(self, kept: Any, wanted: Any, place: tuple[str, ...]) -> Any:
-        """Return what is there, brought to what is wanted; what is equal stays as it is written."""
+    def _value(self, kept: Any, wanted: Any, place: Place) -> Any:
+        """Return a value of the file brought to the wanted one; an equal one stays as it is written."""
         if isinstance(wanted, dict):
             mapping = kept if isinstance(kept, CommentedMap) else CommentedMap()
-            # What others share is written out for ours, with what a project has in it.
+            # An anchored mapping is shared: ours gets a copy, with what a project has added to it.
             if mapping.merge or not _is_alone(mapping):
                 mapping = CommentedMap((key, deepcopy(value)) for key, value in mapping.items())
             self.into(mapping, wanted, place)
@@ -135,8 +141,8 @@ class _Merge:
             return DoubleQuotedScalarString(wanted)
         return wanted
 
-    def _own(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
-        """Bring a list that is ours to what is wanted; what stands below it in the file stays there."""
+    def _own(self, kept: CommentedSeq, wanted: list[Any], place: Place) -> CommentedSeq:
+        """Bring a list that is ours as a whole to the wanted one; a comment below it stays there."""
         named = {name: item for item in kept if (name := _name(item))}
         items = [self._value(named.get(_name(item)), item, (*place, "[]")) for item in wanted]
         below = _below(kept) if len(kept) != len(items) else None
@@ -150,34 +156,35 @@ class _Merge:
         _put_below(kept, below)
         return kept
 
-    def _shared(self, kept: CommentedSeq, wanted: list[Any], place: tuple[str, ...]) -> CommentedSeq:
-        """Bring the items of ours in a list to what is wanted; those that are new come before the next of ours."""
-
-        def ours(item: Any) -> str:
-            # A stage is whoever's names it, in whatever case.
-            is_ours = isinstance(item, str) or self._is_ours(place, _name(item), item) or place == ("stages",)
-            return _name(item).lower() if is_ours else ""
-
+    def _shared(self, kept: CommentedSeq, wanted: list[Any], place: Place) -> CommentedSeq:
+        """Bring our items of a list to the wanted ones; a new one comes before the next that is ours."""
         names = [_name(item).lower() for item in wanted]
         for index in reversed(range(len(kept))):
-            if ours(kept[index]) not in names and self._is_ours(place, _name(kept[index]), kept[index]):
+            item = kept[index]
+            if self._name_of_ours(item, place) not in names and self._is_ours(place, _name(item), item):
                 _remove(kept, index)
-        there = [ours(item) for item in kept]
+        existing = [self._name_of_ours(item, place) for item in kept]
         for number, (name, item) in enumerate(zip(names, wanted, strict=True)):
-            if name in there and not isinstance(item, dict):
+            if name in existing and not isinstance(item, dict):
                 continue
-            if name in there:
-                index = there.index(name)
+            if name in existing:
+                index = existing.index(name)
                 new = self._value(kept[index], item, (*place, "[]"))
                 if new is not kept[index]:
                     kept[index] = new
             else:
-                at = min((there.index(later) for later in names[number:] if later in there), default=len(kept))
+                at = min((existing.index(later) for later in names[number:] if later in existing), default=len(kept))
                 below = _below(kept) if at == len(kept) else None
                 kept.insert(at, self._value(None, item, (*place, "[]")))
                 _put_below(kept, below)
-                there.insert(at, name)
+                existing.insert(at, name)
         return kept
+
+    def _name_of_ours(self, item: Any, place: Place) -> str:
+        """Return the name of an item that is ours, in lower case; empty for one of the project's."""
+        # Stages have no owner: ours and the project's of one name are the same, in whatever case.
+        is_ours = isinstance(item, str) or self._is_ours(place, _name(item), item) or place == ("stages",)
+        return _name(item).lower() if is_ours else ""
 
 
 def _indent(data: CommentedMap) -> int:
@@ -187,7 +194,7 @@ def _indent(data: CommentedMap) -> int:
 
 
 def _remove(kept: Any, key: Any) -> None:
-    """Remove a key or an item; the comment below it, which the parser takes for a part of it, goes to what is above."""
+    """Remove a key or an item; the comment below it, which the parser gives to it, goes to the one above."""
     keys = list(range(len(kept)) if isinstance(kept, CommentedSeq) else kept)
     above = keys[keys.index(key) - 1] if keys.index(key) else None
     below = _below(kept, key)
@@ -197,53 +204,63 @@ def _remove(kept: Any, key: Any) -> None:
 
 
 def _below(node: Any, key: Any = None) -> Any:
-    """Take the comment that stands below a node, or below one of its items."""
-    found = _last(node, key)
-    if found is None or found[1] not in found[0].ca.items:
+    """Take away the comment below a node, or below one of its items, and return it."""
+    end = _end(node, key)
+    if end is None or end.key not in end.holder.ca.items:
         return None
-    holder, last = found
-    slot = 0 if isinstance(holder, CommentedSeq) else 2
-    token = holder.ca.items[last][slot]
-    # What stands behind it on its own line is its own.
+    slots = end.holder.ca.items[end.key]
+    token = slots[end.slot]
+    # A comment behind the node, on its own line, stays with it.
     if token is None or not token.value.startswith("\n"):
         return None
-    holder.ca.items[last][slot] = None
+    slots[end.slot] = None
     return token
 
 
 def _put_below(node: Any, token: Any, key: Any = None) -> None:
     """Put a comment below a node, or below one of its items."""
-    found = _last(node, key)
-    if token is None or found is None:
+    end = _end(node, key)
+    if token is None or end is None:
         return
-    holder, last = found
-    slot = 0 if isinstance(holder, CommentedSeq) else 2
-    slots = holder.ca.items.setdefault(last, [None, None, None, None])
-    if slots[slot] is None:
-        slots[slot] = token
+    slots = end.holder.ca.items.setdefault(end.key, [None, None, None, None])
+    if slots[end.slot] is None:
+        slots[end.slot] = token
     else:
-        slots[slot].value += token.value.removeprefix("\n")
+        slots[end.slot].value += token.value.removeprefix("\n")
 
 
-def _last(node: Any, key: Any = None) -> tuple[Any, Any] | None:
-    """Return the mapping or list in which a node ends, with the key or index of its last scalar."""
+@dataclass(frozen=True)
+class _End:
+    """Mapping or list in which a node ends, with the key or index of its last scalar."""
+
+    holder: Any
+    key: Any
+
+    @property
+    def slot(self) -> int:
+        """The slot that ruamel.yaml keeps a comment behind the scalar in."""
+        return 0 if isinstance(self.holder, CommentedSeq) else 2
+
+
+def _end(node: Any, key: Any = None) -> _End | None:
+    """Return where a node ends, or one of its items; None for an empty one."""
     while isinstance(node, (CommentedMap, CommentedSeq)):
         if not node:
             return None
         last = key if key is not None else len(node) - 1 if isinstance(node, CommentedSeq) else list(node)[-1]
         if not isinstance(node[last], (CommentedMap, CommentedSeq)):
-            return node, last
+            return _End(node, last)
         node, key = node[last], None
     return None
 
 
 def _is_alone(node: Any) -> bool:
-    """Tell whether a node stands in one place, so that it may be changed there."""
+    """Whether a node stands in one place only, so that it may be changed there."""
     return node.anchor.value is None
 
 
 def _name(item: Any) -> str:
-    """Return what an item of a list is known by."""
+    """Return the name that an item of a list is known by."""
     if not isinstance(item, dict):
         return re.split(r"(?<=\w)=", str(item))[0]
     if len(item) == 1 and isinstance(inner := next(iter(item.values())), dict):

@@ -21,7 +21,7 @@ from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     import requests
 
@@ -151,7 +151,7 @@ class Registry:
 
         :param first: ask for that many bytes at first, and for the rest only when they are read.
         """
-        path = f"{repository}/blobs/{descriptor['digest']}"
+        path = f"{repository}/blobs/{descriptor.digest}"
         name = self._transport.name("GET", path)
 
         def fetch(start: int, end: int | None) -> requests.Response:
@@ -166,7 +166,7 @@ class Registry:
 
         ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
-        digest = descriptor["digest"]
+        digest = descriptor.digest
         uploads = f"{repository}/blobs/uploads/"
         is_mounted = self.host == source.host
         if is_mounted:
@@ -220,15 +220,10 @@ class Registry:
         return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status_code != 404
 
 
-@contextlib.contextmanager
-def stopping(registries: Iterable[Registry]) -> Iterator[None]:
-    """Stop the retries of registries when the body fails or is interrupted."""
-    try:
-        yield
-    except BaseException:
-        for registry in registries:
-            registry.stop()
-        raise
+def stop_all(registries: Iterable[Registry]) -> None:
+    """Stop the retries of registries."""
+    for registry in registries:
+        registry.stop()
 
 
 def _pull(repository: str) -> tuple[str, ...]:

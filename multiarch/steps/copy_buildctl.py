@@ -5,22 +5,20 @@ The document: ``docker cp buildkit:/usr/bin/buildctl /usr/bin/``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.buildkit.buildctl import check_executable, default_path
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import ConfigurationError, DockerError
+from multiarch.paths import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from docker.models.containers import Container
 
@@ -73,34 +71,16 @@ def _digest(path: Path) -> str | None:
 
 def _copy(container: Container, path: Path, host: DockerHost) -> None:
     host.say(f"copying buildctl to {path}")
-    with _new_file(path) as file:
-        host.run("copy buildctl out of its container", lambda: _write(container, file))
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file of an unpredictable name beside *path*, and move it there when it is whole.
-
-    :raises ConfigurationError: it cannot be written.
-    """
-    name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".buildctl-", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            os.fchmod(file.fileno(), 0o755)
-        Path(name).replace(path)  # a link there is replaced, not followed
-        name = None
+        with replacing(path, mode=0o755) as file:
+            host.run("copy buildctl out of its container", lambda: _write(container, file))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError("--dest", f"cannot write to {path.parent}: {reason}") from None
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
 
 
-def _write(container: Container, file: IO[bytes]) -> None:
+def _write(container: Container, file: BinaryIO) -> None:
     """Write the program in the archive that Docker makes of it to a file.
 
     :raises DockerError: it is none, or larger than a client can be.

@@ -13,14 +13,14 @@ import pytest
 
 from tests.exhaustive.scenes import MANY
 from tests.exhaustive.terminal import CTRL_C, Shown, show
-from tests.unit.cli import ROOT
+from tests.unit.project import ROOT
 from tests.unit.rawjson import vertex
-from tests.unit.test_release import Release
+from tests.unit.steps.test_release import Release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
     from tests.unit.registry_server import RegistryServer
 
 WIDTHS = pytest.mark.parametrize("columns", [60, 80, 120])

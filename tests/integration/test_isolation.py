@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import PLAIN, REGISTRY, Project, docker, free_port
+from tests.integration.conftest import PLAIN, REGISTRY, Project, free_port
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which stages and jobs a .travis.yml makes for an event.
+"""Stages and jobs that a .travis.yml makes for an event.
 
 Source: lib/travis/yml/matrix.rb and lib/travis/yml/configs/stages.rb of https://github.com/travis-ci/travis-yml.
 """
@@ -20,7 +20,7 @@ from multiarch.pipelines.travis.keys import AXES, PHASES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# One entry of env: variables that go to a job together. The values are as they stand there, for bash to expand.
+# Entry of env: variables that a job gets together. Their values are as in the file, for bash to expand.
 Variables: TypeAlias = tuple[tuple[str, str], ...]
 
 DEFAULT_STAGE = "test"
@@ -42,11 +42,15 @@ _VARIABLE = re.compile(
 
 @dataclass(frozen=True)
 class Event:
-    """What a build was started by: *type* is push, pull_request, api or cron.
+    """Event that starts a build.
 
-    :ivar branch: of a pull request, the one that it asks to be merged into.
-    :ivar repo: SLUG of the repository, and *fork* whether it is one; *head_repo* where a pull request comes from.
+    :ivar type: push, pull_request, api or cron.
+    :ivar branch: of a push, or the one that a pull request asks to be merged into.
+    :ivar repo: the slug of the repository.
+    :ivar fork: whether the repository is a fork.
     :ivar pull_request: its number; 0 for none.
+    :ivar head_repo: the repository that a pull request comes from.
+    :ivar head_branch: the branch that a pull request comes from.
     """
 
     type: str = "push"
@@ -68,7 +72,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Job:
-    """A job. :ivar number: in its build, from 1; :ivar phases: only those that are there; :ivar env: in order."""
+    """Job of a build.
+
+    :ivar number: in its build, from 1.
+    :ivar phases: those that it has.
+    :ivar env: in the order in which bash sets them.
+    """
 
     number: int
     name: str
@@ -81,7 +90,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, with its jobs; there is none without."""
+    """Stage of a build; it has one job or more."""
 
     name: str
     jobs: tuple[Job, ...]
@@ -91,12 +100,12 @@ def expand(text: str, event: Event, settings: Mapping[str, str] | None = None) -
     """Return the stages of a build with their jobs, in order; none where the condition at the top level does not hold.
 
     Jobs are made by the axes of the top level (each combination of their values is one), then by ``jobs.include``.
-    Where there are included jobs, and the axes make a single other, that one is dropped; where there are none at all,
-    there is one job of the top level. Not modelled: axes that a language or system does not support.
+    A single job of the axes is dropped where there are included jobs; without any job, there is one of the top level.
+    Not modelled: axes that a language or system does not support.
 
-    :param text: a .travis.yml; what is wrong in it is not looked for (`multiarch.pipelines.travis.lint`).
+    :param text: a .travis.yml without mistakes (`multiarch.pipelines.travis.lint` finds those).
     :param settings: variables of the repository's settings that conditions may use.
-    :raises multiarch.conditions.ConditionError: a condition does not parse.
+    :raises multiarch.pipelines.travis.conditions.ConditionError: a condition does not parse.
     """
     return _Expansion(_load(text), event, settings or {}).stages()
 
@@ -117,18 +126,18 @@ class _Expansion:
         stage = next((s["name"] for s in declared if s["name"].lower() == DEFAULT_STAGE), DEFAULT_STAGE)
         for job in jobs:
             stage = job["stage"] = job.get("stage") or stage
-        found: dict[str, dict[str, Any]] = {}
+        declarations: dict[str, dict[str, Any]] = {}
         for each in (*declared, *({"name": job["stage"]} for job in jobs)):
-            found.setdefault(str(each["name"]).lower(), each)
+            declarations.setdefault(str(each["name"]).lower(), each)
         numbers = itertools.count(1)
         stages = []
-        for lower, declaration in found.items():
+        for lower, declaration in declarations.items():
             of_stage = [job for job in jobs if str(job["stage"]).lower() == lower]
             if of_stage and self.holds(declaration.get("if"), self.root, of_root):
-                # Those that may fail come last.
+                # Jobs that may fail come last.
                 of_stage.sort(key=lambda job: bool(job.get("allow_failure")))
-                made = tuple(self.job(next(numbers), str(declaration["name"]), job) for job in of_stage)
-                stages.append(Stage(str(declaration["name"]), made))
+                stage_jobs = tuple(self.job(next(numbers), str(declaration["name"]), job) for job in of_stage)
+                stages.append(Stage(str(declaration["name"]), stage_jobs))
         return tuple(stages)
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -141,7 +150,7 @@ class _Expansion:
             jobs = []
         inherited = {key: value for key, value in self.root.items() if key not in {*_NOT_INHERITED, *AXES}}
         first = {axis: _list(self.root[axis])[0] for axis in AXES if _list(self.root.get(axis))}
-        found = []
+        whole_jobs = []
         for job in [*jobs, *included] or [{}]:
             own = [pair for entry in _entries(job["env"]) for pair in entry] if "env" in job else None
             env = own if own is not None else list(self.env_axis[0] if self.env_axis else ())
@@ -149,8 +158,8 @@ class _Expansion:
             if not any(self.matches(entry, whole, env) for entry in _list(self.of_jobs.get("exclude"))):
                 for entry in _list(self.of_jobs.get("allow_failures")):
                     whole["allow_failure"] = whole.get("allow_failure") or self.matches(entry, whole, env)
-                found.append(whole)
-        return found
+                whole_jobs.append(whole)
+        return whole_jobs
 
     def of_the_matrix(self) -> list[dict[str, Any]]:
         axes = {axis: _list(self.root[axis]) for axis in AXES if _list(self.root.get(axis))}
@@ -159,7 +168,7 @@ class _Expansion:
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
 
     def matches(self, entry: Mapping[str, Any], job: Mapping[str, Any], env: list[tuple[str, str]]) -> bool:
-        """Tell whether an entry of ``exclude`` or ``allow_failures`` means a job: all its keys are those of the job."""
+        """Whether an entry of ``exclude`` or ``allow_failures`` means a job: the job has all of its values."""
         for key, value in entry.items():
             if key == "env":
                 same = env == [pair for each in _entries(value) for pair in each]
@@ -205,7 +214,7 @@ class _Expansion:
 
 
 class _Constructor(SafeConstructor):
-    """Leaves 3.10 as it is written, as Travis does."""
+    """Constructor that leaves 3.10 as it is written, as Travis does."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:float", lambda _, node: node.value)
@@ -219,7 +228,7 @@ def _load(text: str) -> dict[str, Any]:
 
 
 def _env_of_root(env: object) -> tuple[list[tuple[str, str]], list[Variables]]:
-    """Return what all jobs get, and the entries that make jobs."""
+    """Return the variables of all jobs, and the entries each of which makes a job."""
     if isinstance(env, Mapping) and {"global", "jobs", "matrix"} & set(env):
         of_all = [pair for entry in _entries(env.get("global")) for pair in entry]
         return of_all, _entries(env.get("jobs", env.get("matrix")))
@@ -227,14 +236,14 @@ def _env_of_root(env: object) -> tuple[list[tuple[str, str]], list[Variables]]:
 
 
 def _entries(env: object) -> list[Variables]:
-    """Return the entries of an env; those that are encrypted nobody but Travis can read, and they are left out."""
-    found = []
+    """Return the entries of an env, without the encrypted ones, which only Travis can read."""
+    entries = []
     for entry in _list(env):
         if isinstance(entry, Mapping):
-            found.append(tuple((str(key), _command(value)) for key, value in entry.items() if key != "secure"))
+            entries.append(tuple((str(key), _command(value)) for key, value in entry.items() if key != "secure"))
         else:
-            found.append(tuple((match[1], match[2]) for match in _VARIABLE.finditer(str(entry))))
-    return found
+            entries.append(tuple((match[1], match[2]) for match in _VARIABLE.finditer(str(entry))))
+    return entries
 
 
 def _list(value: object) -> list[Any]:

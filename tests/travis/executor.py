@@ -1,4 +1,4 @@
-"""Runs the jobs of a build: each in a clone, a home directory and one bash of its own.
+"""Executor of the jobs of a build: each in a clone, a home directory and one bash of its own.
 
 Source: https://docs.travis-ci.com (Build Stages, Customizing the Build), and step_run_script.go and
 step_update_state.go of https://github.com/travis-ci/worker.
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
 
     from tests.travis.config import Event, Job
 
-# How bash ended, and what that makes of the job; all else is errored.
+# The status of a job by that of its bash; any other is errored.
 _STATUS = {0: "passed", 1: "failed"}
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.05  # short beside the limits of the tests
 
 
 @dataclass(frozen=True)
 class Travis:
-    """A repository at Travis, and the limits of its jobs, in seconds.
+    """Repository at Travis, and the limits of its jobs.
 
     :ivar source: a directory with a git repository.
     :ivar path: the PATH of all jobs; put a virtualenv first where the language is python.
-    :ivar variables: of the repository's settings, and *secrets* those that are not shown.
-    :ivar environ: what else the machine sets, which conditions do not see.
+    :ivar variables: of the repository's settings.
+    :ivar secrets: those of the settings that are not shown.
+    :ivar environ: other variables of the machine, which conditions do not see.
     :ivar at_once: how many jobs of a stage run at the same time.
-    :ivar silence: how long a job may say nothing; *limit*: how long it may take.
+    :ivar silence: seconds that a job may write nothing.
+    :ivar limit: seconds that a job may take.
     :ivar before_job: called with a job and its environment, which it may change, before its bash begins.
     :ivar after_job: called with the job afterwards, however it ended, also when *before_job* failed.
     """
@@ -60,7 +62,11 @@ class Travis:
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended: *status* is passed, failed, errored or canceled; *output* are all lines that it wrote."""
+    """Result of a job.
+
+    :ivar status: passed, failed, errored or canceled.
+    :ivar output: all lines that it wrote.
+    """
 
     name: str
     stage: str
@@ -73,20 +79,24 @@ class Result:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a build ended: passed, failed or errored, or skipped with nothing to run; and its jobs, in order."""
+    """Result of a build.
+
+    :ivar status: passed, failed or errored, or skipped where it has no job.
+    :ivar jobs: in order.
+    """
 
     status: str
     jobs: tuple[Result, ...]
 
 
 def build(travis: Travis, event: Event, *, commit: str = "HEAD", number: int = 1, text: str | None = None) -> Outcome:
-    """Run a whole build: one stage after another, the jobs of a stage at once.
+    """Run a whole build: one stage after another, the jobs of a stage at the same time.
 
-    A job that did not pass, and may not fail, ends the build after its stage; the jobs of later stages are canceled.
+    A job that may not fail and did not pass ends the build after its stage; the jobs of later stages are canceled.
 
     :param commit: of the source; each job gets a clone of it.
     :param number: of the build.
-    :param text: the .travis.yml, where it is not that of the commit.
+    :param text: the .travis.yml; None for that of the commit.
     :raises subprocess.CalledProcessError: there is no such commit, or no .travis.yml in it.
     """
     sha = _git(travis, "rev-parse", f"{commit}^{{commit}}").strip()
@@ -160,7 +170,7 @@ def _run_stage(travis: Travis, event: Event, jobs: tuple[Job, ...], *, commit: s
                 stopped.set()
             return [future.result() for future in running]
         except BaseException:
-            # We were interrupted, or a hook failed: nothing of ours goes on.
+            # An interrupt or a failed hook ends all jobs.
             stopped.set()
             for future in running:
                 future.cancel()
@@ -170,7 +180,7 @@ def _run_stage(travis: Travis, event: Event, jobs: tuple[Job, ...], *, commit: s
 def _run(
     travis: Travis, command: list[str], directory: Path, env: Mapping[str, str], stopped: threading.Event
 ) -> tuple[str, list[str]]:
-    """Run a program until it ends or must end; then nothing of its process group is left."""
+    """Run a program until it ends or must end, and then kill its process group."""
     process = subprocess.Popen(
         command,
         cwd=directory,
@@ -197,7 +207,7 @@ def _run(
                     f"No output has been received in the last {travis.silence:g} seconds. The build has been terminated"
                 )
     finally:
-        # The group has the number of bash, which is nobody else's before we have waited for bash.
+        # The group has the number of bash, which no other process gets before bash is waited for.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         while _read(process, output, 0):
@@ -211,7 +221,7 @@ def _run(
 
 
 def _read(process: subprocess.Popen[bytes], output: bytearray, seconds: float) -> int:
-    """Wait for output; return how much there was. What has closed its output is waited for in vain."""
+    """Read the output of up to some seconds; return its bytes' number. A closed output is waited for in vain."""
     assert process.stdout
     ready, _, _ = select.select([process.stdout], [], [], seconds)
     chunk = os.read(process.stdout.fileno(), 65536) if ready else b""
@@ -226,7 +236,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _checkout(travis: Travis, commit: str, clone: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Clone the source, in full: Travis takes 50 commits of the branch."""
+    """Clone the source with its whole history, where Travis takes 50 commits of the branch."""
     for command in (
         ["git", "clone", "--quiet", "--no-checkout", f"file://{travis.source.resolve()}", str(clone)],
         ["git", "-C", str(clone), "checkout", "--quiet", "--force", commit],

@@ -1,4 +1,4 @@
-"""What bash runs for a job, and the environment that it begins with.
+"""Program that bash runs for a job, and the environment that it begins with.
 
 Source: lib/travis/build/stages.rb, bash/travis_cmd.bash, travis_assert.bash, travis_result.bash and env/ of
 https://github.com/travis-ci/travis-build, whose names are kept: a command sees the variables of the function around it.
@@ -60,9 +60,8 @@ _STOP_AT_ONCE = ("before_install", "install", "before_script")
 def script(job: Job) -> str:
     """Return the program of a job for one bash, which begins in the clone.
 
-    An item of a phase is run by ``eval``. The default ``install`` of a language (``pip install -r requirements.txt``)
-    is left out, as if skipped: it counts only where a file says nothing of it. A job without ``script`` fails, as with
-    Python.
+    An item of a phase is run by ``eval``. The default ``install`` of a language (``pip install -r requirements.txt``),
+    for files without that phase, is left out. A job without ``script`` fails, as with Python.
     """
     lines = ["#!/bin/bash", _FUNCTIONS, "export TRAVIS_TEST_RESULT=", ""]
     lines += [f"travis_cmd {shlex.quote(f'export {name}={value}')}" for name, value in job.env]
@@ -93,12 +92,12 @@ def environment(
     variables: Mapping[str, str],
     secrets: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return all that a job's bash finds set.
+    """Return the environment that a job's bash begins with.
 
     :param number: of the build.
     :param directory: of the clone.
-    :param variables: of the repository's settings; *secrets* are those that are not shown, and not given to a pull
-        request of a fork. Unlike in Travis, bash expands nothing in either.
+    :param variables: of the repository's settings. Unlike in Travis, bash expands nothing in them.
+    :param secrets: those of the settings that are not shown, and that a pull request of a fork does not get.
     """
     pull_request = event.type == "pull_request"
     given = secrets if event.trusted else {}
@@ -145,7 +144,7 @@ def _phase(job: Job, phase: str) -> list[str]:
 
 
 def _function(job: Job, phase: str) -> str:
-    """Return the definition of the function that runs a phase; Travis has one for each too."""
+    """Return the definition of the function that runs a phase, as Travis has one for each."""
     items = job.phases.get(phase, ())
     lines = [f"export TRAVIS_STAGE={phase}"]
     if items in (("skip",), ("ignore",)):

@@ -227,7 +227,7 @@ def test_malformed_answers_about_an_image_or_a_run_are_one_line(daemon: Daemon, 
         host.create("create it", "some:image")
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b'{"ApiVersion": 1}', b'{"ApiVersion": "x"}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"ApiVersion": 1}', b'{"ApiVersion": "x"}'])
 def test_host_that_is_no_docker_is_named(daemon: Daemon, body: bytes) -> None:
     """Something else listens at DOCKER_HOST."""
     daemon.server.table["GET /version"] = [Reply(200, body)]

@@ -25,7 +25,7 @@ from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.cli import Project
+    from tests.unit.project import Project
     from tests.unit.registry_server import Request
 
 USER, PASSWORD, IDENTITY, TOKEN, SIGNED = "somebody", "pass-w0rd", "identity-s3cret", "token-s3cret", "s1gnature"

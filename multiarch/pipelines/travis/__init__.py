@@ -1,1 +1,1 @@
-"""Travis: its file, and the mistakes in it that its schema lets pass."""
+"""File of Travis, and the mistakes in it that its schema lets pass."""

@@ -1,7 +1,7 @@
-"""What `multiarch.pipelines.travis.conditions` parses a condition of Travis into, and what each part of it is worth.
+"""Tree of a parsed condition of Travis (`multiarch.pipelines.travis.conditions`), and the value of each of its nodes.
 
-Source: lib/travis/conditions/v1/eval.rb of https://github.com/travis-ci/travis-conditions. The values are Ruby's: text
-that reads true or false is one, what is missing is nil, and an empty text is true.
+Source: lib/travis/conditions/v1/eval.rb of https://github.com/travis-ci/travis-conditions. The values are Ruby's: the
+texts true and false are booleans, a missing value is nil, and an empty text is true.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Value: TypeAlias = "str | bool | None"
 
 _ENV_QUOTES = re.compile(r"""^(["'])(.*)\1$""")
 
-# What Ruby writes otherwise than Python.
+# Parts of a regex that Ruby writes otherwise than Python.
 _RUBY = {r"\z": r"\Z", r"\Z": r"(?=\n?\Z)", "(?<": "(?P<", r"\w-": r"\w\-", r"\d-": r"\d\-", r"\s-": r"\s\-"}
 _CLASSES = {
     "alpha": "a-zA-Z",
@@ -34,9 +35,41 @@ _CLASSES = {
 _DIFFERENT = re.compile(r"\\[wds]-|\\.|\(\?<(?=[A-Za-z_])|\[:(\w+):\]", re.DOTALL)
 
 
+class Operator(Enum):
+    """Operator of a comparison. Those that negate (``!=``, ``!~``, ``NOT IN``, ``IS NOT``) are a `Not` around it."""
+
+    EQUALS = "="
+    MATCHES = "=~"
+    IN = "in"
+    IS = "is"
+
+
+class Predicate(Enum):
+    """Right side of ``IS``."""
+
+    PRESENT = "present"
+    BLANK = "blank"
+    TRUE = "true"
+    FALSE = "false"
+
+
+class Connective(Enum):
+    """Operator between conditions."""
+
+    AND = "and"
+    OR = "or"
+
+
+class Function(Enum):
+    """Function that a value may be the result of."""
+
+    ENV = "env"
+    CONCAT = "concat"
+
+
 @dataclass(frozen=True)
 class Scene:
-    """What a condition is evaluated on: what its names stand for, and the variables of ``env(NAME)``."""
+    """Values that a condition is evaluated with: those of its names, and the variables of ``env(NAME)``."""
 
     data: Mapping[str, Value]
     env: Mapping[str, str]
@@ -44,25 +77,25 @@ class Scene:
 
 @dataclass(frozen=True)
 class Word:
-    """A value, as it is written, without its quotes."""
+    """Value as it is written, without its quotes; *column* is where it stands, counted from 1."""
 
     column: int
     text: str
     quoted: bool
 
     def value(self, _: Scene) -> Value:
-        """Return it."""
+        """Return the text, or the boolean that it reads as."""
         return _cast(self.text)
 
 
 @dataclass(frozen=True)
 class Name:
-    """One of `NAMES`."""
+    """One of `multiarch.pipelines.travis.conditions.NAMES`."""
 
     name: str
 
     def value(self, scene: Scene) -> Value:
-        """Return what it stands for."""
+        """Return the value that it stands for."""
         return _cast(scene.data.get(self.name))
 
 
@@ -70,26 +103,26 @@ class Name:
 class Call:
     """``env(NAME)`` or ``concat(VALUE, …)``."""
 
-    function: str
+    function: Function
     arguments: tuple[Operand, ...]
 
     def value(self, scene: Scene) -> Value:
-        """Return its result."""
+        """Return the result."""
         values = [argument.value(scene) for argument in self.arguments]
-        if self.function == "concat":
+        if self.function is Function.CONCAT:
             return _cast("".join(map(_text, values)))
-        found = scene.env.get(_text(values[0])) if values else None
-        return None if found is None else _cast(_ENV_QUOTES.sub(r"\2", found))
+        variable = scene.env.get(_text(values[0])) if values else None
+        return None if variable is None else _cast(_ENV_QUOTES.sub(r"\2", variable))
 
 
 @dataclass(frozen=True)
 class Regex:
-    """The right side of ``=~``: a pattern that is written there, or a call that returns one."""
+    """Right side of ``=~``: a pattern that is written there, or a call that returns one."""
 
     pattern: re.Pattern[str] | Call
 
     def search(self, text: str, scene: Scene) -> bool:
-        """Tell whether it is found in a text."""
+        """Whether it matches somewhere in a text."""
         if isinstance(self.pattern, re.Pattern):
             return bool(self.pattern.search(text))
         pattern = self.pattern.value(scene)
@@ -98,47 +131,48 @@ class Regex:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison: *operator* is one of ``=``, ``=~``, ``in``, ``is``."""
+    """Comparison of two sides. *right* is an operand, or of the kind that the operator takes."""
 
-    operator: str
+    operator: Operator
     left: Operand
-    right: Operand | Regex | tuple[Operand, ...] | str
+    right: Operand | Regex | tuple[Operand, ...] | Predicate
 
     def value(self, scene: Scene) -> Value:
-        """Return whether it holds."""
+        """Whether it holds."""
         left = self.left.value(scene)
         if isinstance(self.right, Regex):
             return left is not None and self.right.search(_text(left), scene)
         if isinstance(self.right, tuple):
             return any(left == item.value(scene) for item in self.right)
-        if isinstance(self.right, str):
-            present = bool(left) if self.right in ("present", "blank") else holds(left)
-            return present == (self.right in ("present", "true"))
+        if isinstance(self.right, Predicate):
+            asks_presence = self.right in (Predicate.PRESENT, Predicate.BLANK)
+            actual = bool(left) if asks_presence else holds(left)
+            return actual == (self.right in (Predicate.PRESENT, Predicate.TRUE))
         return left == self.right.value(scene)
 
 
 @dataclass(frozen=True)
 class Not:
-    """A negation."""
+    """Negation of a condition."""
 
     inner: Node
 
     def value(self, scene: Scene) -> Value:
-        """Return whether it holds."""
+        """Whether it holds."""
         return not holds(self.inner.value(scene))
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Nodes of which all must hold (``and``), or one (``or``)."""
+    """Conditions all of which must hold, or one."""
 
-    operator: str
+    connective: Connective
     inner: tuple[Node, ...]
 
     def value(self, scene: Scene) -> Value:
-        """Return whether it holds."""
+        """Whether it holds."""
         each = (holds(node.value(scene)) for node in self.inner)
-        return all(each) if self.operator == "and" else any(each)
+        return all(each) if self.connective is Connective.AND else any(each)
 
 
 Operand: TypeAlias = "Word | Name | Call"
@@ -149,27 +183,29 @@ def compiled(pattern: str) -> re.Pattern[str]:
     """Compile a regex of Ruby.
 
     :param pattern: without its slashes; groups with names, ``\\z``, ``[\\w-]`` and ``[[:alpha:]]`` are translated.
-    :raises re.error: it is none, or more than Python's `re` can.
+    :raises re.error: it is no regex, or has parts that Python's `re` lacks.
     """
 
-    def python(found: re.Match[str]) -> str:
-        return _CLASSES.get(found[1], found[0]) if found[1] else _RUBY.get(found[0], found[0])
+    def python(part: re.Match[str]) -> str:
+        return _CLASSES.get(part[1], part[0]) if part[1] else _RUBY.get(part[0], part[0])
 
     with warnings.catch_warnings():
-        # In Ruby, a [ within a set begins another one; Python foresees it.
+        # In Ruby, a [ within a set begins another set; Python warns that it may do so some day.
         warnings.simplefilter("ignore", FutureWarning)
         return re.compile(_DIFFERENT.sub(python, pattern), re.MULTILINE)
 
 
 def _cast(value: Value) -> Value:
+    """Return the boolean that a text reads as, or the value itself."""
     lower = value.lower() if isinstance(value, str) else ""
     return lower == "true" if lower in ("true", "false") else value
 
 
 def _text(value: Value) -> str:
+    """Return a value as Ruby writes it."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
 def holds(value: Value) -> bool:
-    """Tell whether Ruby takes a value for true: all but nil and false, so an empty text too."""
+    """Whether Ruby takes a value for true: all but nil and false, so an empty text too."""
     return value is not None and value is not False

@@ -1,8 +1,8 @@
-"""The conditions of a ``.travis.yml`` (``if:``), parsed as Travis does, and evaluated without a shell.
+"""Conditions of a ``.travis.yml`` (``if:``), parsed as Travis does, and evaluated without a shell.
 
 Source: the grammar "v1" of https://github.com/travis-ci/travis-conditions, which is Travis's default. Keywords and
-functions may be written in any case, names not; a word that is no name is a value, which is why a misspelt name is no
-error there: `Condition.doubts` tells of those.
+functions may be written in any case, names may not. A word that is no name is a value, so that Travis takes a misspelt
+name without an error: `Condition.doubts` returns such words.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 from multiarch.pipelines.travis.condition_tree import (
     Call,
     Comparison,
+    Connective,
+    Function,
     Joined,
     Name,
     Not,
+    Operator,
+    Predicate,
     Regex,
     Scene,
     Word,
@@ -35,7 +39,7 @@ NAMES = (
 )
 TYPES = ("push", "pull_request", "api", "cron")
 
-# A name ends at one of these, and else it is a value: in `branch!=main`, `branch` is the word.
+# A name ends at a blank or at one of ,=)| and is a value otherwise: in `branch!=main`, `branch` is a value.
 _NAME = re.compile(rf"({'|'.join(NAMES)})(?=[\s,=)|]|\Z)")
 _WORD = re.compile(r"""[^\s()"',=!]+""")
 _QUOTED = re.compile(r""""[^"]*"|'[^']*'""")
@@ -54,7 +58,11 @@ _CONTINUED = re.compile(r"\\\s*[\n\r]")
 
 
 class ConditionError(ValueError):
-    """A condition that does not parse. :ivar column: where, counted from 1; :ivar problem: what is wrong there."""
+    """A condition that does not parse.
+
+    :ivar column: where, counted from 1.
+    :ivar problem: what is wrong there.
+    """
 
     def __init__(self, column: int, problem: str) -> None:
         super().__init__(f"column {column}: {problem}")
@@ -64,7 +72,7 @@ class ConditionError(ValueError):
 
 @dataclass(frozen=True)
 class Doubt:
-    """A *word* at *column* that Travis takes, and that is none of the *known*: the condition never means it."""
+    """Word that Travis takes, and that the condition cannot mean: it is none of the *known* ones."""
 
     column: int
     word: str
@@ -73,18 +81,21 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Condition:
-    """A parsed condition. :ivar text: as it was written; :ivar tree: its outermost node."""
+    """Parsed condition.
+
+    :ivar text: as it was written.
+    :ivar tree: its outermost node.
+    """
 
     text: str
     tree: Node
 
     def evaluate(self, data: Mapping[str, str | bool | None], env: Mapping[str, str]) -> bool:
-        """Tell whether the condition holds.
+        """Whether the condition holds; it does not where a variable that is used as a regex is none, as in Travis.
 
-        :param data: the values of `NAMES`, for example ``{"type": "push", "branch": "main", "fork": False}``; what is
-            missing is blank.
-        :param env: what ``env(NAME)`` stands for: variables of the file and of the repository's settings, no others.
-        :return: false also where a regex that comes out of *env* is none, as in Travis.
+        :param data: the values of `NAMES`, for example ``{"type": "push", "branch": "main", "fork": False}``; a missing
+            one is blank.
+        :param env: the variables of ``env(NAME)``: those of the file and of the repository's settings, no others.
         """
         try:
             return holds(self.tree.value(Scene(data, env)))
@@ -92,7 +103,7 @@ class Condition:
             return False
 
     def doubts(self) -> tuple[Doubt, ...]:
-        """Return the words that stand where a name should, and the values of ``type`` that no build ever has."""
+        """Return the words that stand where a name should, and the values of ``type`` that no build has."""
         return tuple(_doubts(self.tree))
 
 
@@ -100,16 +111,16 @@ def parse(text: str) -> Condition:
     """Parse a condition.
 
     :param text: for example ``branch = main AND type != pull_request``; may have several lines.
-    :raises ConditionError: what was expected, and at which column (of all of the text).
+    :raises ConditionError: at which column of the whole text what was expected.
     """
     return Condition(text, _Parser(text).whole())
 
 
 class _Parser:
-    """Goes through a text once, from left to right; no token is looked for before its turn."""
+    """One pass through a text, from left to right, which looks for no token before its turn."""
 
     def __init__(self, text: str) -> None:
-        self.text = _CONTINUED.sub(lambda found: " " * len(found[0]), text)
+        self.text = _CONTINUED.sub(lambda match: " " * len(match[0]), text)
         self.position = 0
 
     def whole(self) -> Node:
@@ -122,13 +133,13 @@ class _Parser:
         nodes = [self.both()]
         while self.take(_OR):
             nodes.append(self.both())
-        return nodes[0] if len(nodes) == 1 else Joined("or", tuple(nodes))
+        return nodes[0] if len(nodes) == 1 else Joined(Connective.OR, tuple(nodes))
 
     def both(self) -> Node:
         nodes = [self.single()]
         while self.take(_AND):
             nodes.append(self.single())
-        return nodes[0] if len(nodes) == 1 else Joined("and", tuple(nodes))
+        return nodes[0] if len(nodes) == 1 else Joined(Connective.AND, tuple(nodes))
 
     def single(self) -> Node:
         if self.symbol("("):
@@ -141,22 +152,22 @@ class _Parser:
 
     def term(self) -> Node:
         left = self.operand()
-        if operator := self.take(_IN):
-            return _negated(operator, Comparison("in", left, self.values("IN")))
-        if operator := self.take(_IS):
+        if token := self.take(_IN):
+            return _negated(token, Comparison(Operator.IN, left, self.values("IN")))
+        if token := self.take(_IS):
             if not (predicate := self.take(_PREDICATE)):
                 raise self.error("expected present, blank, true or false after IS; to compare a value, use =")
-            return _negated(operator, Comparison("is", left, predicate.lower()))
-        if operator := self.take(_MATCHES):
-            return _negated(operator, Comparison("=~", left, self.regex()))
-        if operator := self.take(_EQUALS):
-            return _negated(operator, Comparison("=", left, self.operand()))
+            return _negated(token, Comparison(Operator.IS, left, Predicate(predicate.lower())))
+        if token := self.take(_MATCHES):
+            return _negated(token, Comparison(Operator.MATCHES, left, self.regex()))
+        if token := self.take(_EQUALS):
+            return _negated(token, Comparison(Operator.EQUALS, left, self.operand()))
         return left
 
     def operand(self) -> Operand:
-        if (found := self.possible_operand()) is None:
+        if (operand := self.possible_operand()) is None:
             raise self.error("expected a name, a value or env(NAME)")
-        return found
+        return operand
 
     def possible_operand(self) -> Operand | None:
         if name := self.take(_NAME):
@@ -174,37 +185,37 @@ class _Parser:
 
     def call(self) -> Call | None:
         column = self.column()
-        if not (function := self.take(_FUNCTION)):
+        if not (word := self.take(_FUNCTION)):
             return None
         if self.text[self.position : self.position + 1] != "(":
-            # Travis has forgotten the function's name by then, and goes on with the rest of the word.
-            raise self.error(f"expected ( after {function}; a value that begins with this word needs quotes")
-        arguments = self.values(function)
-        if function.lower() == "env" and len(arguments) > 1:
+            # Travis has dropped the function's name by then, and goes on with the rest of the word.
+            raise self.error(f"expected ( after {word}; a value that begins with this word needs quotes")
+        function, arguments = Function(word.lower()), self.values(word)
+        if function is Function.ENV and len(arguments) > 1:
             raise ConditionError(column, "expected one name in env(NAME)")
-        return Call(function.lower(), arguments)
+        return Call(function, arguments)
 
     def values(self, after: str) -> tuple[Operand, ...]:
         if not self.symbol("("):
             raise self.error(f"expected a list in parentheses after {after}")
-        found: list[Operand] = []
+        values: list[Operand] = []
         while (value := self.possible_operand()) is not None:
-            found.append(value)
+            values.append(value)
             if not self.symbol(","):
                 break
-        if not found and after == "IN":
+        if not values and after == "IN":
             raise self.error("expected a value in the list after IN")
         self.close()
-        return tuple(found)
+        return tuple(values)
 
     def regex(self) -> Regex:
         if call := self.call():
             return Regex(call)
         column = self.column()
         delimited = self.text[self.position : self.position + 1] == "/"
-        if not (found := self.take(_DELIMITED if delimited else _BARE)):
+        if not (token := self.take(_DELIMITED if delimited else _BARE)):
             raise self.error("expected another / that ends the regex" if delimited else "expected a regex")
-        pattern = found[1:-1] if delimited else found.removesuffix("/")
+        pattern = token[1:-1] if delimited else token.removesuffix("/")
         try:
             return Regex(compiled(pattern))
         except re.error as error:
@@ -224,21 +235,22 @@ class _Parser:
         return bool(self.take(re.compile(re.escape(symbol))))
 
     def take(self, token: re.Pattern[str]) -> str:
-        """Go past a token, and the blanks around it; an empty text where another stands."""
+        """Return the text of a token, and go past it and the blanks around it; empty where another stands."""
         self.blanks()
-        found = token.match(self.text, self.position)
-        if found:
-            self.position = found.end()
+        match = token.match(self.text, self.position)
+        if match:
+            self.position = match.end()
             self.blanks()
-        return found[0] if found else ""
+        return match[0] if match else ""
 
     def blanks(self) -> None:
         while self.text[self.position : self.position + 1].isspace():
             self.position += 1
 
 
-def _negated(operator: str, comparison: Comparison) -> Node:
-    return Not(comparison) if operator.startswith("!") or "not" in operator.lower() else comparison
+def _negated(token: str, comparison: Comparison) -> Node:
+    """Return a comparison, negated where its operator is written so."""
+    return Not(comparison) if token.startswith("!") or "not" in token.lower() else comparison
 
 
 def _doubts(node: Node) -> Iterator[Doubt]:
@@ -253,7 +265,7 @@ def _doubts(node: Node) -> Iterator[Doubt]:
         right = node.right.pattern if isinstance(node.right, Regex) else node.right
         if isinstance(node.left, Word) and not isinstance(right, Name | Call):
             yield from _unnamed(node.left)
-        if node.left == Name("type") and node.operator in ("=", "in"):
+        if node.left == Name("type") and node.operator in (Operator.EQUALS, Operator.IN):
             for value in node.right if isinstance(node.right, tuple) else (node.right,):
                 if isinstance(value, Word) and value.text not in TYPES:
                     yield Doubt(value.column, value.text, TYPES)

@@ -1,7 +1,7 @@
-"""The keys of a ``.travis.yml``.
+"""Keys of a ``.travis.yml``.
 
-Source: check_jsonschema/builtin_schemas/vendor/travis.json (without its ``opt_release``, a slip), and, for what it
-lacks, schema.json of https://github.com/travis-ci/travis-yml, with the aliases there.
+Source: check_jsonschema/builtin_schemas/vendor/travis.json (without its ``opt_release``, a slip), and schema.json of
+https://github.com/travis-ci/travis-yml for the keys and aliases that the former lacks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PHASES = (
     *("after_success", "after_failure", "before_deploy", "after_deploy", "after_script"),
 )
 
-# Of these, the top level may have several values, and each combination makes a job, in this order; so does env.
+# The top level may give several values to each of these and to env, and each combination is a job, in this order.
 AXES = (
     *("os", "arch", "compiler", "osx_image", "jdk", "crystal", "dotnet", "mono", "solution", "d", "dart"),
     *("dart_task", "elixir", "otp_release", "elm", "node_js", "go", "hhvm", "php", "ghc", "haxe", "julia"),
@@ -47,7 +47,7 @@ _OF_JOB = frozenset({"allow_failure", "name", "stage"})
 
 ROOT_KEYS = _SHARED | _OF_ROOT | set(PHASES)
 JOB_KEYS = _SHARED | _OF_JOB | set(PHASES)
-# `branch` is old: conditions took its place.
+# `branch` is from before there were conditions.
 ALLOWED_FAILURE_KEYS = JOB_KEYS | {"branch"}
 JOBS_KEYS = frozenset({"include", "exclude", "allow_failures", "allowed_failures", "fast_finish", "fast_failure"})
 STAGE_KEYS = frozenset({"name", "if"})

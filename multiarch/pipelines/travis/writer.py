@@ -1,8 +1,8 @@
-"""The pipeline of Travis: ``.travis.yml`` (docs.travis-ci.com, "Build Stages", "Conditions", "Job Lifecycle").
+"""Pipeline of Travis: ``.travis.yml`` (docs.travis-ci.com, "Build Stages", "Conditions", "Job Lifecycle").
 
-What our jobs need stands in them, so that what a project has for its own stays its own. The steps that prepare stand in
-before_script, where the first that fails ends the job; the one that pushes is the last of script, never in
-after_success, whose failures leave a job green.
+Our jobs hold all that they need, and leave the top level to the project's own. The commands that prepare are in
+before_script, where the first that fails ends the job; the one that pushes is in script, and not in after_success,
+whose failures leave a job green.
 """
 
 from __future__ import annotations
@@ -16,35 +16,37 @@ from multiarch.pipelines.travis.conditions import ConditionError, parse
 
 if TYPE_CHECKING:
     from multiarch.pipelines.model import Build, Pipeline
+    from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".travis.yml"
-LISTS = frozenset({("stages",), ("jobs", "include"), ("jobs", "include", "[]", "env")})
+LISTS: frozenset[Place] = frozenset({("stages",), ("jobs", "include"), ("jobs", "include", "[]", "env")})
 _BUILD, _PUBLISH = "build", "publish"
-# Containers without privileges: BuildKit cannot run there.
+# Containers without privileges (Travis, "Building on Multiple CPU Architectures"): BuildKit cannot run there.
 _UNPRIVILEGED = ("arm64", "ppc64le", "s390x")
 _PHASES = ("before_install", "before_script", "after_success", "after_failure", "after_script")
 _NOTHING = "true"
+# The keys of a job that runs on a machine, by its label.
 _NATIVE = {"arm64-graviton2": {"arch": "arm64-graviton2", "virt": "vm", "group": "edge"}, "amd64": {"arch": "amd64"}}
 
 
-def write(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the file holds of ours, as plain data.
+def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the part of the file that is ours, as plain data.
 
-    :param there: what is in the file already.
-    :raises ConfigurationError: a runner on which BuildKit cannot run.
-    :raises PipelineError: jobs that are written in a way that there is no room in.
+    :param existing: the file as it is.
+    :raises ConfigurationError: BuildKit cannot run on a runner.
+    :raises PipelineError: the jobs of the file are not written as a list that ours can be added to.
     """
-    jobs = (there or {}).get("jobs") or {}
-    if not isinstance(jobs, dict) or not isinstance(jobs.get("include") or [], list) or "matrix" in (there or {}):
+    jobs = (existing or {}).get("jobs") or {}
+    if not isinstance(jobs, dict) or not isinstance(jobs.get("include") or [], list) or "matrix" in (existing or {}):
         raise PipelineError(f"{PATH}: its jobs are no list jobs.include, to add to; write them so, and run it again")
-    # A file without stages runs them as its jobs come.
-    stages = {"stages": [_BUILD, _PUBLISH]} if not there or "stages" in there else {}
-    ours = [*(_build(pipeline, build, there) for build in pipeline.builds), _publish(pipeline, there)]
-    return {**stages, "jobs": {"include": ours}}
+    # Without this list, stages run in the order of the jobs.
+    stages = {"stages": [_BUILD, _PUBLISH]} if not existing or "stages" in existing else {}
+    builds = (_build(pipeline, build, existing) for build in pipeline.builds)
+    return {**stages, "jobs": {"include": [*builds, _publish(pipeline, existing)]}}
 
 
-def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
-    """Tell whether what is in a file, and would not be written any more, is ours to remove: a job, or a key of one."""
+def is_ours(place: Place, key: str, value: Any) -> bool:
+    """Whether a job, or a key of one, that is not written any more is ours, and to be removed."""
     if place == ("jobs", "include"):
         script = value.get("script") if isinstance(value, dict) and value.get("stage") in (_BUILD, _PUBLISH) else ""
         return bool(
@@ -60,10 +62,10 @@ def is_ours(place: tuple[str, ...], key: str, value: Any) -> bool:
 
 def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
-    return pipeline.told()
+    return pipeline.variables_to_set()
 
 
-def _machine(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+def _machine(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "os": "linux",
         "dist": "jammy",
@@ -73,35 +75,39 @@ def _machine(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]
         "services": "docker",
         "env": [f"{name}={value}" for name, value in pipeline.variables.items()],
         "install": pipeline.install,
-        # What a project's jobs do in these is not for ours, which would inherit it.
-        **{phase: _NOTHING for phase in _PHASES if phase in (there or {})},
+        # Jobs inherit the phases of the top level, which are for the project's own.
+        **{phase: _NOTHING for phase in _PHASES if phase in (existing or {})},
     }
 
 
-def _build(pipeline: Pipeline, build: Build, there: dict[str, Any] | None) -> dict[str, Any]:
+def _build(pipeline: Pipeline, build: Build, existing: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "stage": _BUILD,
         "name": build.platform,
         "if": f"type = pull_request OR {_published(pipeline)}",
-        **_machine(pipeline, there),
+        **_machine(pipeline, existing),
         **_runner(build),
-        "before_script": pipeline.prepare(build, build.platform),
+        "before_script": [command.text for command in pipeline.prepare(build, build.platform)],
         "script": pipeline.build(build.platform),
     }
 
 
-def _publish(pipeline: Pipeline, there: dict[str, Any] | None) -> dict[str, Any]:
+def _publish(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "stage": _PUBLISH,
         "name": "manifest",
         "if": f"type != pull_request AND ({_published(pipeline)})",
-        **_machine(pipeline, there),
-        **({"before_script": pipeline.try_out} if pipeline.try_out else {}),
+        **_machine(pipeline, existing),
+        **({"before_script": pipeline.prepare_trials} if pipeline.prepare_trials else {}),
         "script": pipeline.publish,
     }
 
 
 def _runner(build: Build) -> dict[str, str]:
+    """Return the keys of a job by which it runs on its machine.
+
+    :raises ConfigurationError: BuildKit cannot run there.
+    """
     if build.runner is None:
         return {}
     if build.runner in _UNPRIVILEGED:
@@ -114,13 +120,13 @@ def _runner(build: Build) -> dict[str, str]:
 
 
 def _published(pipeline: Pipeline) -> str:
-    """Return the condition of what is published."""
+    """Return the condition for publishing."""
     names = ", ".join(map(_word, pipeline.branches))
     return f"branch IN ({names}) OR tag IS present" if names else "tag IS present"
 
 
 def _word(branch: str) -> str:
-    """Return a branch as a condition takes it: in quotes where it is a word of theirs."""
+    """Return a branch as a condition takes it: in quotes where conditions give the word another meaning."""
     try:
         condition = parse(f"branch IN ({branch})")
     except ConditionError:

@@ -1,0 +1,73 @@
+"""Settings of the tests of pipelines, and the files that are written from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from multiarch.config.load import load
+from multiarch.pipelines.update import check_pipeline, pipeline_file, write_pipeline
+
+if TYPE_CHECKING:
+    from multiarch.config.settings import Settings
+
+PATHS = {
+    "travis": ".travis.yml",
+    "github": ".github/workflows/multiarch.yml",
+    "gitlab": ".gitlab-ci.yml",
+    "circleci": ".circleci/config.yml",
+}
+RUNNER = {"github": "ubuntu-24.04-arm", "travis": "arm64-graviton2", "gitlab": "saas-arm64", "circleci": "arm.medium"}
+# Jobs that differ in everything that they may differ in.
+VARIED: dict[str, Any] = {
+    "image": ["docker.io/a/b", "ghcr.io/a/b", "registry.gitlab.com/a/b"],
+    "smoke": ["true"],
+    "branches": ["trunk", "release/1"],
+    "platforms": [
+        "amd64",
+        {"platform": "arm64", "runner": RUNNER},
+        "riscv64",
+        {"platform": "s390x", "builder": "tcp://mainframe:1234"},
+    ],
+}
+PLAIN: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64", "arm64"]}
+NATIVE: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64"], "branches": [], "cache": "inline"}
+FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "tcp://mainframe:1234"}]}
+
+
+@dataclass(frozen=True)
+class File:
+    """Contents of a file: its text, and what that is as YAML."""
+
+    text: str
+    data: Any
+
+
+def settings(**block: Any) -> Settings:
+    """Return the settings of a block; of PLAIN without one."""
+    return load({"install": "pip install tools", **(block or PLAIN)}, {}, {}, directory=Path("/somewhere"))
+
+
+def text(ci: str, directory: Path, **block: Any) -> str:
+    """Return the text of a CI's file."""
+    return pipeline_file(settings(**block), ci, directory, program="invoke").wanted
+
+
+def parsed(ci: str, directory: Path, **block: Any) -> Any:
+    """Return a CI's file as data."""
+    return YAML(typ="safe").load(text(ci, directory, **block))
+
+
+def merged(directory: Path, ci: str, existing: str, **block: Any) -> File:
+    """Write a pipeline into an existing file, check that it is up to date then, and return it."""
+    path = directory / PATHS[ci]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(existing, newline="")
+    write_pipeline(settings(**block), ci, directory, program="invoke")
+    with path.open(newline="") as file:
+        text = file.read()
+    check_pipeline(settings(**block), ci, directory, program="invoke")
+    return File(text, YAML(typ="safe").load(text))

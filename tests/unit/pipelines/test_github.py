@@ -1,0 +1,73 @@
+"""Workflow of GitHub Actions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.unit.pipelines.files import VARIED, merged, parsed, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_jobs_of_github(tmp_path: Path) -> None:
+    """One job over a matrix: a step that only some platforms need is conditional."""
+    jobs = parsed("github", tmp_path, **VARIED)["jobs"]
+    assert [
+        ("linux/amd64", "ubuntu-latest", False, False),
+        ("linux/arm64", "ubuntu-24.04-arm", False, False),
+        ("linux/riscv64", "ubuntu-latest", True, False),
+        ("linux/s390x", "ubuntu-latest", False, True),
+    ] == [tuple(entry.values()) for entry in jobs["build"]["strategy"]["matrix"]["include"]]
+    steps = {
+        step["run"].split()[1]: step.get("if") for step in jobs["build"]["steps"] if "invoke" in step.get("run", "")
+    }
+    assert {
+        "setup-binfmt": "matrix.emulated",
+        "start-buildkit": "! matrix.builder",
+        "copy-buildctl": None,
+        "build-arch": None,
+    } == steps
+    published = "github.ref_type == 'tag' || contains(fromJSON('[\"trunk\", \"release/1\"]'), github.ref_name)"
+    condition = f"github.event_name != 'pull_request' && ({published})"
+    assert ("build", condition) == (jobs["manifest"]["needs"], jobs["manifest"]["if"])
+
+
+def test_secrets_reach_the_steps_that_push_alone(tmp_path: Path) -> None:
+    """Other steps run a project's code; GitHub's own registry takes the job's token, which may write packages then."""
+    workflow = parsed("github", tmp_path, **VARIED)
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert {
+        "DOCKER_USERNAME": "${{ secrets.DOCKER_USERNAME }}",
+        "DOCKER_PASSWORD": "${{ secrets.DOCKER_PASSWORD }}",
+        "GHCR_IO_USERNAME": "${{ github.actor }}",
+        "GHCR_IO_PASSWORD": "${{ secrets.GITHUB_TOKEN }}",
+        "REGISTRY_GITLAB_COM_USERNAME": "${{ secrets.REGISTRY_GITLAB_COM_USERNAME }}",
+        "REGISTRY_GITLAB_COM_PASSWORD": "${{ secrets.REGISTRY_GITLAB_COM_PASSWORD }}",
+    } == steps[-1]["env"]
+    commands = [step["run"].split()[1] for step in steps if "env" in step]
+    assert (["build-arch", "manifest"], {"contents": "read", "packages": "write"}) == (
+        commands,
+        workflow["permissions"],
+    )
+    assert {"contents": "read"} == parsed("github", tmp_path)["permissions"]
+
+
+def test_secrets_of_the_build_reach_it_alone(tmp_path: Path) -> None:
+    """GitHub gives a step the secrets that it names; other CIs give all of them to every job."""
+    jobs = parsed("github", tmp_path, platforms=["arm64"], secrets={"t": "env:TOKEN"})["jobs"]
+    assert ("${{ secrets.TOKEN }}", None) == (
+        jobs["build"]["steps"][-1]["env"]["TOKEN"],
+        jobs["manifest"]["steps"][-1]["env"].get("TOKEN"),
+    )
+
+
+def test_a_projects_additions_to_the_workflow_of_github_stay(tmp_path: Path) -> None:
+    """Triggers, jobs, and variables of a step; a token that may write packages only while it is needed."""
+    first = text("github", tmp_path, image=["ghcr.io/a/b"], platforms=["arm64"])
+    additions = "  workflow_dispatch:\n", "  mine: # kept\n    runs-on: x\n", "          API_TOKEN: x\n"
+    edited = first.replace("on:\n", f"on:\n{additions[0]}").replace("jobs:\n", f"jobs:\n{additions[1]}")
+    edited = edited.replace("          DOCKER_USERNAME", f"{additions[2]}          DOCKER_USERNAME", 1)
+    file = merged(tmp_path, "github", edited, image=["a/b"], platforms=["arm64"])
+    assert [] == [addition for addition in additions if addition not in file.text]
+    assert {"contents": "read"} == file.data["permissions"]

@@ -1,0 +1,1 @@
+"""Tests of the small Travis of tests/travis, on which others rely."""
