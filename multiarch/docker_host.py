@@ -89,7 +89,7 @@ class DockerHost:
 
     @property
     def shares_loopback(self) -> bool:
-        """Whether what the daemon publishes on its loopback interface is reached over this machine's."""
+        """Whether a port that the daemon publishes on 127.0.0.1 can be reached on this machine's 127.0.0.1."""
         return str(self.client.api.base_url).startswith((_SOCKET, "http://127.", "http://localhost"))
 
     @property

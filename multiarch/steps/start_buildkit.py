@@ -144,14 +144,18 @@ def _archive(toml: str) -> bytes:
     return buffer.getvalue()
 
 
-def _remedy(server: Server) -> str:
-    port = int((server.tcp or ":1234").rpartition(":")[2])
-    return f"choose another port: --address tcp://127.0.0.1:{port + 1}"
+def port_taken(address: str) -> PortTakenError:
+    """Return the error of an address, ``host:port``, on which somebody else listens."""
+    return PortTakenError(f"tcp://{address}", _remedy(address))
+
+
+def _remedy(address: str) -> str:
+    return f"choose another port: --address tcp://127.0.0.1:{int(address.rpartition(':')[2]) + 1}"
 
 
 def _start(container: Container, server: Server, host: DockerHost) -> None:
     host.say(f"{BUILDKIT_CONTAINER}: starting {server.image}")
-    host.start(container, f"tcp://{server.tcp}", _remedy(server))
+    host.start(container, f"tcp://{server.tcp}", _remedy(server.tcp or ":1234"))
 
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
@@ -188,7 +192,7 @@ def _wait_until_ready(container: Container, server: Server, host: DockerHost) ->
 def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:
     """Return why a server did not start, by its log."""
     if server.tcp and any("address already in use" in line for line in log):
-        return PortTakenError(f"tcp://{server.tcp}", _remedy(server))
+        return port_taken(server.tcp)
     if any(sign in line for line in log for sign in _NO_BRIDGE):
         problem = f"{server.image} cannot keep a RUN from the loopback interface of the Docker host"
         remedy = "it is too old, or lacks CNI's plug-ins or iptables; name another, such as moby/buildkit:v0.32.2"
