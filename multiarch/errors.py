@@ -90,6 +90,10 @@ class DockerError(MultiarchError):
         super().__init__(f"Docker could not {action}: {unbroken(reason)}")
 
 
+class DockerNotFoundError(DockerError):
+    """What a step asks the Docker host about does not exist, or no longer."""
+
+
 class ImageNotFoundError(MultiarchError):
     """An image that a step runs cannot be pulled."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
+_PORT = re.compile(r"[0-9]{1,5}")
+_LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
 # The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
@@ -110,15 +112,19 @@ def read_address(layers: Layers) -> str | None:
     scheme, _, rest = address.partition("://")
     if scheme == "tcp":
         host, _, port = rest.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
             raise layers.error("address", f"{address!r} needs a host and a port: tcp://127.0.0.1:1234")
         if not is_loopback(host):
             raise layers.error(
                 "address", f"{address!r} would give root to whoever reaches it; use tcp://127.0.0.1:{port}"
             )
-    elif address != "docker-container://buildkit" and not (
-        scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock")
-    ):
+    elif scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock"):
+        directory = rest.removesuffix("/buildkitd.sock")
+        is_path = directory.strip("/") and ".." not in directory.split("/") and rest.isprintable() and ":" not in rest
+        if not is_path or len(os.fsencode(rest)) > _LONGEST_SOCKET:
+            needs = f"a directory of its own, without '..' and ':', and at most {_LONGEST_SOCKET} bytes"
+            raise layers.error("address", f"{address!r} needs {needs}: unix:///DIR/buildkitd.sock")
+    elif address != "docker-container://buildkit":
         allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
         raise layers.error("address", f"{address!r} is none of {allowed}")
     return address

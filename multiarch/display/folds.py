@@ -45,7 +45,7 @@ _FOLDS = {
 
 
 def folds_of(ci: CI | None) -> Folds:
-    """Return the folds of a CI's log."""
+    """Return the markers that fold sections of a CI's log; empty ones outside of a CI, and where it folds nothing."""
     return _FOLDS.get(ci.kind, Folds()) if ci else Folds()
 
 

@@ -40,7 +40,7 @@ class Heartbeat:
         self._sections = 0
 
     def follow(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
-        """Take a vertex, of a solve of *platforms*, that began or ended."""
+        """Add a vertex that has started to the running ones, or remove one that has ended."""
         with self._lock:
             if vertex.is_running:
                 self._running[id(vertex)] = vertex, tuple(platforms)

@@ -76,7 +76,7 @@ class LiveProgress(Progress):
                 row.end(RowState.DONE)
 
     def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
-        """Mark those as failed whose own vertex failed, where one did; those built together with them as stopped."""
+        """Mark rows as failed whose own vertex failed, or all where none did; the others, or all, as *stopped*."""
         with self._state:
             rows = self._rows_of(platforms)
             failed_rows = [] if stopped else [row for row in rows if row.has_failed] or rows

@@ -1,1 +1,1 @@
-"""Fuzz tests: whatever comes from outside, only what is promised goes on."""
+"""Formats from outside, fed to their readers by the thousand (hypothesis)."""
