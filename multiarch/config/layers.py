@@ -107,6 +107,8 @@ def _from_environment(variable: str, name: str, text: str) -> Any:
         return text
     try:
         return msgspec.convert(text, types[name], strict=False)
+    except UnicodeError:
+        raise ConfigurationError(variable, "it is not UTF-8; correct it") from None
     except msgspec.ValidationError as error:
         raise ConfigurationError(variable, _expected(str(error)) + _got(name, text)) from None
 
