@@ -312,8 +312,10 @@ def test_a_wrong_flag_is_named(flags: dict[str, Any], expected: str) -> None:
         ({"labels": {"": "c"}}, "labels: the name '' of a label is empty; choose another"),
         (
             {"annotations": {"a\nb": "c"}},
-            r"annotations: the name 'a\nb' of an annotation holds a line break or another control character; choose"
-            + " another",
+            (
+                r"annotations: the name 'a\nb' of an annotation holds a line break or another control character;"
+                " choose another"
+            ),
         ),
         (
             {"build_args": {"A=B": "c"}},
