@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.docker_host import DockerHost
 from multiarch.errors import MultiarchError
 from multiarch.registry.client import Registry
+from multiarch.registry.credentials import docker_login
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Run:
     @cached_property
     def host(self) -> DockerHost:
         """The Docker host."""
-        return DockerHost(self.policy, self.progress.say, self.progress.trace)
+        return DockerHost(self.policy, self.progress.say, self.progress.trace, login=docker_login)
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
@@ -59,7 +60,9 @@ class Run:
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
         from multiarch.buildkit.build import Client
+        from multiarch.registry.login_files import provide
 
+        provide(buildctl)
         return Client(buildctl, self.policy, self.progress, self.solves)
 
     def start_embedded_registry(self) -> None:

@@ -44,14 +44,14 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
 
     command, platform = shlex.join(entry.smoke), str(entry.platform)
     reference = f"{image.reference.name}@{image.manifest.digest}"
-    images, containers = host.client.images, host.client.containers
+    containers = host.client.containers
 
     def create() -> Container:
         return containers.create(reference, list(entry.smoke), platform=platform, **_CONFINED)
 
     host.say(f"{platform}: running {command}")
     try:
-        host.run(f"pull {reference}", lambda: images.pull(reference, platform=platform))
+        host.pull(reference, platform)
         container = host.run(f"create a container of {reference}", create)
         try:
             host.run("start it", container.start)
