@@ -11,11 +11,17 @@ import json
 import secrets
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import DigestMismatchError, MultiarchError, ReadBackError, RegistryError
+from multiarch.errors import (
+    DigestMismatchError,
+    InvalidAnswerError,
+    ReadBackError,
+    RegistryError,
+    RegistryUnreachableError,
+)
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
+from multiarch.registry import limits
 from multiarch.registry.blobs import BlobReader, Upload
 from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
@@ -23,9 +29,8 @@ from multiarch.retry import is_transient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import requests
-
     from multiarch.image.reference import ImageReference
+    from multiarch.registry.answers import Answer
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 
@@ -66,11 +71,12 @@ class Registry:
         :raises DigestMismatchError: the bytes are not those of the digest asked for.
         """
         path = f"{repository}/manifests/{reference}"
-        response = self._transport.ask("GET", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
-        if response.status_code == 404:
+        options: dict[str, Any] = {"headers": {"Accept": _ACCEPT}, "fine": (404,), "most": limits.MANIFEST_BYTES}
+        answer = self._transport.ask("GET", path, _pull(repository), **options)
+        if answer.status == 404:
             return None
-        manifest = Manifest(response.headers.get("Content-Type", "").partition(";")[0], response.content)
-        expected = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
+        manifest = Manifest(answer.header("Content-Type").partition(";")[0], answer.body)
+        expected = reference if reference.startswith("sha256:") else answer.header("Docker-Content-Digest")
         if expected and expected != manifest.digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", expected, manifest.digest)
         return manifest
@@ -78,8 +84,8 @@ class Registry:
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest; it is not read."""
         path = f"{repository}/manifests/{digest}"
-        response = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
-        return response.status_code != 404
+        answer = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
+        return answer.status != 404
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> str:
         """Write a manifest or index under a tag or its digest; return the digest ("Pushing manifests").
@@ -88,8 +94,8 @@ class Registry:
         """
         path = f"{repository}/manifests/{reference}"
         headers = {"Content-Type": manifest.media_type}
-        response = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
-        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
+        answer = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
+        stored = answer.header("Docker-Content-Digest") or manifest.digest
         if stored != manifest.digest:
             raise DigestMismatchError(f"PUT {self.host}/{path}", manifest.digest, stored)
         return stored
@@ -138,10 +144,15 @@ class Registry:
 
     # Blobs.
 
-    def blob(self, repository: str, digest: str) -> bytes:
-        """Return the content of a small blob, such as an image's config ("Pulling blobs")."""
+    def blob(self, repository: str, digest: str, size: int = limits.MANIFEST_BYTES) -> bytes:
+        """Return the content of a small blob, such as an image's config ("Pulling blobs").
+
+        :param size: the bytes that its descriptor says.
+        :raises InvalidAnswerError: it has more.
+        """
+        most = min(size, limits.MANIFEST_BYTES)
         path = f"{repository}/blobs/{digest}"
-        content = self._transport.ask("GET", path, _pull(repository)).content
+        content = self._transport.ask("GET", path, _pull(repository), most=most).body
         if (actual := digest_of(content)) != digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", digest, actual)
         return content
@@ -154,10 +165,9 @@ class Registry:
         path = f"{repository}/blobs/{descriptor['digest']}"
         name = self._transport.name("GET", path)
 
-        def fetch(start: int, end: int | None) -> requests.Response:
+        def fetch(start: int, end: int | None) -> Answer:
             part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
-            headers = {"Accept-Encoding": "identity", **part}
-            return self._transport.once(name, "GET", path, _pull(repository), headers=headers, stream=True)
+            return self._transport.once(name, "GET", path, _pull(repository), headers=part, stream=True)
 
         return BlobReader(name, descriptor, fetch, self._transport.call, first=first)
 
@@ -178,11 +188,11 @@ class Registry:
 
         def attempt() -> None:
             answer = self._transport.once(name, "POST", uploads, scopes, headers={"Content-Length": "0"})
-            if answer.status_code == 201:
+            if answer.status == 201:
                 return
-            if not (location := answer.headers.get("Location")):
-                raise RegistryError(name, answer.status_code, "without a Location to send it to")
-            url = urljoin(answer.url, location)
+            if not answer.header("Location"):
+                raise RegistryError(name, answer.status, "without a Location to send it to")
+            url = self._transport.follow(name, answer)
             url += f"{'&' if '?' in url else '?'}digest={digest}"
             headers = {"Content-Type": "application/octet-stream"}
             self._transport.once(name, "PUT", url, scopes, headers=headers, data=body.restart)
@@ -198,11 +208,11 @@ class Registry:
         """
         path = f"{repository}/blobs/uploads/"
         answer = self._transport.ask("POST", path, _push(repository), headers={"Content-Length": "0"})
-        if "Location" in answer.headers:
-            # Not every registry allows to cancel an upload; it expires there.
-            with contextlib.suppress(MultiarchError):
-                url = urljoin(answer.url, answer.headers["Location"])
-                self._transport.once(self._transport.name("DELETE", path), "DELETE", url, _delete(repository))
+        if answer.header("Location"):
+            # Not every registry allows to cancel an upload, or names where; it expires there.
+            with contextlib.suppress(RegistryError, RegistryUnreachableError, InvalidAnswerError):
+                name = self._transport.name("DELETE", path)
+                self._transport.once(name, "DELETE", self._transport.follow(name, answer), _delete(repository))
 
     def stop(self) -> None:
         """End all waits between attempts; nothing is retried from now on."""
@@ -217,7 +227,7 @@ class Registry:
 
     def _has_blob(self, repository: str, digest: str) -> bool:
         path = f"{repository}/blobs/{digest}"
-        return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status_code != 404
+        return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status != 404
 
 
 @contextlib.contextmanager

@@ -6,12 +6,11 @@ import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import requests
-
 from multiarch import errors
 from multiarch.buildkit.faults import hint_for
 from multiarch.image.platform import Platform
 from multiarch.publish import errors as refusals
+from multiarch.registry.answers import Answer
 from multiarch.registry.transport import refusal
 from multiarch.steps import start_buildkit as buildkit
 from tests.unit.cli.test_tasks import FLAGS
@@ -36,10 +35,8 @@ def _failed(platform: str, step: str, cause: str, where: str = "") -> MultiarchE
 
 def _refused(request: str, status: int, code: str, message: str) -> MultiarchError:
     """Return the error of a registry's answer."""
-    response = requests.Response()
-    response.status_code = status
-    response._content = f'{{"errors": [{{"code": "{code}", "message": "{message}"}}]}}'.encode()
-    return refusal(request, response)
+    body = f'{{"errors": [{{"code": "{code}", "message": "{message}"}}]}}'.encode()
+    return refusal(request, Answer(status, "", {}, "", body))
 
 
 def _words(text: object) -> str:
