@@ -44,6 +44,7 @@ class Policy:
     :ivar first: seconds that the first wait takes at most; each next one takes up to twice as long.
     :ivar longest: seconds that any wait takes at most, whatever a server asks for.
     :ivar stopped: when it is set (an interrupt, another platform's failure), all waits end and nothing is retried.
+    :ivar causes: the failures because of which it was set.
     """
 
     seconds: float = 180.0
@@ -51,6 +52,23 @@ class Policy:
     first: float = 0.5
     longest: float = 20.0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
+    causes: list[BaseException] = field(default_factory=list, compare=False)
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The failure because of which the run was stopped; None where there was none."""
+        return self.causes[0] if self.causes else None
+
+    def stop(self, cause: BaseException | None = None) -> None:
+        """Set the stop flag, because of a failure; a failure that comes after it is a consequence."""
+        if cause is not None and not self.stopped.is_set():
+            self.causes.append(cause)
+        self.stopped.set()
+
+    def resume(self) -> None:
+        """Clear the stop flag."""
+        self.stopped.clear()
+        self.causes.clear()
 
     def call(
         self,

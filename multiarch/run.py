@@ -87,11 +87,11 @@ class Run:
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
-        self.policy.stopped.set()
+        self.policy.stop()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""
-        self.policy.stopped.clear()
+        self.policy.resume()
 
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
         """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.

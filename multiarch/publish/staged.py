@@ -205,7 +205,7 @@ def _config(repository: str, manifest: Manifest, registry: Registry) -> dict[str
     """Return an image's config (image-spec, config.md); empty when it is none."""
     assert manifest.config is not None  # noqa: S101 (the callers have looked)
     try:
-        config = json.loads(registry.blob(repository, manifest.config["digest"]))
+        config = json.loads(registry.blob(repository, manifest.config["digest"], manifest.config.get("size")))
     except ValueError:
         return {}
     return config if isinstance(config, dict) else {}

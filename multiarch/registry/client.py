@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import re
 import secrets
 import threading
 from dataclasses import replace
@@ -16,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 from multiarch.errors import (
     DigestMismatchError,
     InvalidAnswerError,
+    MultiarchError,
     ReadBackError,
     RegistryError,
     RegistryUnreachableError,
+    StoppedError,
 )
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
 from multiarch.registry import limits
 from multiarch.registry.blobs import BlobReader, Upload
+from multiarch.registry.remembered import RememberedManifests
 from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 
+_REFERENCE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ACCEPT = ", ".join(MANIFESTS)
 
 
@@ -58,6 +63,7 @@ class Registry:
     ) -> None:
         self.host = host
         self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
+        self._remembered = RememberedManifests()
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
         """Begin connections for so many requests at the same time, which are sent within the context."""
@@ -70,7 +76,12 @@ class Registry:
 
         :raises DigestMismatchError: the bytes are not those of the digest asked for.
         """
-        path = f"{repository}/manifests/{reference}"
+        if reference.startswith("sha256:"):
+            return self._remembered.get((repository, reference), lambda: self._manifest(repository, reference))
+        return self._manifest(repository, reference)
+
+    def _manifest(self, repository: str, reference: str) -> Manifest | None:
+        path = self._path(repository, "manifests", reference)
         options: dict[str, Any] = {"headers": {"Accept": _ACCEPT}, "fine": (404,), "most": limits.MANIFEST_BYTES}
         answer = self._transport.ask("GET", path, _pull(repository), **options)
         if answer.status == 404:
@@ -83,7 +94,7 @@ class Registry:
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest; it is not read."""
-        path = f"{repository}/manifests/{digest}"
+        path = self._path(repository, "manifests", digest)
         answer = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
         return answer.status != 404
 
@@ -92,7 +103,7 @@ class Registry:
 
         :raises DigestMismatchError: the registry stored something else.
         """
-        path = f"{repository}/manifests/{reference}"
+        path = self._path(repository, "manifests", reference)
         headers = {"Content-Type": manifest.media_type}
         answer = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
         stored = answer.header("Docker-Content-Digest") or manifest.digest
@@ -144,14 +155,14 @@ class Registry:
 
     # Blobs.
 
-    def blob(self, repository: str, digest: str, size: int = limits.MANIFEST_BYTES) -> bytes:
+    def blob(self, repository: str, digest: str, size: object = None) -> bytes:
         """Return the content of a small blob, such as an image's config ("Pulling blobs").
 
-        :param size: the bytes that its descriptor says.
+        :param size: the bytes that its descriptor says; None where it does not say.
         :raises InvalidAnswerError: it has more.
         """
-        most = min(size, limits.MANIFEST_BYTES)
-        path = f"{repository}/blobs/{digest}"
+        most = min(size, limits.MANIFEST_BYTES) if isinstance(size, int) and size >= 0 else limits.MANIFEST_BYTES
+        path = self._path(repository, "blobs", digest)
         content = self._transport.ask("GET", path, _pull(repository), most=most).body
         if (actual := digest_of(content)) != digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", digest, actual)
@@ -162,7 +173,7 @@ class Registry:
 
         :param first: ask for that many bytes at first, and for the rest only when they are read.
         """
-        path = f"{repository}/blobs/{descriptor['digest']}"
+        path = self._path(repository, "blobs", descriptor["digest"])
         name = self._transport.name("GET", path)
 
         def fetch(start: int, end: int | None) -> Answer:
@@ -177,6 +188,7 @@ class Registry:
         ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
         digest = descriptor["digest"]
+        self._path(repository, "blobs", digest)
         uploads = f"{repository}/blobs/uploads/"
         is_mounted = self.host == source.host
         if is_mounted:
@@ -214,30 +226,50 @@ class Registry:
                 name = self._transport.name("DELETE", path)
                 self._transport.once(name, "DELETE", self._transport.follow(name, answer), _delete(repository))
 
-    def stop(self) -> None:
-        """End all waits between attempts; nothing is retried from now on."""
-        self._transport.policy.stopped.set()
+    def stop(self, cause: BaseException | None = None) -> None:
+        """End all requests and all waits between attempts; nothing is sent from now on. *cause*: as `Policy.stop`."""
+        self._transport.policy.stop(cause)
+
+    @property
+    def cause_of_stop(self) -> BaseException | None:
+        """The failure because of which the run was stopped; None where there was none."""
+        return self._transport.policy.cause
 
     def unstoppable(self) -> Registry:
         """Return a client over the same connections that retries although the run was stopped, to put tags back."""
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
-        again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
+        again._transport.policy = replace(self._transport.policy, stopped=threading.Event(), causes=[])
+        again._remembered = RememberedManifests()
         return again
 
+    def _path(self, repository: str, kind: str, reference: str) -> str:
+        """Return the path of a manifest or blob. :raises InvalidAnswerError: another manifest names it wrongly."""
+        if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+            raise InvalidAnswerError(f"{self.host}/{repository}/{kind}", f"{str(reference)[:80]!a} is no sha256 digest")
+        return f"{repository}/{kind}/{reference}"
+
     def _has_blob(self, repository: str, digest: str) -> bool:
-        path = f"{repository}/blobs/{digest}"
+        path = self._path(repository, "blobs", digest)
         return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status != 404
 
 
 @contextlib.contextmanager
 def stopping(registries: Iterable[Registry]) -> Iterator[None]:
-    """Stop the retries of registries when the body fails or is interrupted."""
+    """Stop the requests of registries when the body fails or is interrupted.
+
+    A request that was stopped has failed because of another: then the error of that one is raised.
+    """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        causes = []
         for registry in registries:
-            registry.stop()
+            registry.stop(error)
+            causes.append(registry.cause_of_stop)
+        first = next((cause for cause in causes if isinstance(cause, MultiarchError)), None)
+        if isinstance(error, StoppedError) and first:
+            raise first from None
         raise
 
 

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 from multiarch.ci import running_in
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import DOCKER_HUB, ImageReference
-from multiarch.retry import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +106,8 @@ def stored_login(registry: str) -> Login:
     """
     import docker.auth
     import docker.errors
+
+    from multiarch.retry import describe
 
     if basic := _entries(os.environ.get(VARIABLE, "")).get(key(registry)):
         return _decoded(basic)

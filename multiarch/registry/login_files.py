@@ -33,12 +33,11 @@ _directories: list[tuple[Path, int]] = []  # with the descriptor that holds the 
 
 def sweep() -> None:
     """Remove the directories of runs that have ended without removing theirs, such as by a SIGKILL."""
-    for place in {_MEMORY, tempfile.gettempdir()}:
-        for path in Path(place).glob(f"{_PREFIX}*"):
-            with suppress(OSError):
-                if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
-                    shutil.rmtree(path, ignore_errors=True)
-                    os.close(descriptor)
+    for path in Path(_MEMORY if _has_memory() else tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
 
 
 def provide(client: Path) -> None:
@@ -97,12 +96,16 @@ def _remove_first(number: int, stack: ExitStack) -> None:
 def _make() -> Path:
     """Return a new directory that this process has locked."""
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _has_memory() else None))
         descriptor = _locked(path)
         # Another run may have swept it before it was locked.
         if descriptor is not None and path.exists():
             _directories.append((path, descriptor))
             return path
+
+
+def _has_memory() -> bool:
+    return os.access(_MEMORY, os.W_OK)
 
 
 def _locked(path: Path) -> int | None:
