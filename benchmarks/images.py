@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from multiarch.image.manifest import DOCKER_MANIFEST, Descriptor, Manifest, digest_of, is_attestation
+from multiarch.image.manifest import DOCKER_MANIFEST, Descriptor, Manifest, digest_of
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
@@ -33,16 +33,21 @@ def push_image(host: str, repository: str, platform: Platform) -> Manifest:
     named |= {"variant": platform.variant} if platform.variant else {}
     run = {"config": {"Cmd": ["/bin/sh"]}, "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]}}
     config = _upload(host, repository, _CONFIG, json.dumps({**named, **run}).encode())
-    body = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": config, "layers": layers}
+    body = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": config.json}
+    body["layers"] = [layer.json for layer in layers]
     return Manifest(DOCKER_MANIFEST, json.dumps(body).encode())
 
 
 def published(registry: Registry, repository: str, tag: str) -> dict[Platform, str]:
     """Return what an index says: the digest for each platform."""
     index = registry.manifest(repository, tag)
-    entries = [entry for entry in (index.entries if index else []) if not is_attestation(entry)]
-    named = [[str(entry["platform"].get(key) or "") for key in ("os", "architecture", "variant")] for entry in entries]
-    return {Platform.normalised(*name): entry["digest"] for name, entry in zip(named, entries, strict=True)}
+    digests = {}
+    for entry in index.entries if index else ():
+        if not entry.is_attestation:
+            platform = entry.platform or {}
+            name = [str(platform.get(key) or "") for key in ("os", "architecture", "variant")]
+            digests[Platform.normalised(*name)] = entry.digest
+    return digests
 
 
 def _tar(name: str, content: bytes) -> bytes:
@@ -62,4 +67,4 @@ def _upload(host: str, repository: str, media_type: str, content: bytes) -> Desc
     where += f"{'&' if '?' in where else '?'}digest={digest}"
     headers = {"Content-Type": "application/octet-stream"}
     requests.put(where, data=content, headers=headers, timeout=30).raise_for_status()
-    return {"mediaType": media_type, "digest": digest, "size": len(content)}
+    return Descriptor(media_type, digest, len(content))

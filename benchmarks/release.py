@@ -30,7 +30,7 @@ from multiarch.buildkit import server as buildkitd
 from multiarch.config.load import load
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.image.platform import Platform
-from multiarch.publish import publication as manifest
+from multiarch.publish import commands as manifest
 from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy

@@ -16,7 +16,7 @@ from lab.published import image_part
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Those of QEMU's emulators that containers are made for; Debian leaves out what the machine runs by itself.
+# The emulators of platforms that images are made for; Debian's package lacks that of the machine's own architecture.
 EMULATORS = ("aarch64", "arm", "i386", "loongarch64", "mips64", "mips64el", "ppc64le", "riscv64", "s390x", "x86_64")
 
 
@@ -28,13 +28,13 @@ def entries(registrar: Path, qemu: Path) -> list[Entry]:
     """Return the files of a binfmt image: the program, and of each emulator binary, rule and the name the rule uses."""
     rules = [name for name in EMULATORS if (qemu / f"usr/lib/binfmt.d/qemu-{name}.conf").exists()]
     directories = ("usr", "usr/bin", "usr/lib", "usr/lib/binfmt.d", "usr/libexec", "usr/libexec/qemu-binfmt")
-    found = [*(directory(name) for name in directories), program("usr/bin/binfmt", registrar)]
+    files = [*(directory(name) for name in directories), program("usr/bin/binfmt", registrar)]
     for name in rules:
         rule, emulator = f"usr/lib/binfmt.d/qemu-{name}.conf", f"usr/bin/qemu-{name}-static"
-        found += [file(rule, qemu / rule), program(emulator, qemu / emulator)]
+        files += [file(rule, qemu / rule), program(emulator, qemu / emulator)]
         # By this name Debian's QEMU knows that the kernel hands it the program's own argv[0] (flag P).
-        found += [symlink(f"usr/libexec/qemu-binfmt/{name}-binfmt-P", f"../../bin/qemu-{name}-static")]
-    return found
+        files += [symlink(f"usr/libexec/qemu-binfmt/{name}-binfmt-P", f"../../bin/qemu-{name}-static")]
+    return files
 
 
 def _images(entrypoint: list[str], folder: Path) -> list[Image]:

@@ -48,10 +48,10 @@ def entries(binary: Path, applets: Sequence[str]) -> list[Entry]:
 def layer(port: str, folder: Path) -> Layer:
     """Write the layer of one port's busybox."""
     unpacked = packages.unpack(packages.find(DEBS.folder, "busybox-static", port), folder / port)
-    own = packages.find(DEBS.folder, "busybox-static", packages.host_architecture())
-    # Every port has the same applets; only this machine's own busybox can be asked for them everywhere.
-    asked = packages.unpack(own, folder / "own") / "bin/busybox"
-    return write_layer(folder / f"{port}.tar.gz", entries(unpacked / "bin/busybox", run([asked, "--list"]).split()))
+    native = packages.find(DEBS.folder, "busybox-static", packages.host_architecture())
+    # Every port has the same applets; only the busybox of this machine's port can list them here.
+    busybox = packages.unpack(native, folder / "own") / "bin/busybox"
+    return write_layer(folder / f"{port}.tar.gz", entries(unpacked / "bin/busybox", run([busybox, "--list"]).split()))
 
 
 def _images(ports: Sequence[str], folder: Path) -> list[Image]:

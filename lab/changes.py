@@ -1,4 +1,4 @@
-"""What the lab changed on the machine outside its own folders, so that `lab.down` can take it back."""
+"""Record of the changes that the lab makes outside its own folders, for `lab.down` to undo."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Changes:
         """Keep systemd from starting a unit."""
         link = _SYSTEMD / unit
         if _SYSTEMD.is_dir() and not link.is_symlink() and not link.exists():
-            self._note("mask", unit)
+            self._record("mask", unit)
             link.symlink_to("/dev/null")
 
     def mount(self, kind: str, target: Path) -> None:
         """Mount a file system of the kernel."""
-        self._note("mount", str(target))
+        self._record("mount", str(target))
         target.mkdir(parents=True, exist_ok=True)
         run(["mount", "-t", kind, kind, target])
 
     def bridge(self, name: str) -> None:
-        """Note a network bridge that a daemon of ours is about to make."""
+        """Record a network bridge before one of our daemons makes it."""
         if not Path("/sys/class/net", name).exists():
-            self._note("bridge", name)
+            self._record("bridge", name)
 
     def undo(self) -> None:
-        """Take everything back, the last change first."""
+        """Undo all changes, the last one first."""
         try:
             lines = FILE.read_text().splitlines()
         except FileNotFoundError:
@@ -53,7 +53,7 @@ class Changes:
                 _quietly(["ip", "link", "delete", name])
         FILE.unlink()
 
-    def _note(self, kind: str, name: str) -> None:
+    def _record(self, kind: str, name: str) -> None:
         line = f"{kind} {name}\n"
         with _guard:
             FILE.parent.mkdir(parents=True, exist_ok=True)
@@ -66,12 +66,12 @@ def _unmask(unit: str) -> None:
     link = _SYSTEMD / unit
     if link.is_symlink() and str(link.readlink()) == "/dev/null":
         link.unlink()
-    # Debian enabled the service when it was installed; without us it would not have been there to start at boot.
+    # Its package enabled the service when the lab installed it; without the lab it would not start at boot.
     if shutil.which("systemctl"):
         _quietly(["systemctl", "disable", unit])
 
 
 def _quietly(argv: list[str]) -> None:
-    # Gone already, or never made.
+    # It may be gone already, or was never made.
     with contextlib.suppress(LabError):
         run(argv)

@@ -1,4 +1,4 @@
-"""Running other programs: captured, stoppable, retried where the network is in it."""
+"""Programs that the lab runs: captured, stoppable, and retried where they download."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _stopping = threading.Event()
 
 
 def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a program to its end and return what it printed; say its last lines if it fails."""
+    """Run a program to its end and return what it printed.
+
+    :raises LabError: it failed; with its last lines.
+    """
     process = _start(argv, env, cwd)
     try:
         output, _ = process.communicate()
@@ -60,11 +63,11 @@ def _start(argv: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path 
 
 
 def run_retried(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a program that downloads: again after a pause, when it fails."""
+    """Run a program that downloads; when it fails, run it again after a pause."""
     from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
     from tenacity.nap import sleep_using_event
 
-    def tell(state: RetryCallState) -> None:
+    def show(state: RetryCallState) -> None:
         cause = str(state.outcome.exception()).splitlines()[-1].strip() if state.outcome else ""
         say(f"{_words(argv)}: attempt {state.attempt_number} of {ATTEMPTS} failed, again soon: {cause}")
 
@@ -72,7 +75,7 @@ def run_retried(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = N
         retry=retry_if_exception(lambda error: isinstance(error, LabError) and not _stopping.is_set()),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=1, max=20),
-        before_sleep=tell,
+        before_sleep=show,
         sleep=sleep_using_event(_stopping),
         reraise=True,
     )
@@ -94,7 +97,7 @@ def stop_all() -> None:
 
 
 def resume() -> None:
-    """Allow programs again, once all those that `stop_all` ended are gone."""
+    """Allow programs again. Call only when all that `stop_all` ended are gone."""
     _stopping.clear()
 
 

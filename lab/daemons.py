@@ -24,12 +24,12 @@ SOCKET = Path("/var/run/docker.sock")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 CGROUP = Path("/sys/fs/cgroup")
 
-_GRACE = 20.0
+_GRACE = 20.0  # seconds; dockerd stops its containers before it ends
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process that outlives us, known by its program and one argument that only the lab gives it."""
+    """A process that outlives its command, known by its program and one argument that only the lab gives it."""
 
     program: str
     mark: str
@@ -45,18 +45,22 @@ class Daemon:
         return processes.find(self.program, self.mark)
 
     def up(self) -> bool:
-        """Tell whether it runs and answers."""
+        """Whether it runs and answers."""
         return bool(self.pids()) and self.answers()
 
-    def start(self, argv: list[str], patience: float) -> None:
-        """Start it and wait until it answers; show its last words if it does not."""
+    def start(self, argv: list[str], timeout: float) -> None:
+        """Start it and wait until it answers.
+
+        :param timeout: seconds.
+        :raises LabError: it does not; with the last lines of its log.
+        """
         LOGS.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             # A session of its own: neither Ctrl-C nor the end of the terminal reaches it.
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
             )
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout
         while process.poll() is None and time.monotonic() < end:
             if self.answers():
                 return
@@ -68,14 +72,13 @@ class Daemon:
 
 def _answers(family: int, address: str | tuple[str, int]) -> bool:
     with socket.socket(family) as client:
-        # Long: a host that is busy must not be taken for one that hangs, and restarted.
-        client.settimeout(30)
+        client.settimeout(30)  # seconds; a busy daemon must not be taken for one that hangs, and restarted
         try:
             client.connect(address)
             client.sendall(b"GET /_ping HTTP/1.0\r\nHost: lab\r\n\r\n")
             return client.recv(5).startswith(b"HTTP/")
         except PermissionError:
-            # It is there, only not for this user, who may well ask for the status.
+            # It listens; the status may be asked for by a user who may not connect.
             return True
         except OSError:
             return False
@@ -88,31 +91,31 @@ MIRROR = Daemon(
 
 
 def start_mirror() -> str:
-    """Start the mirror, anew if it hangs."""
+    """Start the mirror; replace one that hangs."""
     processes.stop(MIRROR.pids(), 5)
     if MIRROR.answers():
         raise LabError(f"port {mirror.PORT} of 127.0.0.1, the mirror's, is taken by another program: stop that first")
     mirror.CONFIG_FILE.parent.mkdir(parents=True, exist_ok=True)
     mirror.CONFIG_FILE.write_text(mirror.CONFIG)
     MIRROR_STORAGE.mkdir(parents=True, exist_ok=True)
-    MIRROR.start(["docker-registry", "serve", str(mirror.CONFIG_FILE)], patience=20)
+    MIRROR.start(["docker-registry", "serve", str(mirror.CONFIG_FILE)], timeout=20)
     return f"listens on {mirror.ADDRESS}"
 
 
 def start_dockerd() -> str:
-    """Start dockerd on clean ground, anew if it hangs."""
+    """Start dockerd, after removing what an earlier one left; replace one that hangs."""
     _clear_dockerd()
     _prepare_kernel()
     EXEC_ROOT.mkdir(parents=True, exist_ok=True)
     DATA_ROOT.mkdir(parents=True, exist_ok=True)
-    # An own, empty file: what /etc/docker/daemon.json says may contradict the flags, and dockerd would refuse.
+    # An empty file of its own: settings in /etc/docker/daemon.json may contradict the flags, which dockerd refuses.
     config = RUN / "daemon.json"
     config.write_text("{}\n")
     Changes().bridge("docker0")
     argv = ["dockerd", "--config-file", str(config), "--host", f"unix://{SOCKET}"]
     argv += ["--data-root", str(DATA_ROOT), "--exec-root", str(EXEC_ROOT), "--pidfile", str(RUN / "docker.pid")]
     argv += ["--storage-driver", "overlay2", "--registry-mirror", mirror.ADDRESS, *runtime.arguments()]
-    DOCKERD.start(argv, patience=60)
+    DOCKERD.start(argv, timeout=60)
     return f"listens on unix://{SOCKET}"
 
 
@@ -125,8 +128,8 @@ def stop_all() -> list[str]:
 
 
 def _clear_dockerd() -> None:
-    """End dockerd and all that one before may have left: containerd, shims, containers, mounts, sockets, pid files."""
-    ours = bool(DOCKERD.pids())
+    """End dockerd, and remove what it or an earlier one left: containerd, shims, containers, mounts, sockets."""
+    is_running = bool(DOCKERD.pids())
     processes.stop(DOCKERD.pids(), _GRACE)
     processes.stop(processes.find("containerd", str(EXEC_ROOT)), 5)
     processes.stop(processes.find("containerd-shim-runc-v2", str(EXEC_ROOT)), 0)
@@ -135,16 +138,16 @@ def _clear_dockerd() -> None:
         for point in processes.mounts_in(folder):
             run(["umount", "--lazy", point])
     shutil.rmtree(RUN, ignore_errors=True)
-    if ours or not DOCKERD.answers():
+    if is_running or not DOCKERD.answers():
         SOCKET.unlink(missing_ok=True)
 
 
 def _prepare_kernel() -> None:
-    """Mount what a machine with systemd has mounted, and others may lack."""
+    """Mount the file systems that systemd mounts, where they are missing."""
     changes = Changes()
     if not processes.mounts_in(CGROUP):
         changes.mount("cgroup2", CGROUP)
-    # While nobody has it mounted, the kernel (6.7 and newer) forgets every emulator when a container that did ends.
+    # Linux from 6.7 on forgets all emulators with the last mount, which may be that of a container that ends.
     if not processes.mounted(BINFMT):
         if not BINFMT.is_dir():
             _quietly_load("binfmt_misc")
@@ -153,6 +156,6 @@ def _prepare_kernel() -> None:
 
 def _quietly_load(module: str) -> None:
     if shutil.which("modprobe") and Path("/lib/modules").is_dir():
-        # Built in, or the mount that follows says what is wrong.
+        # It may be built in; where it is not, the mount that follows fails and says why.
         with contextlib.suppress(LabError):
             run(["modprobe", module])

@@ -1,4 +1,4 @@
-"""The Docker host that answers on this machine, whoever's it is."""
+"""The Docker host that answers on this machine: the lab's, or another."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from lab.errors import LabError
 from lab.paths import DATA_ROOT
 
 _DEFAULT = "unix:///var/run/docker.sock"
-# Small, official and in the mirror: if this can be pulled, anything can.
+# Small, official and in the mirror: where it can be pulled, others can.
 _PROBE = "busybox"
-_TIMEOUT = 60
+_TIMEOUT = 60  # seconds; a busy Docker host answers late
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker host that answers."""
+    """A Docker host that answers.
+
+    :ivar is_labs: whether the lab started it.
+    """
 
     address: str
-    ours: bool
+    is_labs: bool
     client: Any
 
     def cannot_pull(self) -> str | None:
-        """Return why the host cannot pull, or None if it can: it looks an image up where it would pull it from."""
+        """Return why the host cannot pull, None where it can: it looks an image up where it would pull it from."""
         import docker.errors
         import requests
 

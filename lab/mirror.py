@@ -30,7 +30,7 @@ http:
   addr: 127.0.0.1:{PORT}
 """
 
-_TIMEOUT = 60
+_TIMEOUT = 60  # seconds; the mirror hashes a large blob before it answers
 
 
 def tagged(repository: str, tag: str) -> str | None:
@@ -50,7 +50,7 @@ class Mirror:
         import requests
 
         self._http = requests.Session()
-        # A proxy of the environment has no business between us and loopback.
+        # A proxy from the environment cannot reach our loopback interface.
         self._http.trust_env = False
 
     def put_blob(self, repository: str, digest: str, content: bytes | Path) -> None:

@@ -10,29 +10,29 @@ from lab.commands import run, run_retried
 
 SUITE = "bookworm"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# The point releases and nothing after them: one suite to fetch, and for months the same images.
+# Point releases alone, without updates: one suite to fetch, and the same images for months.
 ARCHIVE = "http://deb.debian.org/debian"
 
-# What the host must have, and the package that brings it: a dockerd from elsewhere serves as well.
+# Programs that the host must have, and the packages that bring them; a dockerd from elsewhere will do.
 HOST_PROGRAMS = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "mmdebstrap": "mmdebstrap",
     "iptables": "iptables",
     "xz": "xz-utils",
-    # With these the tests look on, and offer keys to a build.
+    # For the tests: to list processes, and to offer keys to a build.
     "pgrep": "procps",
     "ssh-agent": "openssh-client",
-    # With these they run pipelines of a repository.
+    # For the tests that run the pipelines of a repository.
     "git": "git",
     "rsync": "rsync",
 }
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# Services that these packages start at once where systemd runs, and that would stand in our way.
+# Services that systemd starts when these packages are installed; they would be in the way of the lab's own.
 UNITS = ("docker.service", "docker.socket", "containerd.service", "docker-registry.service")
 
-# What Debian 12 calls the architectures that the images are made for.
+# Debian 12's names of the architectures that images are made for.
 PORTS = {
     "amd64": "linux/amd64",
     "arm64": "linux/arm64",
@@ -52,20 +52,20 @@ def host_architecture() -> str:
 
 
 def missing() -> list[str]:
-    """List the packages that the host lacks."""
-    lacking = [package for program, package in HOST_PROGRAMS.items() if shutil.which(program) is None]
-    return lacking if CERTIFICATES.exists() else [*lacking, "ca-certificates"]
+    """Return the packages that the host lacks."""
+    packages = [package for program, package in HOST_PROGRAMS.items() if shutil.which(program) is None]
+    return packages if CERTIFICATES.exists() else [*packages, "ca-certificates"]
 
 
 def install() -> str:
-    """Install what the host lacks, with Debian's own services kept from starting."""
+    """Install what the host lacks, and keep Debian's own services from starting."""
     packages = missing()
     changes = Changes()
     for unit in UNITS:
         if not Path("/lib/systemd/system", unit).exists():
             changes.mask(unit)
     run_retried(["apt-get", "update"], env=_NONINTERACTIVE)
-    # --no-remove: nothing that the machine's owner chose may go because of us.
+    # --no-remove: the lab must not remove what the machine's owner installed.
     run_retried(
         ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *packages], env=_NONINTERACTIVE
     )
@@ -78,7 +78,7 @@ def download(packages: list[str], folder: Path) -> None:
     for below in ("lists/partial", "cache/archives/partial", "parts"):
         (state / below).mkdir(parents=True)
     (state / "status").touch()
-    # Only the package lists: not what a desktop's apt would fetch as well.
+    # The package lists alone, not what apt fetches on a desktop as well.
     options = f"[arch={','.join(PORTS)} target=Packages signed-by={KEYRING}]"
     (state / "sources.list").write_text(f"deb {options} {ARCHIVE} {SUITE} main\n")
     settings = {

@@ -1,4 +1,4 @@
-"""Parts: what the lab makes once, keeps, and makes again only when its recipe changes."""
+"""Parts of the lab: made once, kept, and made again only when their recipe changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _intact(_: Path) -> bool:
 
 @dataclass(frozen=True)
 class Part:
-    """Something made into a folder of its own.
+    """One result of the lab, in a folder of its own.
 
     `make` fills an empty folder and returns the version of what it made. `recipe` and `files` (below lab/) are
     everything that the result depends on, besides the parts it needs.
@@ -43,7 +43,7 @@ class Part:
         return PARTS / self.name.replace("/", "_")
 
     def stamp(self) -> str:
-        """Name the recipe: two equal stamps mean that making the part again is no use."""
+        """Return the digest of the recipe; a part that was made with the same one need not be made again."""
         digest = hashlib.sha256()
         for text in (self.name, *self.recipe, *(part.stamp() for part in self.needs)):
             digest.update(text.encode() + b"\0")
@@ -52,15 +52,15 @@ class Part:
         return digest.hexdigest()
 
     def version(self) -> str | None:
-        """Return the version of the part as it was last made, or None."""
+        """Return the version of the part as it was last made, None if it never was."""
         return _read(self.folder / ".version")
 
     def fresh(self) -> bool:
-        """Tell whether the part is there, whole and of the present recipe."""
+        """Whether the part is there, intact, and of the present recipe."""
         return _read(self.folder / ".stamp") == self.stamp() and self.intact(self.folder)
 
     def build(self) -> str:
-        """Make the part, and put it in its place only when it is whole."""
+        """Make the part beside its place, and move it there when it is whole."""
         new = self.folder.with_name(self.folder.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)

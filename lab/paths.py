@@ -1,4 +1,4 @@
-"""Where the lab keeps its things. Nothing of it lies anywhere else."""
+"""Directories of the lab; it keeps nothing elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that has to be there for the lab to be up, in an order in which each needs only what stands before it."""
+"""The parts and daemons of the lab, each after those that it needs."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ _DOCKERD = Job("dockerd", lambda: not daemons.DOCKERD.up(), daemons.start_docker
 
 def jobs() -> list[Job]:
     """Return the jobs of the lab."""
-    made = [part.job() for part in PARTS]
-    return [made[0], _INSTALL, _MIRROR, _DOCKERD, *made[1:]]
+    first, *others = (part.job() for part in PARTS)
+    return [first, _INSTALL, _MIRROR, _DOCKERD, *others]

@@ -1,4 +1,4 @@
-"""The lab's processes and mounts, found in /proc: pid files lie after a crash or a reboot."""
+"""The lab's processes and mounts, read from /proc: pid files are wrong after a crash or a reboot."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def rooted_in(folder: Path) -> list[int]:
 
 
 def stop(pids: list[int], grace: float) -> None:
-    """End processes: politely, and by force those that are still there when the grace is over."""
+    """End processes; kill those that are still there after *grace* seconds."""
     _signal(pids, signal.SIGTERM)
-    left = _wait(pids, grace)
-    _signal(left, signal.SIGKILL)
-    _wait(left, 5)
+    survivors = _wait(pids, grace)
+    _signal(survivors, signal.SIGKILL)
+    _wait(survivors, 5)
 
 
 def mounts_in(folder: Path) -> list[str]:
@@ -43,7 +43,7 @@ def mounts_in(folder: Path) -> list[str]:
 
 
 def mounted(target: Path) -> bool:
-    """Tell whether something is mounted exactly there."""
+    """Whether something is mounted exactly there."""
     return any(line.split()[4] == str(target) for line in _read(_PROC / "self/mountinfo").splitlines())
 
 
@@ -67,7 +67,7 @@ def _root_mount(pid: int) -> str:
 
 def _alive(pid: int) -> bool:
     status = _read(_PROC / str(pid) / "stat")
-    # A zombie has ended; only its parent has not looked yet.
+    # A zombie has ended; its parent has not read its status yet (proc(5)).
     return bool(status) and status.rpartition(")")[2].split()[0] != "Z"
 
 
@@ -81,9 +81,9 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 def _wait(pids: list[int], seconds: float) -> list[int]:
     end = time.monotonic() + seconds
-    while (left := [pid for pid in pids if _alive(pid)]) and time.monotonic() < end:
+    while (survivors := [pid for pid in pids if _alive(pid)]) and time.monotonic() < end:
         time.sleep(0.05)
-    return left
+    return survivors
 
 
 def _read(path: Path) -> str:

@@ -13,7 +13,7 @@ def say(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Tell a span of time in the words of a stopwatch: 0.4 s, 12 s, 3 min 05 s."""
+    """Return a number of seconds for people: 0.4 s, 12 s, 3 min 05 s."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-# The job that images are uploaded after.
+# The job that has to end before images are uploaded.
 MIRROR_JOB = "mirror"
 
 _RECORD = "published.json"
@@ -33,14 +33,14 @@ def image_part(
 ) -> Part:
     """Return the part that makes a repository's images, one a platform, and publishes them under its tags.
 
-    `images` gets an empty folder to work in; `version` tells what was made, once the parts it needs are there.
+    `images` gets an empty folder to work in; `version` is called when the parts that it needs are there.
     """
 
     def make(folder: Path) -> str:
         work = folder / "work"
         work.mkdir()
         digest = publish(Mirror(), repository, tags, images(work))
-        # The mirror has it all now; only what it should have is worth keeping.
+        # The mirror has the images now; what it should have is kept.
         shutil.rmtree(work)
         (folder / _RECORD).write_text(json.dumps(dict.fromkeys(tags, digest)))
         return version()

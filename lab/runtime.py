@@ -38,9 +38,9 @@ exec runc "$@"
 
 
 def needed(status: str) -> bool:
-    """Tell from the text of /proc/self/status whether the capability is missing from the bounding set."""
-    found = re.search(r"^CapBnd:\s*([0-9a-f]+)", status, re.MULTILINE)
-    return found is not None and not int(found.group(1), 16) >> _CAP_SYS_RESOURCE & 1
+    """Whether the capability is missing from the bounding set, by the text of /proc/self/status."""
+    match = re.search(r"^CapBnd:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return match is not None and not int(match.group(1), 16) >> _CAP_SYS_RESOURCE & 1
 
 
 def arguments() -> list[str]:

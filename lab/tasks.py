@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _task(body: Callable[[Context], None]) -> Task[Callable[[Context], None]]:
-    """Make a task of it whose errors reach a person as one message, without a traceback."""
+    """Return a task whose errors are shown as one message, without a traceback."""
 
     @functools.wraps(body)
     def wrapped(context: Context) -> None:
@@ -45,22 +45,22 @@ def up(_: Context) -> None:
     from lab.lock import alone
     from lab.plan import jobs
 
-    found = engine.find()
-    if found and not (found.ours and os.geteuid() == 0):
-        cause = found.cannot_pull()
+    host = engine.find()
+    if host and not (host.is_labs and os.geteuid() == 0):
+        cause = host.cannot_pull()
         if cause is None:
-            say(f"nothing to do: the Docker host at {found.address} answers and can pull")
+            say(f"nothing to do: the Docker host at {host.address} answers and can pull")
             return
-        if not found.ours:
+        if not host.is_labs:
             raise LabError(
-                f"the Docker host at {found.address} is not the lab's and cannot pull ({cause}): "
+                f"the Docker host at {host.address} is not the lab's and cannot pull ({cause}): "
                 "give it a way to Docker Hub, or stop it so that the lab can start its own"
             )
     _check_machine()
     start = time.monotonic()
     with alone():
-        made = run_jobs(jobs())
-    if made:
+        jobs_done = run_jobs(jobs())
+    if jobs_done:
         say(f"up after {duration(time.monotonic() - start)}")
     else:
         say("up already, and everything in place")

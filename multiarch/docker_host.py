@@ -196,12 +196,12 @@ class DockerHost:
         return int(status or 0), _text(output)
 
     def remove(self, container: Container) -> None:
-        """Remove a container, running or not; its named volumes stay."""
+        """Remove a container, running or not, with its anonymous volumes; its named volumes stay."""
         import docker.errors
 
         try:
             with contextlib.suppress(docker.errors.NotFound):
-                self.run(f"remove container {container.name}", lambda: container.remove(force=True))
+                self.run(f"remove container {container.name}", lambda: container.remove(v=True, force=True))
         finally:
             self._forget(container)
 

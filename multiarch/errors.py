@@ -38,6 +38,13 @@ class ConfigurationError(MultiarchError):
         super().__init__(f"{where}: {problem}")
 
 
+class OutputError(MultiarchError):
+    """The results of a step, which is done, cannot be printed; without words where their reader has left."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(f"standard output: {problem}; the step itself is done" if problem else "")
+
+
 class PipelineError(MultiarchError):
     """The file of a CI is not what it should be; its mistakes follow, a line each."""
 

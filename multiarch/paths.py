@@ -1,16 +1,42 @@
-"""Where this tool keeps its files, after the XDG base directory specification."""
+"""The places of this tool's own files (XDG base directory specification), and files that are written whole or not."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def cache_directory() -> Path:
-    """Return where files lie that can be made again."""
+    """Return the directory of files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multiarch"
 
 
 def state_directory() -> Path:
-    """Return where files lie that outlive a reboot but are of no use to anybody else."""
+    """Return the directory of files that outlive a reboot but are of no use to anybody else."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "multiarch"
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a file to write to, which takes the place of *path* at the end; when anything fails, *path* is as before.
+
+    The file is in the directory of *path*, and nobody can know its name, or have put a link there, before.
+
+    :param mode: its permissions, whatever the umask; None for those of any new file.
+    """
+    whole = path.with_name(f".{os.urandom(8).hex()}.tmp")
+    try:
+        descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            yield file
+        whole.replace(path)
+    except BaseException:
+        whole.unlink(missing_ok=True)
+        raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from multiarch.errors import is_transient_status
+from multiarch.errors import MultiarchError, is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,6 @@ class Policy:
     :ivar first: seconds that the first wait takes at most; each next one takes up to twice as long.
     :ivar longest: seconds that any wait takes at most, whatever a server asks for.
     :ivar stopped: when it is set (an interrupt, another platform's failure), all waits end and nothing is retried.
-    :ivar causes: the failures because of which it was set.
     """
 
     seconds: float = 180.0
@@ -52,23 +51,6 @@ class Policy:
     first: float = 0.5
     longest: float = 20.0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
-    causes: list[BaseException] = field(default_factory=list, compare=False)
-
-    @property
-    def cause(self) -> BaseException | None:
-        """The failure because of which the run was stopped; None where there was none."""
-        return self.causes[0] if self.causes else None
-
-    def stop(self, cause: BaseException | None = None) -> None:
-        """Set the stop flag, because of a failure; a failure that comes after it is a consequence."""
-        if cause is not None and not self.stopped.is_set():
-            self.causes.append(cause)
-        self.stopped.set()
-
-    def resume(self) -> None:
-        """Clear the stop flag."""
-        self.stopped.clear()
-        self.causes.clear()
 
     def call(
         self,
@@ -181,8 +163,13 @@ def _is_transient_network(error: BaseException) -> bool:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error: HTTP libraries wrap it several times."""
+    """Return the error inside the errors that only wrap it, as HTTP libraries do.
+
+    An error of ours, or an interrupt, wraps nothing: it was being handled while *error* was raised.
+    """
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if isinstance(inner, MultiarchError) or not isinstance(inner, Exception):
+            break
         error = inner
     return error
 

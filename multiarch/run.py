@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from multiarch.docker_host import DockerHost
-from multiarch.errors import MultiarchError
-from multiarch.registry.client import Registry
-from multiarch.registry.credentials import docker_login
+from multiarch.concurrency import together
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
@@ -21,8 +17,10 @@ if TYPE_CHECKING:
     from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import Settings
     from multiarch.display.progress import Progress
+    from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
+    from multiarch.registry.client import Registry
 
 
 class Run:
@@ -42,11 +40,16 @@ class Run:
     @cached_property
     def host(self) -> DockerHost:
         """The Docker host."""
+        from multiarch.docker_host import DockerHost
+        from multiarch.registry.credentials import docker_login
+
         return DockerHost(self.policy, self.progress.say, self.progress.trace, login=docker_login)
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
+        from multiarch.registry.client import Registry
+
         names = {image.registry for image in self.settings.publish.images}
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
@@ -87,29 +90,16 @@ class Run:
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
-        self.policy.stop()
+        self.policy.stopped.set()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""
-        self.policy.resume()
+        self.policy.stopped.clear()
 
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
         """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.
 
         :param keep_going: let the others end, and raise all failures.
         """
-        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            # An interrupt may come while the jobs are being begun.
-            try:
-                futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
-                done, _ = wait(futures, return_when=ALL_COMPLETED if keep_going else FIRST_EXCEPTION)
-            except BaseException:
-                self.stop()
-                raise
-            failed = [error for future in futures if future in done and (error := future.exception())]
-            if failed:
-                self.stop()
-                if len(failed) > 1 and keep_going:
-                    raise MultiarchError("\n".join(map(str, failed)))
-                raise failed[0]
-        return [future.result() for future in futures]
+        # As many threads as jobs: builds wait for each other's slots, and checks are not to wait for builds.
+        return together(jobs, on_failure=self.stop, keep_going=keep_going, limit=len(jobs))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
+from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
 
 if TYPE_CHECKING:
     from multiarch.config.layers import Layers
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 # The attestations that BuildKit makes, with their attributes where none are given.
@@ -71,8 +74,14 @@ def read_secrets(layers: Layers) -> dict[str, Secret]:
     read: dict[str, Secret] = {}
     for name, text in layers.block.secrets.items():
         kind, _, place = text.partition(":")
+        where = f"{layers.where('secrets')}.{one_line(name)}"
         if kind not in ("env", "file") or not place or not name:
-            raise ConfigurationError(f"{layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
+            raise ConfigurationError(where, "expected env:NAME or file:PATH")
+        if name != one_line(name) or place != one_line(place):
+            raise ConfigurationError(where, "neither its name nor its place may hold line breaks or control characters")
+        # A pipeline's file names these variables.
+        if kind == "env" and not _VARIABLE.fullmatch(place):
+            raise ConfigurationError(where, "the name of its variable is none (letters, digits, '_'; no digit first)")
         if kind == "env":
             read[name] = Secret(SecretKind.VARIABLE, place)
         else:

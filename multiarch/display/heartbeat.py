@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # seconds; CIs end a job that is silent for 10 minutes, and people wonder after one
 HEARTBEAT = 60.0
+# seconds; the thread waits for nothing but the stream
+_LONGEST_END = 1.0
 # vertices named by one beat; more would bury what else is in the log
 _MOST_NAMED = 8
 
@@ -67,7 +69,8 @@ class Heartbeat:
             with self._lock:
                 self._sections -= 1
             if thread.ident:
-                thread.join()
+                # A stream whose reader has stopped holds the thread for as long as it likes.
+                thread.join(_LONGEST_END)
 
     def _beat(self, over: threading.Event) -> None:
         """Look every quarter of the time, and beat after three quarters: so no silence is longer than the whole."""

@@ -1,1 +1,1 @@
-"""What an image is and holds: names, platforms, manifests, programs. No network."""
+"""Images: their names, platforms, manifests and programs. No network."""

@@ -1,4 +1,4 @@
-"""A layer of an image: the files of its tar, read as far as they are asked for (OCI image-spec, layer.md)."""
+"""Layers of images: tars of which the files are read one after the other (OCI image-spec, layer.md)."""
 
 from __future__ import annotations
 
@@ -18,71 +18,71 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 
-# Enough for an ELF header, and for the first line of a script (BINPRM_BUF_SIZE of Linux).
+# Bytes of a file that are kept: an ELF header, or the first line of a script (BINPRM_BUF_SIZE of Linux).
 _HEAD = 256
-# What a layer is that is no tar, or of a compression that this Python does not know.
+# Errors of a layer that is no tar, is cut off, or is of a compression that cannot be read.
 UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
-# Files that are read at a time once it is a long way: its readers would spend the time on handing the layer on.
-_AT_ONCE = 16
-# Most programs are found within so many bytes of a layer; only then it is read ahead.
+# Files that are read at a time behind the first ones, so that the readers of a layer seldom wait for each other.
+_BATCH = 16
+# Bytes of a layer before it is read ahead; most programs are within them.
 _FIRST = 1 << 20
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a layer: where its link leads if it is one, and how its content begins."""
+    """A file of a layer: the target of a link, or the beginning of the content."""
 
     link: str = ""
     head: bytes = b""
 
 
 class Layer:
-    """The tar of a layer, compressed or not, read as far as it is asked for.
+    """A reader of a layer: a tar, compressed or not.
 
-    :param open_: opens it.
+    :param open_: opens the layer.
     """
 
     def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
         self._tar = _Tar(open_)
-        self._at: int | None = 0
+        self._next: int | None = 0  # None when it is closed
 
     @property
     def files(self) -> Mapping[str, File]:
-        """What was read so far, by this reader or another."""
+        """The files that were read so far, by this reader or another of the same layer; by name."""
         return self._tar.files
 
     def again(self) -> Layer:
-        """Return the same layer for another reader, which has all of it before it; it is read once for both."""
+        """Return another reader of the same layer, at its beginning; the layer is read once for both."""
         other = copy.copy(self)
-        other._at = 0
+        other._next = 0
         self._tar.join()
         return other
 
     def advance(self) -> str | None:
-        """Read one file more; return its name, None at the end.
+        """Return the name of the next file, which is read then; None at the end.
 
-        :raises tarfile.TarError: it is no tar, or of a compression that this Python does not know.
+        :raises UNREADABLE: the layer is no tar, or its compression cannot be read.
         """
-        if self._at is None:
+        if self._next is None:
             return None
-        name = self._tar.name(self._at)
-        self._at += name is not None
+        name = self._tar.name(self._next)
+        self._next += name is not None
         return name
 
     def prefetch(self) -> None:
-        """Read its beginning, so that it is there when it is needed; what is wrong with it is raised then."""
+        """Read the beginning of the layer before it is needed; an error of the layer is raised when it is needed."""
         with contextlib.suppress(*UNREADABLE):
             self._tar.name(0)
 
     def close(self) -> None:
         """Stop reading."""
-        if self._at is not None:
-            self._at = None
+        if self._next is not None:
+            self._next = None
             self._tar.leave()
 
 
 class _Tar:
-    """What the readers of a layer share: its files in their order, as far as any of them has read."""
+    """State that the readers of a layer share: its files in their order, as far as any of them has read."""
 
     def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
         self.files: dict[str, File] = {}
@@ -93,13 +93,13 @@ class _Tar:
         self._lock = threading.Lock()
 
     def name(self, number: int) -> str | None:
-        """Return the name of one of its files, None when there are fewer; a few more than are known may be read."""
+        """Return the name of one of the files, None when there are fewer; a few more may be read on the way."""
         if number < len(self._names):
             return self._names[number]
         with self._lock:
             if number == len(self._names) and self._error is None:
                 try:
-                    for name in islice(self._members, 1 if number < _AT_ONCE else _AT_ONCE):
+                    for name in islice(self._members, 1 if number < _BATCH else _BATCH):
                         self._names.append(name)
                 except BaseException as error:
                     self._error = error
@@ -116,7 +116,7 @@ class _Tar:
             self._readers += 1
 
     def leave(self) -> None:
-        """The last to leave closes it."""
+        """Note that a reader is done. The last one closes the layer."""
         with self._lock:
             self._readers -= 1
             if not self._readers:
@@ -132,7 +132,7 @@ class _Tar:
                 if member.issym():
                     self.files[name] = File(link=member.linkname)
                 elif member.islnk():
-                    # A hard link is another name of a file that came before it, also where that name is gone above.
+                    # A hard link is another name of a file before it, also where a layer above removes the first name.
                     target = posixpath.normpath(posixpath.join("/", member.linkname)).lstrip("/")
                     self.files[name] = self.files.get(target) or File(link=f"/{target}")
                 elif member.isfile() and (content := tar.extractfile(member)):

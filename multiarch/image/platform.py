@@ -1,4 +1,4 @@
-"""Platforms: what an image runs on, as ``os/architecture[/variant]``.
+"""Platforms that images run on: ``os/architecture[/variant]``.
 
 Names and normalisation are those of the OCI image index specification (``platform`` of a descriptor) and of
 containerd's ``platforms`` package, so that ``armhf``, ``arm`` and ``linux/arm/v7`` are one and the same.
@@ -35,14 +35,14 @@ _VARIANTS = {
     "arm": ("v5", "v6", "v7", "v8"),
     "arm64": ("", "v8.1", "v8.2", "v8.3", "v8.4", "v8.5", "v8.6", "v9", "v9.1", "v9.2"),
 }
-# What a variant that goes without saying is called when it is said.
+# The names of the variants that are left out of the normal form.
 _IMPLIED = {"amd64": "v1", "arm64": "v8"}
 _DEFAULT_ARM = "v7"
 
 
 @dataclass(frozen=True, order=True)
 class Platform:
-    """One platform, normalised: two of them are equal exactly when they mean the same one."""
+    """One platform, normalised: two of them are equal when they mean the same one, and only then."""
 
     os: str
     architecture: str
@@ -52,11 +52,11 @@ class Platform:
     def parse(cls, text: str) -> Platform:
         """Parse ``linux/arm64``, ``linux/arm/v7``, ``arm64``, ``armhf``, ``x86_64``, …
 
-        :raises ValueError: it is none that images can be built for; the message suggests the nearest.
+        :raises ValueError: images cannot be built for it; the message suggests the nearest that is known.
         """
         parts = text.strip().lower().split("/")
-        names_no_os = parts[0] in ELF or parts[0] in _ALIASES
-        os, rest = ("linux", parts) if names_no_os else (parts[0], parts[1:])
+        lacks_os = parts[0] in ELF or parts[0] in _ALIASES
+        os, rest = ("linux", parts) if lacks_os else (parts[0], parts[1:])
         if os != "linux" or not 1 <= len(rest) <= 2:
             raise ValueError(_unknown(text))
         architecture, variant = _ALIASES.get(rest[0], (rest[0], ""))
@@ -68,7 +68,7 @@ class Platform:
 
     @classmethod
     def normalised(cls, os: str, architecture: str, variant: str = "") -> Platform:
-        """Return the platform that an image's config or a descriptor names, whatever spelling it uses.
+        """Return the platform that an image's config or a descriptor names, in any spelling.
 
         :raises ValueError: the variant does not exist for that architecture.
         """
@@ -88,21 +88,21 @@ class Platform:
 
     @property
     def elf(self) -> Elf:
-        """How this platform's programs are marked."""
+        """The marks of the platform's programs."""
         return ELF[self.architecture]
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
-# A 64-bit x86 kernel runs 32-bit programs as they are.
+# By kernel, the architectures that it runs; a 64-bit x86 kernel runs 32-bit programs as they are.
 _NATIVE = {"amd64": ("amd64", "386")}
 
 
 def runs_natively(platform: Platform, machine: str, *, aarch32: bool = False) -> bool:
-    """Tell whether a host runs *platform* without an emulator.
+    """Whether a host runs *platform* without an emulator.
 
-    :param machine: what its kernel calls itself (``uname -m``).
+    :param machine: the name of its kernel (``uname -m``).
     :param aarch32: whether its CPU has ARM's 32-bit state, which not all arm64 CPUs have.
     """
     host = _ALIASES.get(machine, (machine, ""))[0]

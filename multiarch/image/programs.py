@@ -1,7 +1,7 @@
-"""Which programs an image starts, read out of its layers without pulling the image.
+"""Programs that an image starts, read out of its layers without pulling the image.
 
-An image is its layers laid over each other (OCI image-spec, layer.md): a file is the topmost one of its name that no
-whiteout above it hides. Layers are read from the top, and only as far as the program that starts is not found.
+The layers of an image lie over each other (OCI image-spec, layer.md): a file is the topmost one of its name that no
+whiteout above it hides. Layers are read from the top, and only until the program is found.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 _SHELL = "/bin/sh"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# As many links as Linux follows (MAXSYMLINKS).
+# Links that are followed, as many as by Linux (MAXSYMLINKS).
 _MOST_LINKS = 40
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program that an image starts. *elf* is None when no binary program was found; *note* says why then."""
+    """A program that an image starts.
+
+    :ivar elf: None when no binary program was found; *note* says why then.
+    """
 
     path: str
     elf: Elf | None = None
@@ -37,12 +40,12 @@ class Program:
 
 
 def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[Program, ...]:
-    """Find what an image starts: the program of its entrypoint, else of its command, else its shell.
+    """Return the program that an image starts with: of its entrypoint, else of its command, else its shell.
 
-    After it come those of the programs that its other words name which were met on the way (``tini -- /app/server``).
+    Behind it are the programs of its other words (``tini -- /app/server``) which were read on the way to the first.
 
     :param config: the image's config (OCI image-spec, config.md).
-    :param layers: the lowest first; they are closed afterwards.
+    :param layers: the lowest first; this function closes them.
     """
     words, path, directory = _words(config.get("config"))
     searches = [_Search(word, path, directory) for word in words]
@@ -58,7 +61,7 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
 
 
 def _words(config: object) -> tuple[list[str], list[str], str]:
-    """Return the words that may name programs, the first for certain; PATH; and the working directory."""
+    """Return the words that may name programs (the first does), PATH, and the working directory."""
     run = config if isinstance(config, dict) else {}
 
     def listed(key: str) -> list[str]:
@@ -79,14 +82,14 @@ def _words(config: object) -> tuple[list[str], list[str], str]:
 
 
 def _search(searches: Sequence[_Search], layers: Sequence[Layer]) -> None:
-    """Read layers, the topmost first, until the first of the searches is over."""
+    """Read layers, the topmost first, until the first search is over."""
     for depth, layer in enumerate(layers, 1):
         name: str | None = ""
         while name is not None:
             for search in searches:
-                if not search.over and (not name or name in search.missed):
+                if not search.is_over and (not name or name in search.missed):
                     search.look(layers[:depth])
-            if searches[0].over:
+            if searches[0].is_over:
                 return
             name = layer.advance()
 
@@ -96,7 +99,7 @@ class _Search:
 
     def __init__(self, word: str, path: Sequence[str], directory: str) -> None:
         self.word = word
-        self.over = False
+        self.is_over = False
         self.missed: set[str] = set()
         self._program = Program(word, note=f"{word} is not in its layers")
         if "/" in word:
@@ -109,9 +112,9 @@ class _Search:
         return self._program
 
     def look(self, layers: Sequence[Layer]) -> None:
-        """Look into what was read so far of the layers, the topmost first."""
+        """Search the files of the layers that were read so far, the topmost layer first."""
         self.missed = set()
-        # Where the same word is in several places, any of them tells for which machine the image is.
+        # Where several directories of PATH have the word, the file in each shows the image's architecture.
         for place in self._places:
             path, file = self._follow(place, layers)
             if file is None or not file.head:
@@ -132,11 +135,11 @@ class _Search:
             return
 
     def end(self, program: Program) -> None:
-        """Stop looking."""
-        self._program, self.over = program, True
+        """End the search with a program."""
+        self._program, self.is_over = program, True
 
     def _follow(self, path: str, layers: Sequence[Layer]) -> tuple[str, File | None]:
-        """Return what is at *path* after all links, and the path that it has then."""
+        """Return the file at *path* behind all links, and its own path."""
         for _ in range(_MOST_LINKS):
             name = posixpath.normpath(path).lstrip("/")
             parts = name.split("/")

@@ -19,7 +19,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ImageReference:
-    """A repository, or with a tag or digest one image of it."""
+    """A repository, or one image of it with a tag or a digest."""
 
     registry: str
     repository: str
@@ -36,7 +36,7 @@ class ImageReference:
         if at and not _DIGEST.fullmatch(digest):
             raise ValueError(f"invalid digest in image reference {text!r} (expected sha256: and 64 hex digits)")
         head, slash, tail = rest.partition("/")
-        # Docker's own rule: the first part is a registry when it could not be a user's name.
+        # As Docker does: the first part is a registry when it cannot be the name of a user.
         if slash and ("." in head or ":" in head or head == "localhost"):
             registry, rest = (DOCKER_HUB if head == "index.docker.io" else head), tail
         else:
@@ -61,7 +61,7 @@ class ImageReference:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the registry is on this very machine, where Docker and BuildKit talk plain HTTP."""
+        """Whether the registry is on this machine, where Docker and BuildKit use plain HTTP."""
         return is_loopback(self.registry)
 
     def with_tag(self, tag: str) -> ImageReference:
@@ -77,9 +77,9 @@ class ImageReference:
 
 
 def check_tag(tag: str) -> str:
-    """Return *tag*.
+    """Return *tag*, which is valid.
 
-    :raises ValueError: it is not a tag (distribution spec, "Pulling manifests").
+    :raises ValueError: it is not (distribution spec, "Pulling manifests").
     """
     if not _TAG.fullmatch(tag):
         raise ValueError(f"invalid tag {tag!r} (1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')")
@@ -87,7 +87,7 @@ def check_tag(tag: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host[:port]`` names this machine's loopback interface."""
+    """Whether ``host[:port]`` names this machine's loopback interface."""
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     if name == "localhost":
         return True

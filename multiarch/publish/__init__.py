@@ -1,1 +1,1 @@
-"""From pushed images to moved tags, all or none."""
+"""Publishing: from pushed images to moved tags, all or none."""

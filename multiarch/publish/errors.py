@@ -1,10 +1,11 @@
-"""Why something is not published: the errors of the gates, and of tags that did not move.
+"""Errors of the gates, and of tags that are not moved.
 
-Like all errors: ``str(error)`` says what is wrong, where, and what to do; `SmokeError` adds the image's last lines.
+``str(error)`` says what is wrong, where, and what to do; `SmokeError` adds the last lines of the image's output.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.errors import MultiarchError, indented, listed, unbroken
@@ -13,8 +14,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+@dataclass(frozen=True)
+class MissingImage:
+    """A platform without an image, and the reference where that should be."""
+
+    platform: object
+    reference: object
+
+
+@dataclass(frozen=True)
+class DroppedPlatforms:
+    """A published tag, and the platforms that it would lose."""
+
+    reference: object
+    platforms: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class UnrestoredTag:
+    """A tag that was moved and could not be put back.
+
+    :ivar current: what it points to.
+    :ivar previous: what it pointed to before.
+    :ivar problem: why it could not be put back.
+    """
+
+    reference: object
+    current: str
+    previous: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class TakenTag:
+    """A tag that another publisher moved after us, so that it is not ours to put back.
+
+    :ivar current: what it points to.
+    """
+
+    reference: object
+    current: str
+
+
 class GateError(MultiarchError):
-    """A check between "every platform is pushed" and "the tag moves" that was not passed; the tag is as it was."""
+    """A gate that was not passed, between "every platform is pushed" and "the tag moves"; the tag is as it was."""
 
     gate = ""
 
@@ -23,23 +66,25 @@ class GateError(MultiarchError):
 
 
 class IncompleteMatrixError(GateError):
-    """Platforms of the matrix that have no image to put into the index."""
+    """Platforms of the matrix without an image for the index."""
 
     gate = "the set is exact"
 
-    def __init__(self, missing: Iterable[tuple[object, object]]) -> None:
-        pairs = [f"{platform} ({reference})" for platform, reference in missing]
-        super().__init__(f"no image for {listed(pairs)}; run build-arch for it first, or narrow the matrix: --platform")
+    def __init__(self, missing: Iterable[MissingImage]) -> None:
+        images = [f"{image.platform} ({image.reference})" for image in missing]
+        super().__init__(
+            f"no image for {listed(images)}; run build-arch for it first, or narrow the matrix: --platform"
+        )
 
 
 class SurplusImageError(GateError):
-    """A place in the index that several images claim."""
+    """A staging tag with several images, where one platform's should be alone."""
 
     gate = "the set is exact"
 
-    def __init__(self, platform: object, reference: object, found: Iterable[object]) -> None:
+    def __init__(self, platform: object, reference: object, claims: Iterable[object]) -> None:
         super().__init__(
-            f"{reference} should hold an image for {platform} alone, and holds {listed(found)}; rebuild it"
+            f"{reference} should hold an image for {platform} alone, and holds {listed(claims)}; rebuild it"
         )
 
 
@@ -48,13 +93,13 @@ class DroppedPlatformError(GateError):
 
     gate = "nothing is dropped"
 
-    def __init__(self, dropped: Iterable[tuple[object, Iterable[object]]]) -> None:
-        pairs = [f"{reference} has {listed(platforms)} today" for reference, platforms in dropped]
-        super().__init__(f"{'; '.join(pairs)}; add what is missing to the matrix, or pass --allow-dropping")
+    def __init__(self, dropped: Iterable[DroppedPlatforms]) -> None:
+        tags = [f"{tag.reference} has {listed(tag.platforms)} today" for tag in dropped]
+        super().__init__(f"{'; '.join(tags)}; add what is missing to the matrix, or pass --allow-dropping")
 
 
 class PlatformMismatchError(GateError):
-    """An image whose own config says that it is for another platform."""
+    """An image whose own config is for another platform."""
 
     gate = "the config matches"
 
@@ -74,7 +119,7 @@ class OtherCommitError(GateError):
 
 
 class ForeignProgramError(GateError):
-    """An image that starts a program of another architecture than it claims to be for."""
+    """An image that starts a program of another architecture than its own."""
 
     gate = "the program matches"
 
@@ -85,7 +130,7 @@ class ForeignProgramError(GateError):
 
 
 class SmokeError(GateError):
-    """An image that does not do what it is tried with."""
+    """An image that failed its smoke command."""
 
     gate = "it runs"
 
@@ -94,7 +139,7 @@ class SmokeError(GateError):
 
 
 class NotAnImageError(MultiarchError):
-    """What is under a staging tag is no image that can be listed in an index."""
+    """A staging tag that holds no image which an index can list."""
 
     def __init__(self, reference: object, media_type: str) -> None:
         actual = media_type or "something without a media type"
@@ -102,18 +147,25 @@ class NotAnImageError(MultiarchError):
 
 
 class NotPublishedError(MultiarchError):
-    """A tag that is to be shown and is not there."""
+    """A tag that is to be shown, and does not exist."""
 
     def __init__(self, reference: object) -> None:
         super().__init__(f"{reference} is not published: there is no such tag")
 
 
 class TagsNotMovedError(MultiarchError):
-    """A tag could not be moved, so none was, but for those that the registries did not let us put back."""
+    """A tag could not be moved, so none was, but for those that could not be put back, or are another publisher's."""
 
-    def __init__(self, failed: str, kept: Iterable[object], left: Iterable[tuple[object, str, str, str]]) -> None:
-        still = [f"{tag} is {now} and was {before} ({unbroken(why)})" for tag, now, before, why in left]
-        parts = [f"{'not all tags are as before' if still else 'no tag was moved'}: {failed}"]
+    def __init__(self, failure: str, kept: Iterable[object], others: Iterable[UnrestoredTag | TakenTag] = ()) -> None:
+        others = list(others)
+        left = [
+            f"{tag.reference} is {tag.current} and was {tag.previous} ({unbroken(tag.problem)})"
+            for tag in others
+            if isinstance(tag, UnrestoredTag)
+        ]
+        taken = [f"{tag.reference} is {tag.current}" for tag in others if isinstance(tag, TakenTag)]
+        parts = [f"{'not all tags are as before' if others else 'no tag was moved'}: {failure}"]
         parts += [f"as before: {names}"] if (names := listed(kept)) else []
-        parts += [f"could not be put back: {'; '.join(still)}"] if still else []
+        parts += [f"could not be put back: {'; '.join(left)}"] if left else []
+        parts += [f"left alone, as somebody else has moved it since: {'; '.join(taken)}"] if taken else []
         super().__init__("; ".join(parts))

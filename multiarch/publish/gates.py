@@ -1,6 +1,6 @@
-"""The gates: what stands between "every platform is pushed" and "the tag moves".
+"""The gates between "every platform is pushed" and "the tag moves".
 
-Each is a small function over what was staged, and raises the error that bears its name.
+Each is a small function, and raises the error with its name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from multiarch.image.elf import architectures_of
 from multiarch.image.platform import Platform, runs_natively
 from multiarch.publish.errors import (
     DroppedPlatformError,
+    DroppedPlatforms,
     ForeignProgramError,
     IncompleteMatrixError,
+    MissingImage,
     OtherCommitError,
     PlatformMismatchError,
     SurplusImageError,
@@ -24,37 +26,40 @@ if TYPE_CHECKING:
 
     from multiarch.image.programs import Program
     from multiarch.image.reference import ImageReference
+    from multiarch.publish.staged import StagedPlatform
+    from multiarch.publish.tags import TagState
 
 
-def check_set(found: Sequence[tuple[Platform, ImageReference, Sequence[str]]]) -> None:
-    """Every platform asked for is there once, and only those.
+def check_set(staged: Sequence[StagedPlatform]) -> None:
+    """Check that every platform of the matrix has one image.
 
-    :param found: for each platform, where its image should be, and what the images there claim to be for.
     :raises IncompleteMatrixError: a platform has none.
     :raises SurplusImageError: a platform has several.
     """
-    if missing := [(platform, reference) for platform, reference, claims in found if not claims]:
+    if missing := [MissingImage(place.platform, place.reference) for place in staged if not place.images]:
         raise IncompleteMatrixError(missing)
-    for platform, reference, claims in found:
-        if len(claims) > 1:
-            raise SurplusImageError(platform, reference, claims)
+    for place in staged:
+        if len(place.images) > 1:
+            raise SurplusImageError(place.platform, place.reference, [image.claim for image in place.images])
 
 
-def check_nothing_dropped(
-    asked: Iterable[Platform], today: Iterable[tuple[ImageReference, Iterable[Platform]]], *, allowed: bool
-) -> None:
-    """No tag loses a platform that it has today, unless that is *allowed*.
+def check_nothing_dropped(matrix: Iterable[Platform], existing_tags: Iterable[TagState], *, allowed: bool) -> None:
+    """Check that no tag loses a platform, unless that is *allowed*.
 
     :raises DroppedPlatformError: one would.
     """
-    kept = set(asked)
-    dropped = [(reference, sorted(set(platforms) - kept)) for reference, platforms in today]
-    if not allowed and any(lost for _, lost in dropped):
-        raise DroppedPlatformError((reference, lost) for reference, lost in dropped if lost)
+    kept = set(matrix)
+    dropped = [
+        DroppedPlatforms(tag.reference, tuple(lost))
+        for tag in existing_tags
+        if (lost := sorted(set(tag.platforms) - kept))
+    ]
+    if dropped and not allowed:
+        raise DroppedPlatformError(dropped)
 
 
 def check_config(platform: Platform, reference: ImageReference, config: Mapping[str, Any]) -> None:
-    """The image's own config is for the platform that it is listed for.
+    """Check that an image's own config is for the platform that the index lists it for.
 
     :raises PlatformMismatchError: it is for another.
     """
@@ -68,7 +73,7 @@ def check_config(platform: Platform, reference: ImageReference, config: Mapping[
 
 
 def check_revision(reference: ImageReference, config: Mapping[str, Any], revision: str) -> None:
-    """The image is of the commit that is being published; one without a label passes.
+    """Check that an image is of the commit that is published; one without a label passes.
 
     :param revision: the commit; empty where it is not known.
     :raises OtherCommitError: its label names another.
@@ -80,8 +85,9 @@ def check_revision(reference: ImageReference, config: Mapping[str, Any], revisio
 
 
 def check_programs(platform: Platform, reference: ImageReference, programs: Sequence[Program]) -> str:
-    """What the image starts is a program of its platform; return a note where there is no program to look at.
+    """Check that the programs which an image starts are of its platform.
 
+    :returns: a note where no program was found, else nothing.
     :raises ForeignProgramError: it is one of another.
     """
     for program in programs:

@@ -1,58 +1,65 @@
-"""What was found out about images before, kept in the user's cache: under a digest, content never changes.
+"""On-disk cache of inspected images, keyed by manifest digest.
 
-It spares a release whose images are the same as yesterday's from reading their layers again.
+It spares a release of the same images as yesterday's from reading their layers again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.elf import Elf
+from multiarch.image.manifest import PLATFORM_FIELDS
 from multiarch.image.programs import Program
-from multiarch.paths import cache_directory
+from multiarch.paths import cache_directory, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
-# Of how images are looked into: another one looks again.
+# Cache format version; raise it when the inspection of images changes.
 _VERSION = "2"
-# Of an image's config, what its entry in an index says (image-spec, image-index.md).
-CONFIG_PLATFORM = ("architecture", "os", "variant", "os.version", "os.features")
 
 
-def recall(digest: str) -> tuple[dict[str, Any], tuple[Program, ...]] | None:
-    """Return what the gates want of an image's config, and the programs that it starts; None when nobody has looked."""
+@dataclass(frozen=True)
+class InspectedImage:
+    """The config of an image, and the programs that it starts.
+
+    :ivar config: as config.md of the image-spec has it; from the cache, the part that the gates and the index need.
+    :ivar programs: the first is the one that the image starts with.
+    """
+
+    config: Mapping[str, Any]
+    programs: tuple[Program, ...]
+
+
+def recall(digest: str) -> InspectedImage | None:
+    """Return the image with this manifest; None when it is not in the cache."""
     try:
         kept = json.loads(_path(digest).read_text())
-        programs = tuple(Program(path, Elf(*elf)) for path, elf in kept["programs"])
-        return dict(kept["config"]), programs
+        return InspectedImage(dict(kept["config"]), tuple(Program(path, Elf(*elf)) for path, elf in kept["programs"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def remember(digest: str, config: Mapping[str, Any], programs: Sequence[Program]) -> None:
-    """Keep them; but not what could not be looked at, as it may be another time."""
-    if not all(program.elf for program in programs):
+def remember(digest: str, image: InspectedImage) -> None:
+    """Keep an image, unless the program of it was not found: next time it may be."""
+    if not all(program.elf for program in image.programs):
         return
-    revision = ((config.get("config") or {}).get("Labels") or {}).get(REVISION)
-    labelled = {"config": {"Labels": {REVISION: revision}}} if revision else {}
+    revision = ((image.config.get("config") or {}).get("Labels") or {}).get(REVISION)
+    labels = {"config": {"Labels": {REVISION: revision}}} if revision else {}
     kept = {
-        "config": {key: config[key] for key in CONFIG_PLATFORM if config.get(key)} | labelled,
-        "programs": [(program.path, program.elf) for program in programs],
+        "config": {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)} | labels,
+        "programs": [(program.path, program.elf) for program in image.programs],
     }
     path = _path(digest)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(kept, file)
-        Path(name).replace(path)
+        with replacing(path, mode=0o600) as file:
+            file.write(json.dumps(kept).encode())
 
 
 def _path(digest: str) -> Path:

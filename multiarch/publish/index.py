@@ -1,46 +1,49 @@
-"""The index of a release (OCI image-spec, image-index.md), composed from the platforms' images."""
+"""Indexes (OCI image-spec, image-index.md), composed from the platforms' images."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
-from multiarch.publish.image_cache import CONFIG_PLATFORM
+from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, PLATFORM_FIELDS, Descriptor, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.publish.staged import StagedImage
-from typing import TYPE_CHECKING
 
 
 def index_of_one(image: StagedImage) -> Manifest:
-    """Return what stands under the staging tag of an image: the image, or its index when attestations tell of it."""
+    """Return what is to be under the staging tag of an image: the image, or an index of it and its attestations."""
     if not image.attestations:
         return image.manifest
     platform = {key: value for key in ("os", "architecture", "variant") if (value := image.config.get(key))}
-    entries = [{**image.manifest.descriptor, "platform": platform}, *image.attestations]
-    body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-    return Manifest(OCI_INDEX, json.dumps(body, indent=2).encode())
+    return _index(OCI_INDEX, [replace(image.manifest.descriptor, platform=platform), *image.attestations], {})
 
 
 def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
     """Return the index of the images. The same images and annotations give the same bytes."""
-    entries: list[dict[str, Any]] = []
-    for target, image in zip(settings.matrix, images, strict=True):
-        described = {key: image.config[key] for key in CONFIG_PLATFORM if image.config.get(key)}
-        if target.platform.variant:
-            described.setdefault("variant", target.platform.variant)
-        entry = {**image.manifest.descriptor, "platform": described}
-        if annotations := {**image.annotations, **target.annotations}:
-            entry["annotations"] = dict(sorted(annotations.items()))
-        entries += [entry, *image.attestations]
+    matrix = {entry.platform: entry for entry in settings.matrix}
+    entries: list[Descriptor] = []
+    for image in images:
+        entry = matrix[image.platform]
+        platform = {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
+        if entry.platform.variant:
+            platform.setdefault("variant", entry.platform.variant)
+        annotations = dict(sorted({**image.annotations, **entry.annotations}.items()))
+        entries.append(replace(image.manifest.descriptor, platform=platform, annotations=annotations))
+        entries += image.attestations
     # A list of Docker's own type is what old clients expect of images of Docker's type; it has no annotations.
-    plain = all(e["mediaType"] == DOCKER_MANIFEST and "annotations" not in e for e in entries)
-    media_type = DOCKER_LIST if plain and not settings.publish.annotations else OCI_INDEX
-    body = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
-    if settings.publish.annotations:
-        body["annotations"] = dict(sorted(settings.publish.annotations.items()))
+    is_plain = all(one.media_type == DOCKER_MANIFEST and not one.annotations for one in entries)
+    media_type = DOCKER_LIST if is_plain and not settings.publish.annotations else OCI_INDEX
+    return _index(media_type, entries, settings.publish.annotations)
+
+
+def _index(media_type: str, entries: Sequence[Descriptor], annotations: Mapping[str, str]) -> Manifest:
+    body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type}
+    body["manifests"] = [entry.json for entry in entries]
+    if annotations:
+        body["annotations"] = dict(sorted(annotations.items()))
     return Manifest(media_type, json.dumps(body, indent=2).encode())

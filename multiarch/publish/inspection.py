@@ -1,15 +1,17 @@
-"""What is published: the index under each tag as a table, read without writing anything."""
+"""Tables of what is under the published tags; nothing is written."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from multiarch.concurrency import each
 from multiarch.formatting import columns, size
-from multiarch.image.manifest import REFERENCE_DIGEST, is_attestation
 from multiarch.publish.errors import NotPublishedError
 from multiarch.publish.staged import read_platforms
-from multiarch.registry.client import stopping
+from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,61 +23,101 @@ if TYPE_CHECKING:
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
 _PREDICATE = "in-toto.io/predicate-type"
-# What predicates are called in short (BuildKit, docs/attestations).
-_CALLED = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "sbom"}
+# The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
+_SHORT = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "sbom"}
+_NOTHING = "-"
+# What stands for a value that does not have the form of its kind: a row has the cells that it seems to have.
+_MALFORMED = "?"
+# Digests of all registered algorithms (image-spec, descriptor.md, "Digests").
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,128}")
+_PLATFORM_PART = re.compile(r"[a-z0-9._-]{1,64}")
+# RFC 6838, section 4.2 ("restricted-name").
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_NAME}/{_NAME}")
+# RFC 3986, section 2, without what divides the cells of a row: blanks and commas.
+_URI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]{0,254}")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A descriptor in an index, and the manifest that it points to; None where the registry does not have it."""
+
+    descriptor: Descriptor
+    manifest: Manifest | None
 
 
 def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]:
-    """Return, for each tag, a line with its digest and type, and a table of its platforms.
+    """Return, for each tag, a line with its digest and media type, and a table of its platforms.
 
     :raises NotPublishedError: nothing is under a tag.
     """
-    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
-    with ThreadPoolExecutor(max_workers=len(tags)) as pool, stopping(registries.values()):
-        shown = list(pool.map(lambda tag: _shown(tag, registries[tag.registry]), tags))
-    return [line for lines in shown for line in lines]
+    tables = each(
+        lambda tag: _table(tag, registries[tag.registry]),
+        settings.publish.references,
+        on_failure=partial(stop_all, registries.values()),
+    )
+    return [line for table in tables for line in table]
 
 
 def commands(settings: Settings) -> list[list[str]]:
     """Return the equivalent commands."""
-    tags = [image.with_tag(tag) for image in settings.publish.images for tag in settings.publish.tags]
     return [
-        ["docker", "manifest", "inspect", *settings.publish.insecure_flag(tag), "--verbose", str(tag)] for tag in tags
+        ["docker", "manifest", "inspect", *settings.publish.insecure_flag(tag), "--verbose", str(tag)]
+        for tag in settings.publish.references
     ]
 
 
-def _shown(tag: ImageReference, registry: Registry) -> list[str]:
-    found = registry.manifest(tag.repository, tag.tag)
-    if found is None:
+def _table(tag: ImageReference, registry: Registry) -> list[str]:
+    manifest = registry.manifest(tag.repository, tag.tag)
+    if manifest is None:
         raise NotPublishedError(tag)
-    entries = found.entries if found.is_index else [found.descriptor]
-    with ThreadPoolExecutor(max_workers=len(entries) + 1) as pool:
-        plain = pool.submit(read_platforms, found, tag.repository, registry) if not found.is_index else None
-        held = list(pool.map(lambda entry: registry.manifest(tag.repository, entry["digest"]), entries))
-    told: dict[str, list[str]] = {}
-    for entry, manifest in zip(entries, held, strict=True):
-        if is_attestation(entry) and manifest is not None:
-            told.setdefault(entry["annotations"].get(REFERENCE_DIGEST, ""), []).extend(_predicates(manifest))
-    rows = [_HEAD]
-    for entry, manifest in zip(entries, held, strict=True):
-        if not is_attestation(entry):
-            name = ", ".join(map(str, plain.result())) or "-" if plain else _name(entry)
-            rows.append((name, entry["digest"], *_content(manifest), ", ".join(told.get(entry["digest"], [])) or "-"))
-    return [f"{tag.with_digest(found.digest)}  {found.media_type}", *columns(rows)]
+    if manifest.is_index:
+        rows = _rows(manifest, tag.repository, registry)
+    else:
+        platforms = ", ".join(map(str, read_platforms(manifest, tag.repository, registry)))
+        rows = [(platforms or _NOTHING, manifest.digest, *_content(manifest), _NOTHING)]
+    head = f"{tag.with_digest(manifest.digest)}  {_valid(manifest.media_type, _MEDIA_TYPE)}"
+    return [head, *columns([_HEAD, *rows])]
 
 
-def _name(entry: Descriptor) -> str:
-    platform = entry.get("platform") or {}
-    return "/".join(str(platform[key]) for key in ("os", "architecture", "variant") if platform.get(key)) or "-"
+def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[str, ...]]:
+    def read(descriptor: Descriptor) -> _Entry:
+        return _Entry(descriptor, registry.manifest(repository, descriptor.digest))
+
+    entries = each(read, index.entries, on_failure=registry.stop)
+    predicates: dict[str | None, list[str]] = {}
+    for entry in entries:
+        if entry.descriptor.is_attestation and entry.manifest is not None:
+            predicates.setdefault(entry.descriptor.attested_digest, []).extend(_predicates(entry.manifest))
+    return [
+        (
+            _platform(entry.descriptor),
+            _valid(entry.descriptor.digest, _DIGEST),
+            *_content(entry.manifest),
+            ", ".join(predicates.get(entry.descriptor.digest, [])) or _NOTHING,
+        )
+        for entry in entries
+        if not entry.descriptor.is_attestation
+    ]
+
+
+def _platform(descriptor: Descriptor) -> str:
+    """Return the platform as the index writes it."""
+    platform = descriptor.platform or {}
+    parts = [platform[key] for key in ("os", "architecture", "variant") if platform.get(key)]
+    return "/".join(_valid(part, _PLATFORM_PART) for part in parts) or _NOTHING
 
 
 def _content(manifest: Manifest | None) -> tuple[str, str]:
-    """Return size and number of layers, as they travel: compressed."""
-    if manifest is None:
-        return "missing", "-"
-    return size(manifest.size), str(len(manifest.layers))
+    """Return the size of an image as it travels, and the number of its layers."""
+    return (size(manifest.size), str(len(manifest.layers))) if manifest else ("missing", _NOTHING)
 
 
 def _predicates(manifest: Manifest) -> list[str]:
-    types = [str((layer.get("annotations") or {}).get(_PREDICATE) or "unknown") for layer in manifest.layers]
-    return [next((name for start, name in _CALLED.items() if kind.startswith(start)), kind) for kind in types]
+    types = [_valid(layer.annotations.get(_PREDICATE) or "unknown", _URI) for layer in manifest.layers]
+    return [next((name for start, name in _SHORT.items() if kind.startswith(start)), kind) for kind in types]
+
+
+def _valid(value: object, form: re.Pattern[str]) -> str:
+    """Return a value that has its form; a question mark for any other."""
+    return value if isinstance(value, str) and form.fullmatch(value) else _MALFORMED

@@ -1,8 +1,8 @@
-"""The last gate: each platform's image runs, on the Docker host, before a tag moves.
+"""The last gate: each platform's image runs on the Docker host before a tag moves.
 
-What runs is the exact image that was pushed, by its digest, under its platform: without a network, capabilities or
-mounts, and not for longer than it may. Its root file system can be written to, as many programs want it, and goes with
-the container. The memory is not bounded: how much a program needs under an emulator is anybody's guess.
+The image that was pushed runs, by its digest and under its platform, without a network, capabilities or mounts, and for
+a limited time. Its root file system may be written to, as many programs need it, and goes with the container. Memory is
+not limited: how much a program needs under an emulator is not known before.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
     from multiarch.publish.staged import StagedImage
 
+# Lines of its output in the error of an image.
 _LOG_LINES = 20
+# Processes of a container; enough for servers, and no fork bomb.
 _PIDS = 512
 _CONFINED: dict[str, Any] = {
     "network_mode": "none",
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
     "pids_limit": _PIDS,
-    # Whatever driver the host has: this one can be read back, and does not fill the disk.
+    # Whatever the host's driver is, this one can be read back, and does not fill the disk.
     "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
     "labels": {"multiarch.smoke": ""},
 }
 
 
 def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: DockerHost) -> None:
-    """Run what the entry is tried with in its image, for up to so many seconds; nothing is left of it.
+    """Run the smoke command of a platform in its image; the container is removed.
 
-    :raises SmokeError: it did not end, or with another status than 0, or could not begin; with its last lines.
+    :param seconds: how long it may run.
+    :raises SmokeError: it did not begin, or not end in time, or ended with another status than 0.
     """
     import docker.errors
 
@@ -56,12 +59,12 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
         try:
             host.run("start it", container.start)
             status = _wait(container, seconds, host)
-            written = host.run("read its output", lambda: container.logs(tail=_LOG_LINES))
+            output = host.run("read its output", lambda: container.logs(tail=_LOG_LINES))
         finally:
             host.remove(container)
     except (DockerError, docker.errors.NotFound) as error:
         raise SmokeError(platform, command, f"{error}{_hint(entry, str(error), host)}") from None
-    log = written.decode(errors="replace").splitlines()
+    log = output.decode(errors="replace").splitlines()
     if status is None:
         raise SmokeError(platform, command, f"no end after {seconds:g} s", log)
     if status:
@@ -69,7 +72,7 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
 
 
 def commands(settings: Settings) -> list[list[str]]:
-    """Return the equivalent commands; the staging tags stand for the digests, which are not known before."""
+    """Return the equivalent commands, with the staging tags in the place of digests, which are not known before."""
     confined = ["--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     confined += ["--pids-limit", str(_PIDS)]
     lines = []
@@ -81,7 +84,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 
 def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
-    """Return the exit status, None when there is none in time, or somebody has stopped us."""
+    """Return the exit status, None where there is none in time, or the run is stopped."""
     deadline = time.monotonic() + seconds
     while True:
         host.run("look for the container", container.reload)
@@ -91,9 +94,9 @@ def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
             return None
 
 
-def _hint(entry: MatrixEntry, said: str, host: DockerHost) -> str:
-    """Return what to do about a platform that the Docker host cannot run."""
+def _hint(entry: MatrixEntry, output: str, host: DockerHost) -> str:
+    """Return what to do about a program that the Docker host cannot run; nothing where it can."""
     foreign = not runs_natively(entry.platform, host.machine)
-    if foreign and "exec format error" in said:
+    if foreign and "exec format error" in output:
         return f"; the Docker host cannot run it: run setup-binfmt --platform {entry.platform} first"
     return ""

@@ -1,45 +1,44 @@
-"""What is there to be published: the platforms' images under their staging tags, read for the gates and the index."""
+"""Images under their staging tags, read for the gates and for the index."""
 
 from __future__ import annotations
 
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from multiarch.concurrency import each, together
 from multiarch.image.layers import Layer
-from multiarch.image.manifest import REFERENCE_DIGEST, Descriptor, Manifest, is_attestation
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program, started_programs
 from multiarch.image.reference import ImageReference
-from multiarch.publish.errors import IncompleteMatrixError, NotAnImageError
-from multiarch.publish.image_cache import recall, remember
+from multiarch.publish.errors import IncompleteMatrixError, MissingImage, NotAnImageError
+from multiarch.publish.image_cache import InspectedImage, recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.registry.client import Registry
 
-# Layers whose beginnings are read at the same time, from the top; in most images the program is among them.
-_AHEAD = 4
-# Bytes that are asked for at first of a layer.
+# Layers of an image that are read at the same time before they are needed, from the top; most programs are in them.
+_LAYERS_AHEAD = 4
+# Bytes of a layer that are asked for at first; most programs are within them.
 _FIRST = 1 << 20
-# Indexes within indexes that are followed.
+# Indexes within indexes that are followed; BuildKit makes none.
 _DEEPEST = 4
 
 
 @dataclass(frozen=True)
 class StagedImage:
-    """An image found for a platform.
+    """An image that is staged for a platform.
 
-    :ivar platform: the one that it was looked for.
-    :ivar claim: the one that the index around it names; of a plain image *platform* itself.
-    :ivar annotations: those of its entry in that index.
-    :ivar attestations: the entries that tell of it.
-    :ivar programs: what it starts, the first being what it starts with.
+    :ivar claim: the platform that the index around the image names; of a plain image *platform* itself.
+    :ivar programs: the first is the one that the image starts with.
+    :ivar annotations: those of its descriptor in the index around it.
+    :ivar attestations: the descriptors of its attestations there.
     """
 
     platform: Platform
@@ -52,165 +51,158 @@ class StagedImage:
     attestations: tuple[Descriptor, ...] = ()
 
 
-class _Layers:
-    """The layers of images: one that several of them have is read once for all."""
+@dataclass(frozen=True)
+class StagedPlatform:
+    """What is staged for a platform of the matrix.
 
-    def __init__(self, repository: str, registry: Registry) -> None:
-        self._repository = repository
+    :ivar reference: where its image should be: a staging tag, or with the digest of what was just pushed.
+    :ivar images: the images that are there: one, if all is well.
+    """
+
+    platform: Platform
+    reference: ImageReference
+    images: tuple[StagedImage, ...] = ()
+
+
+def read_staged(places: Sequence[StagedPlatform], registry: Registry) -> list[StagedPlatform]:
+    """Return what is staged in one place for one platform or several, with the images.
+
+    :param places: platforms whose references name the same content; without images.
+    :raises NotAnImageError: something else is there.
+    :raises IncompleteMatrixError: an index there lists an image that the registry does not have.
+    """
+    reference = places[0].reference
+    manifest = registry.manifest(reference.repository, reference.digest or reference.tag)
+    if manifest is None:
+        return [*places]
+    with closing(_Reader(registry, reference.repository)) as reader:
+        if manifest.is_index:
+            return reader.read_index(manifest, places)
+        return [replace(place, images=(reader.read_image(place, manifest),)) for place in places]
+
+
+def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
+    """Return the platforms of what a tag points to; none where it does not say."""
+    described: list[Mapping[str, Any]] = []
+    if manifest.entries:
+        entries = _flattened(manifest, ImageReference(registry.host, repository), registry)
+        described = [entry.platform or {} for entry in entries if not entry.is_attestation]
+    elif manifest.config and not manifest.is_index:
+        described = [_read_config(repository, manifest.config, registry)]
+    platforms = []
+    for fields in described:
+        try:
+            platforms.append(_platform(fields))
+        except ValueError:
+            continue
+    return tuple(platform for platform in platforms if platform.os and platform.os != "unknown")
+
+
+class _Reader:
+    """Reads the images of one repository. A layer that several of them have is read once for all."""
+
+    def __init__(self, registry: Registry, repository: str) -> None:
         self._registry = registry
+        self._repository = repository
         self._layers: dict[str, Layer] = {}
         self._lock = threading.Lock()
-
-    def reader(self, descriptor: Descriptor) -> Layer:
-        """Return a layer for one image to read."""
-        with self._lock:
-            if descriptor["digest"] not in self._layers:
-                open_ = partial(self._registry.open_blob, self._repository, descriptor, first=_FIRST)
-                self._layers[descriptor["digest"]] = Layer(open_)  # type: ignore[arg-type]
-            return self._layers[descriptor["digest"]].again()
 
     def close(self) -> None:
         """Stop reading."""
         for layer in self._layers.values():
             layer.close()
 
+    def read_index(self, index: Manifest, places: Sequence[StagedPlatform]) -> list[StagedPlatform]:
+        """Return the places with the images that an index lists, each in the place that the index names for it.
 
-def read_staged(
-    places: Mapping[Platform, ImageReference], registry: Registry
-) -> dict[Platform, tuple[StagedImage, ...]]:
-    """Return the images under one tag or digest, by platform: one for each, if all is well.
+        In one place alone there are all; of several, the first has those that the index names for none.
+        """
+        entries = list(_flattened(index, places[0].reference, self._registry))
 
-    :param places: for each platform that should be there, how it is called; all of them name the same content.
-    :raises NotAnImageError: something else is there.
-    :raises IncompleteMatrixError: an index that names an image which the registry does not have.
-    """
-    reference = next(iter(places.values()))
-    found = registry.manifest(reference.repository, reference.digest or reference.tag)
-    if found is None:
-        return dict.fromkeys(places, ())
-    with closing(_Layers(reference.repository, registry)) as layers:
-        if found.is_index:
-            return _read_index(found, places, registry, layers)
-        return {p: (_image(p, place, found, {}, (), registry, layers),) for p, place in places.items()}
+        def read(entry: Descriptor) -> StagedImage:
+            claim = _claim(entry)
+            place = next((p for p in places if len(places) > 1 and str(p.platform) == claim), places[0])
+            exact = place.reference.with_digest(entry.digest)
+            manifest = self._registry.manifest(self._repository, entry.digest)
+            if manifest is None:
+                raise IncompleteMatrixError([MissingImage(place.platform, exact)])
+            attestations = tuple(e for e in entries if e.attested_digest == manifest.digest)
+            image = self.read_image(replace(place, reference=exact) if place.reference.digest else place, manifest)
+            return replace(image, claim=claim or image.claim, annotations=entry.annotations, attestations=attestations)
 
+        images = each(read, [entry for entry in entries if not entry.is_attestation], on_failure=self._registry.stop)
+        return [
+            replace(place, images=tuple(image for image in images if image.platform == place.platform))
+            for place in places
+        ]
 
-def _read_index(
-    index: Manifest, places: Mapping[Platform, ImageReference], registry: Registry, layers: _Layers
-) -> dict[Platform, tuple[StagedImage, ...]]:
-    """Return the images that an index lists, by platform."""
-    (first, reference), *_ = places.items()
-    images: dict[Platform, tuple[StagedImage, ...]] = dict.fromkeys(places, ())
-    entries = list(_flattened(index, reference, registry))
+    def read_image(self, place: StagedPlatform, manifest: Manifest) -> StagedImage:
+        """Return the image with this manifest.
 
-    def read(entry: Descriptor) -> StagedImage:
-        claim = _claim(entry)
-        platform = next((p for p in places if len(places) > 1 and str(p) == claim), first)
-        place = places[platform].with_digest(entry["digest"]) if reference.digest else places[platform]
-        manifest = _child(platform, place, entry, registry)
-        told = tuple(e for e in entries if (e.get("annotations") or {}).get(REFERENCE_DIGEST) == manifest.digest)
-        return _image(platform, place, manifest, entry, told, registry, layers)
+        :raises NotAnImageError: it is no image.
+        """
+        platform, reference = place.platform, place.reference
+        if manifest.config is None or manifest.is_malformed:
+            raise NotAnImageError(reference, manifest.media_type)
+        inspected = recall(manifest.digest) or self._inspect(manifest, manifest.config)
+        return StagedImage(platform, reference, str(platform), manifest, inspected.config, inspected.programs)
 
-    with ThreadPoolExecutor(max_workers=len(entries) or 1) as pool:
-        for image in pool.map(read, [entry for entry in entries if not is_attestation(entry)]):
-            images[image.platform] += (image,)
-    return images
-
-
-def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
-    """Return which platforms a published tag has; none where it does not say."""
-    listed = _flattened(manifest, ImageReference(registry.host, repository), registry) if manifest.entries else ()
-    named = [entry.get("platform") or {} for entry in listed if not is_attestation(entry)]
-    if not manifest.is_index and manifest.config:
-        named = [_config(repository, manifest, registry)]
-    platforms = []
-    for name in named:
+    def _inspect(self, manifest: Manifest, descriptor: Descriptor) -> InspectedImage:
+        """Read an image's config, to which the descriptor points, and its layers as far as its program is not found."""
+        # A layer that may not be distributed is not in the registry.
+        layers = [self._layer(descriptor) for descriptor in manifest.layers if not descriptor.urls]
+        jobs: list[Callable[[], Any]] = [partial(_read_config, self._repository, descriptor, self._registry)]
+        jobs += [layer.prefetch for layer in layers[-_LAYERS_AHEAD:]]
         try:
-            platforms.append(_platform(name))
-        except ValueError:
-            continue
-    return tuple(p for p in platforms if p.os and p.os != "unknown")
+            config = together(jobs, on_failure=self._registry.stop)[0]
+        except BaseException:
+            for layer in layers:
+                layer.close()
+            raise
+        image = InspectedImage(config, started_programs(config, layers))
+        remember(manifest.digest, image)
+        return image
+
+    def _layer(self, descriptor: Descriptor) -> Layer:
+        """Return a layer for one image to read."""
+        with self._lock:
+            if descriptor.digest not in self._layers:
+                open_ = partial(self._registry.open_blob, self._repository, descriptor, first=_FIRST)
+                self._layers[descriptor.digest] = Layer(open_)  # type: ignore[arg-type]
+            return self._layers[descriptor.digest].again()
 
 
 def _flattened(index: Manifest, reference: ImageReference, registry: Registry, depth: int = 1) -> Iterator[Descriptor]:
-    """Yield the entries of an index, and those of the indexes that it lists."""
+    """Yield the entries of an index, and of the indexes that it lists."""
     if not index.entries and index.json.get("manifests") != []:
         raise NotAnImageError(reference, index.media_type)
     for entry in index.entries:
-        if Manifest(str(entry.get("mediaType")), b"").is_index:
-            inner = registry.manifest(reference.repository, entry["digest"]) if depth < _DEEPEST else None
-            if inner is None:
-                raise NotAnImageError(reference.with_digest(entry["digest"]), "an index that cannot be followed")
-            yield from _flattened(inner, reference, registry, depth + 1)
-        else:
+        if not entry.is_index:
             yield entry
-
-
-def _child(platform: Platform, reference: ImageReference, entry: Descriptor, registry: Registry) -> Manifest:
-    found = registry.manifest(reference.repository, entry["digest"])
-    if found is None:
-        raise IncompleteMatrixError([(platform, reference.with_digest(entry["digest"]))])
-    return found
-
-
-def _image(
-    platform: Platform,
-    reference: ImageReference,
-    manifest: Manifest,
-    entry: Descriptor,
-    attestations: tuple[Descriptor, ...],
-    registry: Registry,
-    shared: _Layers,
-) -> StagedImage:
-    """Return an image with what there is to know of it."""
-    if manifest.config is None or manifest.layers != (manifest.json.get("layers") or []):
-        raise NotAnImageError(reference, manifest.media_type)
-    config, programs = recall(manifest.digest) or _look(reference, manifest, registry, shared)
-    claim = _claim(entry) or str(platform)
-    annotations = entry.get("annotations") or {}
-    return StagedImage(platform, reference, claim, manifest, config, programs, annotations, attestations)
-
-
-def _look(
-    reference: ImageReference, manifest: Manifest, registry: Registry, shared: _Layers
-) -> tuple[dict[str, Any], tuple[Program, ...]]:
-    """Read the config of an image, and its layers as far as its program is not found."""
-    # A layer that may not be distributed lies elsewhere.
-    layers = [shared.reader(layer) for layer in manifest.layers if not layer.get("urls")]
-    try:
-        with ThreadPoolExecutor(max_workers=_AHEAD + 1) as pool:
-            reading = pool.submit(_config, reference.repository, manifest, registry)
-            ahead = [pool.submit(layer.prefetch) for layer in layers[-_AHEAD:]]
-            config = reading.result()
-            for future in ahead:
-                future.result()
-    except BaseException:
-        for layer in layers:
-            layer.close()
-        raise
-    programs = started_programs(config, layers)
-    remember(manifest.digest, config, programs)
-    return config, programs
+            continue
+        inner = registry.manifest(reference.repository, entry.digest) if depth < _DEEPEST else None
+        if inner is None:
+            raise NotAnImageError(reference.with_digest(entry.digest), "an index that cannot be followed")
+        yield from _flattened(inner, reference, registry, depth + 1)
 
 
 def _claim(entry: Descriptor) -> str:
     """Return the platform that an entry of an index names."""
-    claimed = entry.get("platform")
     try:
-        return str(_platform(claimed)) if claimed else ""
+        return str(_platform(entry.platform)) if entry.platform else ""
     except ValueError:
-        return str(claimed)
+        return str(entry.platform)
 
 
-def _config(repository: str, manifest: Manifest, registry: Registry) -> dict[str, Any]:
+def _read_config(repository: str, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
     """Return an image's config (image-spec, config.md); empty when it is none."""
-    assert manifest.config is not None  # noqa: S101 (the callers have looked)
     try:
-        config = json.loads(registry.blob(repository, manifest.config["digest"], manifest.config.get("size")))
+        config = json.loads(registry.blob(repository, descriptor.digest, descriptor.size or None))
     except ValueError:
         return {}
     return config if isinstance(config, dict) else {}
 
 
-def _platform(described: Mapping[str, Any]) -> Platform:
-    """Read the platform object of a descriptor, or a config. :raises ValueError: no such variant."""
-    return Platform.normalised(*(str(described.get(key) or "") for key in ("os", "architecture", "variant")))
+def _platform(fields: Mapping[str, Any]) -> Platform:
+    """Return the platform of a descriptor or a config. :raises ValueError: the variant does not exist."""
+    return Platform.normalised(*(str(fields.get(key) or "") for key in ("os", "architecture", "variant")))

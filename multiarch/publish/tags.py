@@ -1,37 +1,56 @@
-"""All tags or none: the images copied to every repository, the index staged by digest, and then the tags moved.
+"""Moving tags to an index, all of them or none.
 
-A registry moves one tag at a time. So everything that can fail for other reasons is done before the first one moves,
-and when one does not, those that did are put back to what they were.
+A registry moves one tag at a time. So everything that can fail for other reasons is done before the first tag moves:
+images are copied to every repository, and the index is put there under its digest. When a tag cannot be moved then,
+those that were moved are put back. Signals wait for the end of that.
+
+Other publishers may move the same tags. So the tags are read again right before the first one moves; between that and
+the write nobody can be kept out (the distribution specification has no conditional write of a tag).
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
+from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
-from multiarch.publish.errors import TagsNotMovedError
-from multiarch.registry.client import stopping
-from multiarch.retry import is_transient
+from multiarch.image.reference import ImageReference
+from multiarch.interrupts import deferred
+from multiarch.publish.errors import TagsNotMovedError, TakenTag, UnrestoredTag
+from multiarch.registry.client import stop_all
+from multiarch.retry import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Future
 
     from multiarch.image.manifest import Descriptor, Manifest
-    from multiarch.image.reference import ImageReference
+    from multiarch.image.platform import Platform
+    from multiarch.interrupts import Deferred
     from multiarch.publish.staged import StagedImage
     from multiarch.registry.client import Registry
 
-T = TypeVar("T")
-# Uploads at the same time.
-_UPLOADS = 8
+# Threads that copy to one repository.
+_COPIES = 8
+
+
+@dataclass(frozen=True)
+class TagState:
+    """A tag to publish, as it is before.
+
+    :ivar manifest: what it points to; None when it is new.
+    :ivar platforms: those of the manifest; none where it does not say, or where they are not asked for.
+    """
+
+    reference: ImageReference
+    manifest: Manifest | None
+    platforms: tuple[Platform, ...] = ()
 
 
 @dataclass(frozen=True)
 class PublishedTag:
-    """A tag, and the digest of the index that is under it now."""
+    """A tag, and the digest of the index that it points to."""
 
     reference: ImageReference
     digest: str
@@ -40,149 +59,146 @@ class PublishedTag:
         return str(self.reference.with_digest(self.digest))
 
 
-@dataclass(frozen=True)
-class Move:
-    """A tag to be moved: *before* is what is under it, None when it is new."""
-
-    tag: ImageReference
-    before: Manifest | None
-
-
-def publish(
+def move_tags(
     index: Manifest,
     images: Sequence[StagedImage],
     source: ImageReference,
-    moves: Sequence[Move],
+    existing_tags: Sequence[TagState],
     registries: Mapping[str, Registry],
+    look_again: Callable[[Sequence[TagState]], Sequence[TagState]],
 ) -> tuple[PublishedTag, ...]:
-    """Put the index under all tags; return them. A tag that has it already is not written again.
+    """Move all tags to the index; return them. A tag that points to it already is not written again.
 
-    :param source: the repository that holds the images.
-    :param registries: a client for the registry of each tag.
-    :raises TagsNotMovedError: a tag could not be moved; those that were are as before, but for those it names.
+    :param images: those of the index.
+    :param source: the repository where they are.
+    :param registries: a client for the registry of each tag, by host.
+    :param look_again: reads the tags anew, and raises the error of a gate if they may not be moved any more.
+    :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
-    due = [move for move in moves if move.before is None or move.before.digest != index.digest]
-    places = list(dict.fromkeys((move.tag.registry, move.tag.repository) for move in due))
 
-    def stage(place: tuple[str, str]) -> None:
-        registry, repository = registries[place[0]], place[1]
-        if place != (source.registry, source.repository):
-            _copy(images, source, registries[source.registry], repository, registry)
-        # One tag moves with its index in one request; several move when it is there already.
-        if len(due) > 1:
-            registry.put_manifest(repository, index.digest, index)
+    def prepare(repository: ImageReference) -> None:
+        registry = registries[repository.registry]
+        if repository != source.with_tag(""):
+            _copy(images, source, registries[source.registry], repository.repository, registry)
+        # One tag moves with its index in one request; several move when the index is there already.
+        if len(existing_tags) > 1:
+            registry.put_manifest(repository.repository, index.digest, index)
 
-    with ThreadPoolExecutor(max_workers=max(len(places), 1)) as pool, stopping(registries.values()):
-        list(pool.map(stage, places))
+    due, prepared = _due(existing_tags, index), set[ImageReference]()
+    while repositories := {tag.reference.with_tag("") for tag in due} - prepared:
+        each(prepare, repositories, on_failure=partial(stop_all, registries.values()))
+        prepared |= repositories
+        due = _due(look_again(existing_tags), index)
     _Transaction(index, due, registries).run()
-    return tuple(PublishedTag(move.tag, index.digest) for move in moves)
+    return tuple(PublishedTag(tag.reference, index.digest) for tag in existing_tags)
+
+
+def _due(tags: Sequence[TagState], index: Manifest) -> list[TagState]:
+    return [tag for tag in tags if tag.manifest is None or tag.manifest.digest != index.digest]
 
 
 def _copy(
     images: Sequence[StagedImage], source: ImageReference, origin: Registry, repository: str, target: Registry
 ) -> None:
-    """Have the manifests of the images, and what they consist of, in another repository; each blob travels once."""
-    digests = [image.manifest.digest for image in images]
-    digests += [entry["digest"] for image in images for entry in image.attestations]
-    with ThreadPoolExecutor(max_workers=_UPLOADS) as pool, stopping([origin, target]):
-        there = list(pool.map(lambda digest: target.has_manifest(repository, digest), digests))
-        missing = [digest for digest, is_there in zip(digests, there, strict=True) if not is_there]
-        read = {image.manifest.digest: image.manifest for image in images}
-        manifests = list(pool.map(lambda d: read.get(d) or _read(source, d, origin), missing))
-        blobs: dict[str, Descriptor] = {}
-        for manifest in manifests:
-            of_manifest = [*([manifest.config] if manifest.config else []), *manifest.layers]
-            blobs |= {blob["digest"]: blob for blob in of_manifest if not blob.get("urls")}
-        list(pool.map(lambda b: target.copy_blob(origin, source.repository, repository, b), blobs.values()))
-        list(pool.map(lambda m: target.put_manifest(repository, m.digest, m), manifests))
+    """Copy images with their attestations to another repository; each blob travels once, and none that is there."""
+    read = {image.manifest.digest: image.manifest for image in images}
+    attestations = [entry.digest for image in images for entry in image.attestations]
+    in_parallel = partial(each, on_failure=partial(stop_all, [origin, target]), limit=_COPIES)
+
+    def read_missing(digest: str) -> Manifest | None:
+        if target.has_manifest(repository, digest):
+            return None
+        return read.get(digest) or _read(source, digest, origin)
+
+    manifests = [manifest for manifest in in_parallel(read_missing, [*read, *attestations]) if manifest]
+    blobs: dict[str, Descriptor] = {}
+    for manifest in manifests:
+        descriptors = [*([manifest.config] if manifest.config else []), *manifest.layers]
+        blobs |= {descriptor.digest: descriptor for descriptor in descriptors if not descriptor.urls}
+    in_parallel(lambda blob: target.copy_blob(origin, source.repository, repository, blob), blobs.values())
+    in_parallel(lambda manifest: target.put_manifest(repository, manifest.digest, manifest), manifests)
 
 
 def _read(source: ImageReference, digest: str, registry: Registry) -> Manifest:
-    found = registry.manifest(source.repository, digest)
-    if found is None:
+    manifest = registry.manifest(source.repository, digest)
+    if manifest is None:
         name = f"GET {registry.host}/{source.repository}/manifests/{digest}"
         raise RegistryError(name, 404, "an attestation is gone", hint="push the image again with build-arch")
-    return found
+    return manifest
 
 
 class _Transaction:
-    """The moves of one index."""
+    """The moves of tags to one index: all of them, or none.
 
-    def __init__(self, index: Manifest, moves: Sequence[Move], registries: Mapping[str, Registry]) -> None:
-        self.index = index
-        self.moves = moves
-        self.registries = registries
+    :ivar _moved: tags that have moved (True), or may have, because no answer says whether they did (False).
+    """
+
+    def __init__(self, index: Manifest, tags: Sequence[TagState], registries: Mapping[str, Registry]) -> None:
+        self._index = index
+        self._tags = tags
+        self._registries = registries
+        self._moved: dict[TagState, bool] = {}
 
     def run(self) -> None:
-        """Move all, or put back what moved. Those that exist go first: a new tag is harder to take back than to set."""
-        begun: dict[Move, Future[str] | None] = {}
-        read: dict[Move, Future[None] | None] = {}
+        """Move all tags, or put back those that moved. :raises TagsNotMovedError: one could not be moved."""
+        stop = partial(stop_all, self._registries.values())
+        in_parallel = partial(each, on_failure=stop)
+        with deferred(stop) as signals:
+            move = partial(self._move, signals=signals)
+            try:
+                # Those that exist go first: a new tag is harder to take back than to set.
+                in_parallel(move, [tag for tag in self._tags if tag.manifest])
+                in_parallel(move, [tag for tag in self._tags if not tag.manifest])
+                in_parallel(self._read_back, self._tags)
+                signals.check()
+            except BaseException as error:
+                self._put_back(error, interrupted=signals.first is not None)
+                raise
+
+    def _move(self, tag: TagState, signals: Deferred) -> None:
+        signals.check()
+        reference = tag.reference
+        self._moved[tag] = False
         try:
-            for wave in ([m for m in self.moves if m.before], [m for m in self.moves if not m.before]):
-                self._together(self._put, wave, begun)
-            self._together(self._read_back, self.moves, read)
-        except BaseException as error:
-            self._put_back(begun, error)
+            self._registries[reference.registry].put_manifest(reference.repository, reference.tag, self._index)
+        except RegistryError as error:
+            if not error.transient:  # refused
+                del self._moved[tag]
             raise
+        self._moved[tag] = True
 
-    def _together(
-        self, function: Callable[[Move], T], moves: Sequence[Move], begun: dict[Move, Future[T] | None]
-    ) -> None:
-        """Call a function for each move at the same time; note what was begun. :raises MultiarchError: one failed."""
-        with ThreadPoolExecutor(max_workers=max(len(moves), 1)) as pool, stopping(self.registries.values()):
-            # Noted before they are begun: an interrupt may come at any time.
-            begun |= dict.fromkeys(moves)
-            futures = [pool.submit(function, move) for move in moves]
-            begun |= zip(moves, futures, strict=True)
-            wait(futures)
-        for future in futures:
-            future.result()
+    def _read_back(self, tag: TagState) -> None:
+        before = tag.manifest.digest if tag.manifest else ""
+        self._registries[tag.reference.registry].read_back(tag.reference, self._index.digest, before)
 
-    def _put(self, move: Move) -> str:
-        return self.registries[move.tag.registry].put_manifest(move.tag.repository, move.tag.tag, self.index)
+    def _put_back(self, cause: BaseException, *, interrupted: bool) -> None:
+        """Put back the tags that moved, or may have.
 
-    def _read_back(self, move: Move) -> None:
-        before = move.before.digest if move.before else ""
-        self.registries[move.tag.registry].read_back(move.tag, self.index.digest, before)
+        :raises TagsNotMovedError: there was no interrupt, or a tag is not as before.
+        """
+        not_as_before = [tag for tag in each(self._restore, list(self._moved)) if tag]
+        if not_as_before or not (interrupted or isinstance(cause, KeyboardInterrupt | SystemExit)):
+            left = [tag.reference for tag in not_as_before]
+            kept = [tag.reference for tag in self._tags if tag.reference not in left]
+            reason = str(cause) if isinstance(cause, MultiarchError) else f"{type(cause).__name__}: {describe(cause)}"
+            raise TagsNotMovedError("interrupted" if interrupted else reason, kept, not_as_before) from cause
 
-    def _put_back(self, begun: Mapping[Move, Future[str] | None], cause: BaseException) -> None:
-        """Put back what moved, or may have. :raises TagsNotMovedError: unless it was an interrupt and all went well."""
-        moved = [move for move, future in begun.items() if _may_have_moved(future)]
-        with ThreadPoolExecutor(max_workers=max(len(moved), 1)) as pool:
-            problems = list(pool.map(lambda m: self._restore(m, certain=_has_moved(begun[m])), moved))
-        left = [
-            (move.tag, self.index.digest, move.before.digest if move.before else "nothing", problem)
-            for move, problem in zip(moved, problems, strict=True)
-            if problem
-        ]
-        if left or isinstance(cause, MultiarchError):
-            kept = [move.tag for move in self.moves if move.tag not in [tag for tag, *_ in left]]
-            raise TagsNotMovedError(str(cause) or type(cause).__name__, kept, left) from None
-
-    def _restore(self, move: Move, *, certain: bool) -> str:
-        """Put one tag back, that has moved (*certain*) or may have; return why that was not possible."""
-        registry = self.registries[move.tag.registry].unstoppable()
-        repository, tag, before = move.tag.repository, move.tag.tag, move.before
+    def _restore(self, tag: TagState) -> UnrestoredTag | TakenTag | None:
+        """Put one tag back; return None when it is as before, else what it is, and why."""
+        reference, before = tag.reference, tag.manifest
+        registry = self._registries[reference.registry].unstoppable()
         try:
-            found = registry.manifest(repository, tag)
-            if found == before and not certain:
-                return ""
-            if found is not None and found.digest != self.index.digest and found != before:
-                return ""  # somebody else has moved it since: it is theirs
+            current = registry.manifest(reference.repository, reference.tag)
+            if current == before and not self._moved[tag]:
+                return None
+            if current is not None and current.digest != self._index.digest and current != before:
+                return TakenTag(reference, current.digest)
             if before is not None:
-                registry.put_manifest(repository, tag, before)
+                registry.put_manifest(reference.repository, reference.tag, before)
             else:
-                registry.remove_tag(repository, tag)
-        except MultiarchError as error:
-            return str(error)
-        return ""
-
-
-def _has_moved(future: Future[str] | None) -> bool:
-    return future is not None and future.exception() is None
-
-
-def _may_have_moved(future: Future[str] | None) -> bool:
-    """Tell whether a tag has moved, or may have although no answer came; a refusal is certain."""
-    error = future.exception() if future else None
-    return error is None or not isinstance(error, RegistryError) or is_transient(error)
+                registry.remove_tag(reference.repository, reference.tag)
+        # Whatever it is: the other tags are put back all the same, and this one is named.
+        except Exception as error:  # noqa: BLE001
+            reason = str(error) if isinstance(error, MultiarchError) else describe(error)
+            return UnrestoredTag(reference, self._index.digest, before.digest if before else "nothing", reason)
+        return None

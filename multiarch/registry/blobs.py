@@ -37,8 +37,8 @@ class BlobReader(io.RawIOBase):
         first: int | None = None,
     ) -> None:
         super().__init__()
-        self.size = int(descriptor["size"])
-        self._digest = str(descriptor["digest"])
+        self.size = descriptor.size
+        self._digest = descriptor.digest
         self._name = name
         self._fetch = fetch
         self._call = call

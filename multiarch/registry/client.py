@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, Any
 from multiarch.errors import (
     DigestMismatchError,
     InvalidAnswerError,
-    MultiarchError,
     ReadBackError,
     RegistryError,
     RegistryUnreachableError,
-    StoppedError,
 )
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
 from multiarch.registry import limits
@@ -31,7 +29,7 @@ from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from multiarch.image.reference import ImageReference
     from multiarch.registry.answers import Answer
@@ -155,13 +153,13 @@ class Registry:
 
     # Blobs.
 
-    def blob(self, repository: str, digest: str, size: object = None) -> bytes:
+    def blob(self, repository: str, digest: str, size: int | None = None) -> bytes:
         """Return the content of a small blob, such as an image's config ("Pulling blobs").
 
-        :param size: the bytes that its descriptor says; None where it does not say.
+        :param size: the bytes that its descriptor says; None where there is none.
         :raises InvalidAnswerError: it has more.
         """
-        most = min(size, limits.MANIFEST_BYTES) if isinstance(size, int) and size >= 0 else limits.MANIFEST_BYTES
+        most = limits.MANIFEST_BYTES if size is None else max(0, min(size, limits.MANIFEST_BYTES))
         path = self._path(repository, "blobs", digest)
         content = self._transport.ask("GET", path, _pull(repository), most=most).body
         if (actual := digest_of(content)) != digest:
@@ -173,7 +171,7 @@ class Registry:
 
         :param first: ask for that many bytes at first, and for the rest only when they are read.
         """
-        path = self._path(repository, "blobs", descriptor["digest"])
+        path = self._path(repository, "blobs", descriptor.digest)
         name = self._transport.name("GET", path)
 
         def fetch(start: int, end: int | None) -> Answer:
@@ -187,7 +185,7 @@ class Registry:
 
         ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
-        digest = descriptor["digest"]
+        digest = descriptor.digest
         self._path(repository, "blobs", digest)
         uploads = f"{repository}/blobs/uploads/"
         is_mounted = self.host == source.host
@@ -226,20 +224,15 @@ class Registry:
                 name = self._transport.name("DELETE", path)
                 self._transport.once(name, "DELETE", self._transport.follow(name, answer), _delete(repository))
 
-    def stop(self, cause: BaseException | None = None) -> None:
-        """End all requests and all waits between attempts; nothing is sent from now on. *cause*: as `Policy.stop`."""
-        self._transport.policy.stop(cause)
-
-    @property
-    def cause_of_stop(self) -> BaseException | None:
-        """The failure because of which the run was stopped; None where there was none."""
-        return self._transport.policy.cause
+    def stop(self) -> None:
+        """End all requests and all waits between attempts; nothing is sent from now on."""
+        self._transport.policy.stopped.set()
 
     def unstoppable(self) -> Registry:
         """Return a client over the same connections that retries although the run was stopped, to put tags back."""
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
-        again._transport.policy = replace(self._transport.policy, stopped=threading.Event(), causes=[])
+        again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
         again._remembered = RememberedManifests()
         return again
 
@@ -254,23 +247,10 @@ class Registry:
         return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status != 404
 
 
-@contextlib.contextmanager
-def stopping(registries: Iterable[Registry]) -> Iterator[None]:
-    """Stop the requests of registries when the body fails or is interrupted.
-
-    A request that was stopped has failed because of another: then the error of that one is raised.
-    """
-    try:
-        yield
-    except BaseException as error:
-        causes = []
-        for registry in registries:
-            registry.stop(error)
-            causes.append(registry.cause_of_stop)
-        first = next((cause for cause in causes if isinstance(cause, MultiarchError)), None)
-        if isinstance(error, StoppedError) and first:
-            raise first from None
-        raise
+def stop_all(registries: Iterable[Registry]) -> None:
+    """Stop the requests of registries, and their retries."""
+    for registry in registries:
+        registry.stop()
 
 
 def _pull(repository: str) -> tuple[str, ...]:

@@ -170,7 +170,9 @@ def _run(run: Run, entry: MatrixEntry, image: str) -> None:
         # A signal ends Docker's command line with us, before it can restore the terminal itself.
         termios.tcsetattr(0, termios.TCSADRAIN, terminal)
         with contextlib.suppress(docker.errors.NotFound):
-            host.run(f"remove container {container}", lambda: host.client.api.remove_container(container, force=True))
+            host.run(
+                f"remove container {container}", lambda: host.client.api.remove_container(container, v=True, force=True)
+            )
 
 
 def _short(name: str) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch.config.settings import OutputKind
-from multiarch.publish import publication
+from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
 
 def commands(settings: Settings) -> list[list[str]]:
     """Return the document's commands for this step."""
-    return [] if settings.build.output.kind is OutputKind.NONE else publication.commands(settings)
+    return [] if settings.build.output.kind is OutputKind.NONE else dry.commands(settings)
 
 
 def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Published:
@@ -43,12 +43,12 @@ def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Publishe
 
     :param digests: what was just pushed for each platform; None for what is under the staging tags.
     """
+    from multiarch.publish.publication import publish_matrix
+
     settings = run.settings
     if settings.platforms:
         run.start_embedded_registry()
-    return publication.manifest(
-        settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run)
-    )
+    return publish_matrix(settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run))
 
 
 def _try_images(run: Run, images: Sequence[StagedImage]) -> None:

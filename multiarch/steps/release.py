@@ -12,7 +12,6 @@ from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.display.summary import summarise
 from multiarch.errors import BuildctlMissingError, ConfigurationError
-from multiarch.publish import publication
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
@@ -67,7 +66,7 @@ def commands(settings: Settings) -> list[list[str]]:
         lines += start_buildkit.commands(settings)
     lines += copy_buildctl.commands(settings)
     lines += [build_arch.command_of(settings, entry) for entry in settings.matrix]
-    return lines + (publication.commands(settings) if settings.publish.push.wanted else [])
+    return lines + (manifest.commands(settings) if settings.publish.push.wanted else [])
 
 
 def _prepare(run: Run) -> tuple[Client, Builder]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
+from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, digest_of
 from multiarch.image.reference import ImageReference
 from tests.unit.registry_server import CUT, EOF, RESET, Reply, refusal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BLOB = bytes(range(256)) * 4
 DIGEST = digest_of(BLOB)
-DESCRIPTOR = {"mediaType": "application/octet-stream", "digest": DIGEST, "size": len(BLOB)}
+DESCRIPTOR = Descriptor("application/octet-stream", DIGEST, len(BLOB))
 MANIFEST = Manifest(OCI_MANIFEST, b'{"schemaVersion": 2}\n')
 INDEX = Manifest(OCI_INDEX, b'{"schemaVersion": 2, "manifests": []}\n')
 TAG, NEW = "/v2/app/manifests/latest", "/v2/app/manifests/new"

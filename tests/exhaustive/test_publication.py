@@ -1,115 +1,35 @@
-"""All tags or none: two registries with three tags each, one of which begins to refuse at every possible point."""
+"""Publication to two registries with three tags each, where one registry fails at every possible point."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from multiarch.config.load import load
 from multiarch.errors import MultiarchError
-from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
+from multiarch.image.manifest import OCI_INDEX
 from multiarch.publish.errors import TagsNotMovedError
-from multiarch.publish.publication import manifest
+from multiarch.publish.publication import publish_matrix
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
+from tests.exhaustive.world import ATTEMPTS, BEFORE, TAGS, World, released_before
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from multiarch.publish.tags import PublishedTag
     from tests.unit.registry_server import Reaction, Request
 
-TAGS = ("latest", "1.4", "1.4.2")
-ATTEMPTS = 3
-PATIENCE = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
 
-
-@dataclass
-class World:
-    """Two registries: the first holds what was staged, both hold some of the tags from a release before."""
-
-    first: RegistryServer
-    second: RegistryServer
-    platforms: tuple[str, ...] = ("amd64", "arm64")
-    patience: Policy = PATIENCE
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def servers(self) -> tuple[RegistryServer, RegistryServer]:
-        """Both."""
-        return self.first, self.second
-
-    @property
-    def tags(self) -> dict[str, bytes | None]:
-        """What is under the six tags."""
-        return {
-            f"{server.host}/app:{tag}": server.contents.get(f"/v2/app/manifests/{tag}", (None, None))[1]
-            for server in self.servers
-            for tag in TAGS
-        }
-
-    def stage(self, word: str) -> None:
-        """Have the first registry hold the images of the platforms, with attestations."""
-        for architecture in self.platforms:
-            config = json.dumps({"os": "linux", "architecture": architecture, "word": word}).encode()
-            layer = self.first.hold_blob("app", f"{architecture} {word}".encode())
-            described = {"digest": self.first.hold_blob("app", config), "size": len(config)}
-            layers = [{"digest": layer, "size": len(f"{architecture} {word}"), "mediaType": "tar"}]
-            body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": layers}
-            image = self.first.hold_manifest("app", f"{word}-{architecture}", body)
-            told = self.first.hold_manifest("app", f"{word}-{architecture}-told", {**body, "layers": []})
-            note = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image["digest"]}
-            entries = [image, {**told, "annotations": note}]
-            index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-            self.first.hold_manifest("app", f"latest-{architecture}", index, OCI_INDEX)
-
-    def forget(self) -> None:
-        """Hold nothing, and do as registries do."""
-        for server in self.servers:
-            server.contents.clear()
-            server.requests.clear()
-            server.table = {}
-
-    def publish(self) -> tuple[PublishedTag, ...]:
-        """Publish what is staged under all six tags."""
-        block = {"image": [f"{server.host}/app" for server in self.servers], "tags": list(TAGS)}
-        settings = load({**block, "platforms": list(self.platforms)}, {}, {})
-        policy = replace(self.patience, stopped=threading.Event())
-        clients = {server.host: Registry(server.host, policy, self.said.append) for server in self.servers}
-        return manifest(settings, clients, say=self.said.append).tags
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two registries, and a release staged."""
-    world = World(RegistryServer().start(), RegistryServer().start())
-    world.stage("new")
-    yield world
-    for server in world.servers:
-        server.stop()
-
-
-BEFORE = {"no tag yet": (), "every tag": TAGS, "some tags": ("latest", "1.4")}
-
-
-def released_before(world: World, tags: tuple[str, ...]) -> None:
-    """Have an older index under these tags, in both registries."""
-    for server in world.servers:
-        for tag in tags:
-            server.hold_manifest("app", tag, {"manifests": [], "of": "before"}, OCI_INDEX)
-
-
-def test_one_index_under_every_tag(world: World) -> None:
-    """The second registry has everything before its tags; each blob travels once; a second time writes nothing."""
+def test_every_tag_gets_one_index(world: World) -> None:
+    """The second registry has all content before its tags; each blob travels once; a second run writes nothing."""
     published = world.publish()
     assert [f"{server.host}/app:{tag}" for server in world.servers for tag in TAGS] == [
         str(tag.reference) for tag in published
@@ -128,7 +48,7 @@ def test_blobs_are_mounted_within_a_registry(world: World) -> None:
     """Another repository of the same registry gets its blobs without their being sent."""
     settings = load({"image": [f"{world.first.host}/{n}" for n in ("app", "b/two")], "platforms": ["amd64"]}, {}, {})
     clients = {world.first.host: Registry(world.first.host, Policy(attempts=1), print)}
-    manifest(settings, clients, say=print)
+    publish_matrix(settings, clients, say=print)
     mounts = [r.query for r in world.first.requests if r.verb == "POST"]
     assert [("app", True)] * 2 == [(q["from"], q["mount"].startswith("sha256:")) for q in mounts]
     assert [] == [asked for asked in world.first.asked if asked.startswith("PUT /v2/b/two/blobs")]
@@ -168,7 +88,9 @@ KINDS = ("this one is forbidden", "busy for a while", "done, and never answered"
 
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_point_of_failure(world: World, before: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_at_every_point_leaves_all_tags_new_or_all_as_before(
+    world: World, before: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """All six tags are new, or all are as before.
 
     Only a registry that forbids every write from between its own tags on can keep us from it: then the error names
@@ -215,7 +137,7 @@ def test_every_point_of_failure(world: World, before: str, kind: str, capsys: py
 
 
 def _watch_writes(fault: Fault) -> None:
-    """Let the fault answer every PUT of its server, whatever the path."""
+    """Answer every PUT to the fault's server by the fault."""
 
     class Table(dict[str, "list[Reaction]"]):
         def get(self, key: str, default: Any = None) -> Any:
@@ -225,7 +147,7 @@ def _watch_writes(fault: Fault) -> None:
 
 
 def _named_as_left(error: MultiarchError) -> set[str]:
-    """Return the tags that an error says could not be put back."""
+    """Return the tags that an error names as not put back."""
     named = str(error).partition("could not be put back: ")[2]
     return set(re.findall(r"(\S+) is sha256:\w+ and was ", named))
 
@@ -233,8 +155,8 @@ def _named_as_left(error: MultiarchError) -> set[str]:
 @pytest.mark.parametrize(
     ("deletes", "expected"), [(("tag", "digest"), set[str]()), (("digest",), set[str]()), ((), {"latest"})]
 )
-def test_a_new_tag_is_removed_again(world: World, deletes: tuple[str, ...], expected: set[str]) -> None:
-    """By its name, or in a registry that only deletes by digest with something of its own; else it is named as left."""
+def test_new_tag_is_removed_again(world: World, deletes: tuple[str, ...], expected: set[str]) -> None:
+    """By its name, or with something of its own in a registry that deletes by digest alone; else the error names it."""
     world.first.deletes = deletes
     released_before(world, ("1.4", "1.4.2"))
     before = world.tags
@@ -246,27 +168,27 @@ def test_a_new_tag_is_removed_again(world: World, deletes: tuple[str, ...], expe
     assert expected == _named_as_left(caught.value)
 
 
-def test_what_somebody_else_moved_meanwhile_is_theirs(world: World) -> None:
-    """A tag that holds neither the old nor our index any more is not put back."""
+def test_tag_that_another_run_moved_is_left_alone(world: World) -> None:
+    """It holds neither the old index nor ours."""
     released_before(world, TAGS)
-    theirs = (OCI_INDEX, b'{"of": "somebody else"}')
+    other = (OCI_INDEX, b'{"of": "somebody else"}')
 
     def moved(_: Request) -> Reply:
-        world.first.contents["/v2/app/manifests/latest"] = theirs
+        world.first.contents["/v2/app/manifests/latest"] = other
         return refusal(403)
 
     world.second.table["PUT /v2/app/manifests/latest"] = [_after(world.first, "PUT /v2/app/manifests/latest", moved)]
     with pytest.raises(TagsNotMovedError):
         world.publish()
-    assert theirs == world.first.contents["/v2/app/manifests/latest"]
+    assert other == world.first.contents["/v2/app/manifests/latest"]
 
 
-def _after(server: RegistryServer, asked: str, react: Callable[[Request], Reply]) -> Reaction:
-    """React once *server* has been asked for that."""
+def _after(server: RegistryServer, request_line: str, react: Callable[[Request], Reply]) -> Reaction:
+    """Return a reaction that waits until *server* has got a request."""
 
     def wait(request: Request) -> Reply:
         for _ in range(500):
-            if asked in server.asked:
+            if request_line in server.asked:
                 break
             time.sleep(0.01)
         return react(request)
@@ -275,8 +197,8 @@ def _after(server: RegistryServer, asked: str, react: Callable[[Request], Reply]
 
 
 @pytest.mark.parametrize("point", range(2 * len(TAGS)))
-def test_an_interrupt_while_tags_move(world: World, point: int) -> None:
-    """Ctrl-C at each of the moves: what moved is put back, and the interrupt goes on."""
+def test_interrupt_while_tags_move_puts_them_back(world: World, point: int) -> None:
+    """Ctrl-C at each of the moves; the interrupt is raised afterwards."""
     released_before(world, ("latest", "1.4"))
     before = world.tags
     order = [(server, tag) for server in world.servers for tag in TAGS]
@@ -295,15 +217,15 @@ def test_an_interrupt_while_tags_move(world: World, point: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["GET /v2/app/manifests/latest-arm64", "HEAD /v2/app/manifests", "POST /v2/app/blobs"]
+    "request_line", ["GET /v2/app/manifests/latest-arm64", "HEAD /v2/app/manifests", "POST /v2/app/blobs"]
 )
-def test_an_interrupt_ends_all_waiting(world: World, asked: str) -> None:
-    """Ctrl-C while a registry is waited for, before any tag moves, does not wait for its patience to end."""
+def test_interrupt_ends_all_waiting(world: World, request_line: str) -> None:
+    """Before any tag moves, it does not wait for the retries to end."""
     before = world.tags
 
     class Table(dict[str, "list[Reaction]"]):
         def get(self, key: str, default: Any = None) -> Any:
-            return [interrupt] if key.startswith(asked) else default
+            return [interrupt] if key.startswith(request_line) else default
 
     begun: list[threading.Timer] = []
 
@@ -324,8 +246,8 @@ def test_an_interrupt_ends_all_waiting(world: World, asked: str) -> None:
     assert before == world.tags
 
 
-def test_a_gate_that_fails_writes_nothing(world: World) -> None:
-    """Neither a blob nor a manifest goes anywhere before every gate is passed."""
+def test_refusal_of_a_gate_writes_nothing(world: World) -> None:
+    """Neither a blob nor a manifest is written before every gate is passed."""
     world.first.contents.pop("/v2/app/manifests/latest-arm64")
     with pytest.raises(MultiarchError, match="gate 'the set is exact'"):
         world.publish()

@@ -1,4 +1,4 @@
-"""The machine that a job of a pipeline finds. In a CI each job has one of its own; here they take turns on this one."""
+"""Machine of a job in a pipeline: in a CI each job has one of its own, here they take turns on this one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 # Both runners start bash for what a job does, and bash reads the file BASH_ENV first: so each job gets a home of its
-# own, however its pipeline is written. act runs the jobs of a matrix side by side, whatever it is told: so a job waits
-# for its turn, which `Turns.end` ends. What a bash finds that a job's own bash started is the job's affair.
+# own, however its pipeline is written. act always runs the jobs of a matrix side by side, so a job waits for its turn,
+# which `Turns.end` ends. A bash that the job's own bash started changes nothing.
 _SCRIPT = """\
 _machine=${{GITHUB_WORKSPACE:-}}
 _machine=${{_machine%/*}}
@@ -45,7 +45,7 @@ unset _machine
 
 @dataclass(frozen=True)
 class Machine:
-    """What every job of a pipeline finds, beside a home and a working directory of its own.
+    """The environment of every job of a pipeline, beside a home and a working directory of its own.
 
     :ivar path: its PATH.
     :ivar env: variables that hold whatever the pipeline says, such as DOCKER_HOST.
@@ -57,7 +57,7 @@ class Machine:
     begin: str = ""
 
     def install(self, folder: Path) -> dict[str, str]:
-        """Write into a folder what jobs begin with; return the environment that a runner is to be started in."""
+        """Write the scripts that jobs begin with into a folder; return the environment for a runner."""
         home, machines = folder / "home", folder / "machines"
         home.mkdir()
         machines.mkdir()
@@ -74,14 +74,14 @@ class Machine:
 
 @dataclass
 class Turns:
-    """Whose turn it is on the machine, and how long each turn took."""
+    """The turns of jobs on the machine, and how long each took."""
 
     folder: Path
     _last_end: float = 0.0
 
     @property
     def file(self) -> Path:
-        """A symbolic link to nowhere: made at once or not at all, it names the machine and job whose turn it is."""
+        """A symbolic link to nowhere, which names the machine and job whose turn it is; making one is atomic."""
         return self.folder / "machines" / "turn"
 
     def end(self, job: str, began: float, now: float) -> float:
@@ -97,7 +97,7 @@ class Turns:
 def follow(
     argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, read: Callable[[float, str], None]
 ) -> int:
-    """Run a program, `read` each line of its output with the second it came in, and return its exit status.
+    """Run a program, call `read` with each line of its output and its time, and return the exit status.
 
     :raises AssertionError: it did not end in time.
     """
@@ -118,9 +118,9 @@ def follow(
         def end() -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            # act gives each step a session of its own: what is left is known by what it begins with.
-            while left := _begun_with(env["BASH_ENV"]):
-                for pid in left:
+            # act gives each step a session of its own; its processes have the same BASH_ENV.
+            while pids := _begun_with(env["BASH_ENV"]):
+                for pid in pids:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.05)
@@ -146,10 +146,10 @@ def follow(
 
 
 def _begun_with(script: str) -> list[int]:
-    """Return the processes that have a script for their BASH_ENV, but for those that are over."""
-    found = []
+    """Return the running processes that have a script for their BASH_ENV."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if f"BASH_ENV={script}".encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids

@@ -25,7 +25,7 @@ LABELS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04", "ubuntu-24.04-arm", "
 
 @dataclass(frozen=True)
 class Job:
-    """What one job did.
+    """Result of a job.
 
     :ivar name: its key in the pipeline.
     :ivar values: those of its matrix, as text: in the order of their names for GitHub, of the pipeline for GitLab.
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What a pipeline did.
+    """Result of a pipeline.
 
     :ivar status: ``success`` or ``failure``.
     :ivar jobs: all of the pipeline, in the order in which they began; then those that were skipped.
@@ -55,10 +55,10 @@ class Run:
     output: str
 
     def job(self, name: str, *values: str) -> Job:
-        """Return the job of a name, and of some values of its matrix. :raises AssertionError: there is not just one."""
-        found = [job for job in self.jobs if job.name == name and set(values) <= set(job.values)]
-        assert 1 == len(found), f"{name} {values}: {self.statuses()}\n{self.output}"
-        return found[0]
+        """Return the one job of a name, and of some values of its matrix. :raises AssertionError: there is not one."""
+        jobs = [job for job in self.jobs if job.name == name and set(values) <= set(job.values)]
+        assert 1 == len(jobs), f"{name} {values}: {self.statuses()}\n{self.output}"
+        return jobs[0]
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each job, by its name and values with blanks between them."""
@@ -78,7 +78,7 @@ _Key = tuple[str, tuple[str, ...]]
 
 @dataclass
 class _Record:
-    """What is known of a pipeline while it runs."""
+    """Jobs of a running pipeline: when each began and ended, and its output."""
 
     turns: Turns
     began: dict[_Key, float] = field(default_factory=dict)
@@ -191,8 +191,8 @@ def gitlab_ci_local(
         state.mkdir()
         (state / "state.yml").write_text(f"pipelineIid: {pipeline - 1}\n")
         # In this form no value is taken for the path of a file.
-        given = {**(variables or {}), **(secrets or {})}
-        scoped = {key: {"type": "variable", "values": {"*": value}} for key, value in given.items()}
+        values = {**(variables or {}), **(secrets or {})}
+        scoped = {key: {"type": "variable", "values": {"*": value}} for key, value in values.items()}
         _write(folder / "variables.yml", scoped)
         words = [*lab.command(), f"--file={file}", f"--home={environ['HOME']}"]
         # It takes these for relative ones.
@@ -213,29 +213,29 @@ def gitlab_ci_local(
 def _gitlab_jobs(words: list[str], repository: Path, environ: Mapping[str, str]) -> list[str]:
     listed = subprocess.run(words, cwd=repository, env=environ, capture_output=True, text=True, timeout=60)
     # Warnings stand before it.
-    found = re.search(r"^\[\n.*", listed.stdout, re.DOTALL | re.MULTILINE)
-    return [str(job["name"]) for job in json.loads(found.group())] if found else []
+    match = re.search(r"^\[\n.*", listed.stdout, re.DOTALL | re.MULTILINE)
+    return [str(job["name"]) for job in json.loads(match.group())] if match else []
 
 
 def _read_gitlab(record: _Record, line_of: re.Pattern[str], now: float, line: str) -> None:
     record.everything.append(line)
-    found = line_of.match(line)
-    if not found:
+    match = line_of.match(line)
+    if not match:
         return
-    key, rest = _key(found["name"]), found["rest"]
+    key, rest = _key(match["name"]), match["rest"]
     record.say(key, now, *([rest.removeprefix("> ")] if rest.startswith(("> ", "$ ")) else []))
     if done := re.fullmatch(r"finished in [\d.]+ \S+( +(?:FAIL|WARN) .*)?", rest):
         record.end(key, now, "failure" if done[1] else "success")
 
 
 def _key(name: str) -> _Key:
-    """Read ``build: [linux/amd64,x]``, as gitlab-ci-local calls a job of a matrix."""
-    found = re.fullmatch(r"(.*): \[(.*)\]", name)
-    return (found[1], tuple(found[2].split(","))) if found else (name, ())
+    """Return name and values of a job of a matrix, which gitlab-ci-local calls ``build: [linux/amd64,x]``."""
+    match = re.fullmatch(r"(.*): \[(.*)\]", name)
+    return (match[1], tuple(match[2].split(","))) if match else (name, ())
 
 
 def _without_services(folder: Path) -> Path:
-    """Write what gitlab-ci-local takes for docker: it starts nothing, and describes an image without ports."""
+    """Write a stand-in of docker for gitlab-ci-local: it starts nothing, and describes an image without ports."""
     path = folder / "docker"
     path.write_text("#!/bin/sh\necho '[{\"Config\": {}}]'\n")
     path.chmod(0o700)

@@ -1,4 +1,4 @@
-"""The real parts: a Docker host that answers, projects in directories of their own, and registries to break."""
+"""Fixtures on the real parts: the Docker host, projects in directories of their own, and registries to break."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.docker_host import DockerState, docker
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,14 +30,14 @@ multiarch:
     - platform: linux/arm/v7
       dockerfile: Dockerfile.armhf
 """
-# Provenance tells when it was built: without it the same images give the same index.
+# Provenance holds the time of the build: without it the same images give the same index.
 PLAIN = {"INVOKE_MULTIARCH_ATTESTATIONS": ""}
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did: *out* are the lines of its standard output."""
+    """Result of a command; *out* are the lines of its standard output."""
 
     status: int
     out: list[str]
@@ -51,7 +53,7 @@ class Project:
 
     @property
     def image(self) -> str:
-        """Where its images go: the embedded registry, under the directory's name."""
+        """The repository of its images: in the embedded registry, under the directory's name."""
         return f"{REGISTRY}/{self.path.name}"
 
     def write(self, **files: str) -> None:
@@ -63,10 +65,10 @@ class Project:
         """Return the argument list of an invoke run."""
         return [sys.executable, "-m", "invoke", *words]
 
-    def env(self, **more: str) -> dict[str, str]:
+    def env(self, **variables: str) -> dict[str, str]:
         """Return the environment of a run: this machine's, without settings that would leak in."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("INVOKE_") and k != "BUILDKIT_HOST"}
-        return {**clean, **self.environ, **more}
+        return {**clean, **self.environ, **variables}
 
     def run(self, *words: str, **environ: str) -> Result:
         """Run tasks to their end."""
@@ -82,13 +84,6 @@ class Project:
         return result.out
 
 
-def docker(*words: str) -> str:
-    """Run the docker command line; return what it printed."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=300)
-    assert (0, words) == (done.returncode, words), done.stderr
-    return done.stdout.strip()
-
-
 def runs_as(platform: str, reference: str) -> str:
     """Return what ``uname -m`` says in a container of *reference* on *platform*."""
     return docker("run", "--rm", "--pull", "always", "--quiet", "--platform", platform, reference, "uname", "-m")
@@ -102,9 +97,12 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def docker_host() -> None:
-    """All of these tests need a Docker host: without one they fail, they are not skipped."""
-    docker("version", "--format", "{{.Server.Version}}")
+def docker_host() -> Iterator[None]:
+    """A Docker host that answers, and has afterwards what it had before; without one the tests fail."""
+    before = DockerState.read()
+    yield
+    before.restore()
+    assert [] == before.differences(DockerState.read())
 
 
 @pytest.fixture
@@ -120,14 +118,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def prepared(project: Project) -> None:
-    """What build-arch stands on is there, whatever ran before."""
+    """The steps that build-arch needs have run, in a state that no earlier test decides."""
     for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):
         project.ok(step)
 
 
 @dataclass
 class RegistryContainer:
-    """A registry of a test's own, to be started, stopped and broken."""
+    """A registry of one test, to be started, stopped and broken."""
 
     name: str
     port: int

@@ -1,4 +1,4 @@
-"""Where the releases of a CI go: a registry that wants a login, and what is found there afterwards."""
+"""Destination of a CI's releases: a repository in a registry that wants a login, and its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.server import VOLUME
-from tests.integration.conftest import MACHINES, docker
+from tests.integration.conftest import MACHINES
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Destination:
 
     @classmethod
     def at(cls, registry: RegistryContainer, name: str, directory: Path) -> Destination:
-        """Start a registry, and log in to it; what that needs is kept in a *directory*."""
+        """Start a registry, and log in to it with files in a *directory*."""
         registry.options = _htpasswd(directory)
         registry.start()
         config = directory / "docker"
@@ -43,7 +44,7 @@ class Destination:
         return cls(f"{registry.host}/team/{name}", config)
 
     def digest(self) -> str:
-        """Return the digest that the tag has, nothing where there is none."""
+        """Return the digest under the tag, nothing where there is no tag."""
         words = (sys.executable, "-m", "invoke", "manifest", "--inspect", "--image", self.image)
         env = {**os.environ, "DOCKER_CONFIG": str(self.docker_config)}
         done = subprocess.run(words, env=env, capture_output=True, text=True)
@@ -54,8 +55,8 @@ class Destination:
         words = ("--config", str(self.docker_config), "run", "--rm", "--quiet", "--pull", "always")
         return {p: docker(*words, "--platform", p, f"{self.image}:latest", "uname", "-m") for p in MACHINES}
 
-    def told(self, output: str) -> str:
-        """Return the one digest of the tag that a job printed."""
+    def published_digest(self, output: str) -> str:
+        """Return the one digest of the tag in the output of a job."""
         (digest,) = set(re.findall(rf"{re.escape(self.image)}:latest@(sha256:[0-9a-f]{{64}})", output))
         return str(digest)
 
@@ -77,6 +78,6 @@ class Destination:
 
 
 def remove_buildkit(*_: object) -> None:
-    """Take the server away with what it has built, as the machine of a job is taken away."""
+    """Remove the server and its cache, as a CI removes the machine of a job."""
     docker("rm", "--force", "--volumes", "buildkit")
     subprocess.run(["docker", "volume", "rm", VOLUME], capture_output=True)

@@ -1,4 +1,4 @@
-"""A release in the jobs of GitHub and GitLab: what `invoke pipeline` writes, run by act and by gitlab-ci-local."""
+"""A release in the jobs of GitHub and GitLab: the files of `invoke pipeline`, run by act and by gitlab-ci-local."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PUBLISH = {"github": "manifest", "gitlab": "publish manifest"}
 
 @dataclass(frozen=True)
 class Ci:
-    """A small project at one of the two, whose file is what `invoke pipeline` writes, and where its releases go."""
+    """A small project at one of the two, with the file that `invoke pipeline` writes, and its destination."""
 
     name: str
     project: Project
@@ -34,7 +34,7 @@ class Ci:
     to: Destination
 
     def push(self, number: int) -> Run:
-        """Commit what there is, and run the pipeline as the CI does after a push to its main branch."""
+        """Commit all files, and run the pipeline as the CI does after a push to its main branch."""
         commit(self.project.path)
         variables = {"INVOKE_MULTIARCH_IMAGE": self.to.image}
         if self.name == "gitlab":
@@ -52,8 +52,8 @@ class Ci:
             env={"GITHUB_RUN_ID": str(number), "GITHUB_REPOSITORY": REPOSITORY},
         )
 
-    def ask(self, number: int) -> Run:
-        """Commit what there is, and run the pipeline as the CI does for a pull request from a fork: without secrets."""
+    def open_pull_request(self, number: int) -> Run:
+        """Commit all files, and run the pipeline as the CI does for a pull request from a fork: without secrets."""
         commit(self.project.path)
         variables = {"INVOKE_MULTIARCH_IMAGE": self.to.image}
         if self.name == "gitlab":
@@ -74,7 +74,7 @@ class Ci:
         )
 
 
-def told(run: Run) -> dict[str, str]:
+def statuses_of(run: Run) -> dict[str, str]:
     """Return how the jobs ended, by name and platform."""
     of_matrix = {job: [value for value in job.values if value.startswith("linux/")] for job in run.jobs}
     return {" ".join((job.name, *platform)): job.status for job, platform in of_matrix.items()}
@@ -82,7 +82,7 @@ def told(run: Run) -> dict[str, str]:
 
 @pytest.fixture
 def machine(project: Project) -> Iterator[Machine]:
-    """What a job finds: this Docker host, no BuildKit, and no built steps; afterwards the server is the usual one."""
+    """A machine with this Docker host, without BuildKit and its cache; afterwards the server is the usual one."""
     env = {"DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
     # Docker in Docker is what GitLab's own machines have; this one's host is reached otherwise.
     env |= {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "", "PYTHONPATH": str(ROOT)}
@@ -98,13 +98,13 @@ def machine(project: Project) -> Iterator[Machine]:
 def ci(
     request: pytest.FixtureRequest, project: Project, machine: Machine, registry: RegistryContainer, tmp_path: Path
 ) -> Ci:
-    """Each of the two; the tasks are there already."""
+    """Each of the two; the tasks are installed already."""
     project.write(invoke_yaml=(project.path / "invoke.yaml").read_text() + "  install: invoke --version\n")
     project.ok("pipeline", "--ci", request.param)
     return Ci(request.param, project, machine, Destination.at(registry, project.path.name, tmp_path))
 
 
-def test_a_release_in_jobs(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_publish_a_tag_that_runs_everywhere(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
     """Every job installs this package in a virtualenv of its own; each platform of the tag runs; no secret is shown."""
     text = (ci.project.path / "invoke.yaml").read_text()
     ci.project.write(invoke_yaml=text.replace("invoke --version", f"pip install --quiet {ROOT}"))
@@ -113,8 +113,8 @@ def test_a_release_in_jobs(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
 
     run = ci.push(7)
 
-    assert {f"build {p}": "success" for p in MACHINES} | {PUBLISH[ci.name]: "success"} == told(run), run.output
-    published = ci.to.told(run.job(PUBLISH[ci.name]).output)
+    assert {f"build {p}": "success" for p in MACHINES} | {PUBLISH[ci.name]: "success"} == statuses_of(run), run.output
+    published = ci.to.published_digest(run.job(PUBLISH[ci.name]).output)
     assert (published, MACHINES) == (ci.to.digest(), ci.to.machines())
     assert 1 == len(set(ci.to.revisions(published)))
     assert SECRETS["DOCKER_PASSWORD"] not in run.output
@@ -131,7 +131,7 @@ def test_a_job_that_fails_publishes_nothing(ci: Ci) -> None:
     run = ci.push(9)
 
     assert "success" == first.status, first.output
-    failed = [name for name, status in told(run).items() if status == "failure"]
+    failed = [name for name, status in statuses_of(run).items() if status == "failure"]
     assert ("failure", ["build linux/arm/v7"], "skipped") == (run.status, failed, run.job(PUBLISH[ci.name]).status), (
         run.output
     )
@@ -139,10 +139,10 @@ def test_a_job_that_fails_publishes_nothing(ci: Ci) -> None:
     assert (True, before) == (before != "", ci.to.digest())
 
 
-def test_a_pull_request_from_a_fork_is_built_alone(ci: Ci) -> None:
+def test_a_pull_request_from_a_fork_is_built_and_not_published(ci: Ci) -> None:
     """It has no secrets, and needs none: its builds pass, nothing is pushed, and nothing is published."""
-    run = ci.ask(10)
-    statuses = {name: status for name, status in told(run).items() if status != "skipped"}
+    run = ci.open_pull_request(10)
+    statuses = {name: status for name, status in statuses_of(run).items() if status != "skipped"}
     assert ("success", {f"build {p}": "success" for p in MACHINES}) == (run.status, statuses), run.output
     assert 3 <= run.output.count("built; nothing is pushed")
     assert "" == ci.to.digest()

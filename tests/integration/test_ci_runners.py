@@ -1,4 +1,4 @@
-"""The two that run pipelines here: what a job finds, what it cannot see, and what is told of it."""
+"""The two runners of pipelines: the environment of a job, what it cannot see, and its result."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ one:
     assert [True, True] == [0.5 <= job.seconds < 1.5 for job in run.jobs]
 
 
-def test_github_secrets_and_numbers(tmp_path: Path, machine: Machine) -> None:
+def test_github_masks_secrets_and_numbers_runs(tmp_path: Path, machine: Machine) -> None:
     """A secret arrives as it is, is in nobody's arguments, and is masked; runs have the numbers that they are given."""
     repository = github(
         tmp_path,
@@ -120,7 +120,7 @@ jobs:
     assert ("success", "begun\n*** 70 7 some/app 7") == (run.status, run.job("one").output), run.output
 
 
-def test_gitlab_secrets_and_numbers(tmp_path: Path, machine: Machine) -> None:
+def test_gitlab_hands_over_secrets_and_numbers_pipelines(tmp_path: Path, machine: Machine) -> None:
     """The same there, but for the mask."""
     repository = gitlab(
         tmp_path,
@@ -139,7 +139,7 @@ one:
     assert ("success", "7 1007 main push") == (run.status, run.job("one").output.splitlines()[-1]), run.output
 
 
-def test_github_failures(tmp_path: Path, machine: Machine) -> None:
+def test_github_skips_what_needs_a_failed_job(tmp_path: Path, machine: Machine) -> None:
     """One job of a matrix fails: its siblings do not, and what needs it is skipped, also by a condition."""
     repository = github(
         tmp_path,
@@ -164,7 +164,7 @@ jobs:
     assert "failure" == run.status
 
 
-def test_gitlab_failures(tmp_path: Path, machine: Machine) -> None:
+def test_gitlab_skips_what_needs_a_failed_job(tmp_path: Path, machine: Machine) -> None:
     """The same there; a pipeline that cannot be read has no jobs."""
     repository = gitlab(
         tmp_path,
@@ -188,19 +188,19 @@ never: {stage: build, rules: [{if: $CI_COMMIT_TAG}], script: ["true"]}
     assert ("failure", {}) == ((broken := gitlab_ci_local(repository, machine)).status, broken.statuses())
 
 
-def test_a_pull_request_from_a_fork(tmp_path: Path, machine: Machine) -> None:
+def test_github_tells_pull_requests_of_forks_apart(tmp_path: Path, machine: Machine) -> None:
     """A workflow sees whose repository it comes from."""
     repository = github(
         tmp_path,
         """
 on: [push, pull_request]
 jobs:
-  theirs:
+  fork:
     if: github.event_name == 'pull_request' && github.event.pull_request.head.repo.full_name != github.repository
     runs-on: ubuntu-latest
     steps:
       - run: echo "$GITHUB_EVENT_NAME $GITHUB_REF $GITHUB_BASE_REF [${{ secrets.TOKEN }}]"
-  ours: {if: github.event_name == 'push', runs-on: ubuntu-latest, steps: [{run: "true"}]}
+  own: {if: github.event_name == 'push', runs-on: ubuntu-latest, steps: [{run: "true"}]}
 """,
     )
     head = {"ref": "change", "repo": {"full_name": "other/app", "fork": True}}
@@ -210,25 +210,25 @@ jobs:
         repository, WORKFLOW, machine, event="pull_request", payload=payload, env={"GITHUB_REPOSITORY": "some/app"}
     )
 
-    assert {"theirs": "success", "ours": "skipped"} == run.statuses(), run.output
-    assert "begun\npull_request refs/pull/5/merge main []" == run.job("theirs").output
+    assert {"fork": "success", "own": "skipped"} == run.statuses(), run.output
+    assert "begun\npull_request refs/pull/5/merge main []" == run.job("fork").output
 
 
-def test_a_merge_request(tmp_path: Path, machine: Machine) -> None:
+def test_gitlab_rules_see_a_merge_request(tmp_path: Path, machine: Machine) -> None:
     """Rules see what GitLab would set for one, and what it would not."""
     repository = gitlab(
         tmp_path,
         """
-theirs: {rules: [{if: $CI_PIPELINE_SOURCE == "merge_request_event"}], script: ['echo "[$CI_MERGE_REQUEST_IID]"']}
-ours: {rules: [{if: $CI_COMMIT_BRANCH}], script: ["true"]}
+fork: {rules: [{if: $CI_PIPELINE_SOURCE == "merge_request_event"}], script: ['echo "[$CI_MERGE_REQUEST_IID]"']}
+own: {rules: [{if: $CI_COMMIT_BRANCH}], script: ["true"]}
 """,
     )
     variables = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "5"}
 
     run = gitlab_ci_local(repository, machine, variables=variables, unset=["CI_COMMIT_BRANCH"])
 
-    assert {"theirs": "success", "ours": "skipped"} == run.statuses(), run.output
-    assert "[5]" == run.job("theirs").output.splitlines()[-1]
+    assert {"fork": "success", "own": "skipped"} == run.statuses(), run.output
+    assert "[5]" == run.job("fork").output.splitlines()[-1]
 
 
 def test_an_action_has_a_stand_in(tmp_path: Path, machine: Machine) -> None:
@@ -257,8 +257,8 @@ jobs:
 
 
 @pytest.mark.parametrize("runner", ["github", "gitlab"])
-def test_an_end_in_time(tmp_path: Path, machine: Machine, runner: str) -> None:
-    """A pipeline that hangs is ended, with its programs."""
+def test_a_pipeline_that_hangs_is_ended(tmp_path: Path, machine: Machine, runner: str) -> None:
+    """With its programs, however deep: none of them may disturb the next test."""
     sleep = f"sleep 60.{secrets.randbelow(10**9)}"
     if runner == "github":
         github(tmp_path, f"{{on: push, jobs: {{one: {{runs-on: ubuntu-latest, steps: [{{run: {sleep}}}]}}}}}}")

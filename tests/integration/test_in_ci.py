@@ -1,4 +1,4 @@
-"""What the steps do in a CI: every build has images of its own, pull requests are built, and commits never mix."""
+"""Steps in a CI: every build has images of its own, pull requests are built, and commits never mix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import docker
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import index_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ REVISION = "org.opencontainers.image.revision"
 PLATFORM = ("--platform", "linux/arm64")
 
 
-def build(number: int, commit: str, **more: str) -> dict[str, str]:
+def build(number: int, commit: str, **variables: str) -> dict[str, str]:
     """Return the variables of a job of Travis."""
     return {
         "TRAVIS": "true",
@@ -26,7 +26,7 @@ def build(number: int, commit: str, **more: str) -> dict[str, str]:
         "TRAVIS_BUILD_NUMBER": str(number),
         "TRAVIS_COMMIT": commit,
         "TRAVIS_BRANCH": "main",
-        **more,
+        **variables,
     }
 
 
@@ -42,7 +42,7 @@ def test_a_build_publishes_its_own_commit(project: Project) -> None:
 
 
 def test_builds_do_not_take_each_others_images(project: Project) -> None:
-    """Of a build that has none there is nothing to publish, whatever others have staged."""
+    """A build without images publishes nothing, although another has staged some."""
     project.ok("build-arch", *PLATFORM, **build(7, "c0"))
     result = project.run("manifest", *PLATFORM, **build(8, "c1"))
     assert (1, []) == (result.status, result.out)
@@ -50,7 +50,7 @@ def test_builds_do_not_take_each_others_images(project: Project) -> None:
 
 
 def test_another_commit_under_the_same_staging_tag_is_refused(project: Project) -> None:
-    """Where the staging tags are shared, the label tells."""
+    """Where staging tags are shared, the label of the commit decides."""
     shared = {"INVOKE_MULTIARCH_ARCH_TAG": "{tag}-{platform}"}
     project.ok("build-arch", *PLATFORM, **build(7, "c0"), **shared)
     result = project.run("manifest", *PLATFORM, **build(8, "c1"), **shared)
@@ -77,8 +77,8 @@ def test_a_pull_request_is_built_and_not_pushed(project: Project) -> None:
         )
 
 
-def test_a_pull_request_publishes_nothing_that_is_there(project: Project) -> None:
-    """Also where images of its build are under the staging tags: `manifest` says so, and leaves the tag alone."""
+def test_a_pull_request_publishes_no_staged_images(project: Project) -> None:
+    """Even of its own build: `manifest` says so, and leaves the tag alone."""
     project.ok("build-arch", *PLATFORM, **build(7, "c0"))
     result = project.run("manifest", *PLATFORM, **build(7, "c0", TRAVIS_PULL_REQUEST="3"))
     assert (0, [], "nothing is published: of a pull request") == (result.status, result.out, result.err.strip())

@@ -1,4 +1,4 @@
-"""Options of the build, and the gate that tries what was built."""
+"""Options of the build, and the gate that runs the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import PLAIN, REGISTRY, Project, docker, free_port
+from tests.integration.conftest import PLAIN, REGISTRY, Project, free_port
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,9 @@ PLATFORMS = "  platforms: [linux/amd64, linux/arm64, linux/arm/v7]\n"
 SLUGS = ("amd64", "arm64", "arm-v7")
 
 
-def tried(project: Project, words: str, more: str = "", dockerfile: str = "FROM busybox:stable\n") -> None:
-    """Have a project whose images are tried with *words*."""
-    project.write(invoke_yaml=f"multiarch:\n  smoke: {words}\n{more}{PLATFORMS}", Dockerfile=dockerfile)
+def write_smoke(project: Project, words: str, settings: str = "", dockerfile: str = "FROM busybox:stable\n") -> None:
+    """Write a project whose smoke command is *words*."""
+    project.write(invoke_yaml=f"multiarch:\n  smoke: {words}\n{settings}{PLATFORMS}", Dockerfile=dockerfile)
 
 
 def fetched(repository: str, name: str) -> str:
@@ -45,7 +46,7 @@ def fetched(repository: str, name: str) -> str:
 
 
 def containers() -> str:
-    """Return the containers of the gate that are there, running or not."""
+    """Return the containers of the gate, running or not."""
     return docker("ps", "--all", "--quiet", "--filter", "label=multiarch.smoke")
 
 
@@ -53,25 +54,27 @@ def containers() -> str:
 
 
 def test_smoke_runs_on_every_platform(project: Project) -> None:
-    """Each platform's command runs in its own image; by `release`, and by `manifest` alone."""
+    """Each platform's command runs in its own image, by `release`, and by `manifest` alone; no volume is left."""
     own = "".join(
         f'    - {{platform: linux/{name}, smoke: [sh, -c, "uname -m | grep -qx {machine}"]}}\n'
         for name, machine in (("amd64", "x86_64"), ("arm64", "aarch64"), ("arm/v7", "armv7l"))
     )
-    project.write(invoke_yaml=f"multiarch:\n  platforms:\n{own}", Dockerfile="FROM busybox:stable\n")
+    # For each container of an image with a VOLUME, Docker makes an anonymous volume.
+    project.write(invoke_yaml=f"multiarch:\n  platforms:\n{own}", Dockerfile="FROM busybox:stable\nVOLUME /data\n")
     result = project.run("release", **PLAIN)
     assert 0 == result.status, result.err
     assert 3 == result.err.count(": running sh -c 'uname -m | grep -qx ")
+    volumes = docker("volume", "ls", "--quiet")
     assert result.out == project.ok("manifest", **PLAIN)
-    assert "" == containers()
+    assert ("", volumes) == (containers(), docker("volume", "ls", "--quiet"))
 
 
 def test_smoke_that_fails_on_one_platform_leaves_the_tag(project: Project) -> None:
     """On arm64 alone the command fails: status 1, its words, the tag as before, no container left."""
-    tried(project, "[uname, -m]")
+    write_smoke(project, "[uname, -m]")
     project.ok("release")
     before = fetched(project.path.name, "latest")
-    tried(project, "[sh, -c, 'echo on $(uname -m); [ $(uname -m) != aarch64 ]']")
+    write_smoke(project, "[sh, -c, 'echo on $(uname -m); [ $(uname -m) != aarch64 ]']")
     project.write(Dockerfile="FROM busybox:stable\nRUN echo changed > /changed\n")
     for step in ("release", "manifest"):
         result = project.run(step)
@@ -82,9 +85,9 @@ def test_smoke_that_fails_on_one_platform_leaves_the_tag(project: Project) -> No
         assert (before, "") == (fetched(project.path.name, "latest"), containers())
 
 
-def test_smoke_that_does_not_end(project: Project) -> None:
+def test_smoke_ends_after_its_time(project: Project) -> None:
     """After its time it is killed, and what it said until then is shown."""
-    tried(project, "[sh, -c, 'echo begun; sleep 300']", "  smoke_seconds: 3\n")
+    write_smoke(project, "[sh, -c, 'echo begun; sleep 300']", "  smoke_seconds: 3\n")
     began = time.monotonic()
     result = project.run("release")
     assert (1, [], True) == (result.status, result.out, time.monotonic() - began < 60)
@@ -95,7 +98,7 @@ def test_smoke_that_does_not_end(project: Project) -> None:
 
 def test_an_interrupt_leaves_no_container(project: Project) -> None:
     """Ctrl-C while the images are tried: no tag, no container, no traceback."""
-    tried(project, "[sleep, '300']")
+    write_smoke(project, "[sleep, '300']")
     project.run("release", INVOKE_MULTIARCH_SMOKE_SECONDS="0.1")
     with subprocess.Popen(
         project.command("manifest"), cwd=project.path, env=project.env(), stderr=subprocess.PIPE, text=True
@@ -130,7 +133,7 @@ def test_smoke_is_confined(project: Project) -> None:
         ("[/garbage]", "the Docker host cannot run it: run setup-binfmt --platform linux/arm64 first"),
     ],
 )
-def test_smoke_that_cannot_begin(project: Project, words: str, expected: str) -> None:
+def test_smoke_says_why_it_cannot_begin(project: Project, words: str, expected: str) -> None:
     """No such program, or none that the Docker host can run: what to do, in one line and the program's own words."""
     (project.path / "garbage").write_bytes(b"\0no program")
     (project.path / "garbage").chmod(0o755)
@@ -170,7 +173,7 @@ def another_builder() -> Iterator[dict[str, str]]:
 
 
 def test_the_build_cache_outlives_its_builder(project: Project, another_builder: dict[str, str]) -> None:
-    """Every kind: what one builder has built, another finds; each platform has its own, none overwrites another's."""
+    """Every kind: what one builder has built, another takes; each platform has a cache of its own."""
     for kind in ("registry", "local", "inline"):
         # A step of this test alone, so that nothing else has it cached.
         dockerfile = f"FROM busybox:stable\nRUN echo {kind} {project.path.name} $(uname -m) > /made\n"
@@ -190,8 +193,8 @@ def test_the_build_cache_outlives_its_builder(project: Project, another_builder:
     assert sorted(SLUGS) == sorted(path.parent.name for path in kept.glob("*/index.json"))
 
 
-def test_a_failure_over_an_empty_cache_is_the_failure(project: Project) -> None:
-    """The first time no cache is there; what is told to have failed is the step that did."""
+def test_an_empty_cache_does_not_hide_a_failure(project: Project) -> None:
+    """The first time there is no cache; the error names the instruction that failed."""
     for kind in ("registry", "local"):
         project.write(
             invoke_yaml=f"multiarch:\n  cache: {kind}\n  platforms: [linux/amd64]\n",
@@ -280,7 +283,7 @@ def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str
     assert watched.samples > 20
     assert any("--secret id=token,env=TOKEN --secret id=file,src=kept" in line for line in watched.seen)
     private = "".join(Path(agent["KEY"]).read_text().splitlines()[1:-1])
-    told = [
+    texts = [
         *watched.seen,
         result.err,
         *result.out,
@@ -290,7 +293,7 @@ def test_secrets_and_keys_are_never_shown(project: Project, agent: dict[str, str
         *_published(project.path.name),
     ]
     hidden = (token, kept, private, *Path(agent["KEY"]).read_text().splitlines()[1:-1])
-    assert [] == [secret for secret in hidden for text in told if secret in text]
+    assert [] == [secret for secret in hidden for text in texts if secret in text]
 
 
 def test_a_secret_that_is_missing_is_one_line(project: Project) -> None:
@@ -319,7 +322,7 @@ def test_labels_are_in_the_config(project: Project) -> None:
 
 
 def test_no_cache_runs_every_step_again(project: Project) -> None:
-    """What is cached is not taken from there."""
+    """Nothing is taken from the cache."""
     words = ["build-arch", "--platform", "linux/amd64"]
     project.ok(*words)
     cached, again = project.run(*words), project.run(*words, "--no-cache")
@@ -345,7 +348,7 @@ def test_pull_looks_for_the_base_image_again(project: Project) -> None:
 
 
 def _ends(shown: str) -> list[str]:
-    """Return the lines that tell the ends of RUNs."""
+    """Return the lines on the ends of RUNs."""
     return [line for line in shown.splitlines() if "] RUN" in line]
 
 
@@ -355,7 +358,7 @@ def _address(project: Project) -> str:
 
 
 def _published(repository: str) -> Iterator[str]:
-    """Yield everything of text under the tag latest: its index, the manifests, their configs and attestations."""
+    """Yield all texts under the tag latest: its index, the manifests, their configs and attestations."""
     index = fetched(repository, "latest")
     yield index
     for entry in json.loads(index)["manifests"]:

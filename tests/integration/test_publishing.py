@@ -1,4 +1,4 @@
-"""Publishing for real: attested images, the gates, several registries, and registries that want a login."""
+"""Publishing to real registries: attested images, the gates, several registries, and logins."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def platform_of(entry: dict[str, Any]) -> str:
 
 
 def attested(index: dict[str, Any]) -> dict[str, int]:
-    """Return how many attestation manifests tell of each platform of an index."""
+    """Return how many attestation manifests each platform of an index has."""
     entries = index["manifests"]
-    told = [(e.get("annotations") or {}).get("vnd.docker.reference.digest") for e in entries]
-    return {platform_of(e): told.count(e["digest"]) for e in entries if platform_of(e) != "unknown/unknown"}
+    attested_digests = [(e.get("annotations") or {}).get("vnd.docker.reference.digest") for e in entries]
+    return {platform_of(e): attested_digests.count(e["digest"]) for e in entries if platform_of(e) != "unknown/unknown"}
 
 
 def test_attested_images_become_one_flat_index(project: Project) -> None:
@@ -66,12 +66,12 @@ def test_attested_images_become_one_flat_index(project: Project) -> None:
     staged = [f"{project.image}:latest-{slug}" for slug in ("amd64", "arm64", "arm-v7")]
 
     assert [True] * 3 == ["manifests" in index_of(reference) for reference in staged]
-    theirs = subprocess.run(
-        ["docker", "manifest", "create", "--insecure", f"{project.image}:theirs", *staged],
+    by_docker = subprocess.run(
+        ["docker", "manifest", "create", "--insecure", f"{project.image}:by-docker", *staged],
         capture_output=True,
         text=True,
     )
-    assert (1, True) == (theirs.returncode, "is a manifest list" in theirs.stderr), theirs.stderr
+    assert (1, True) == (by_docker.returncode, "is a manifest list" in by_docker.stderr), by_docker.stderr
     assert dict.fromkeys(MACHINES, 1) == attested(index_of(name))
     assert [published] == project.ok("manifest")
     assert MACHINES == {platform: runs_as(platform, name) for platform in MACHINES}
@@ -80,7 +80,7 @@ def test_attested_images_become_one_flat_index(project: Project) -> None:
 
 
 def test_an_sbom_is_carried_over(project: Project, tmp_path: Path) -> None:
-    """The generator that is named makes it, and it ends in the index beside the provenance."""
+    """The configured generator makes it, and it is in the index beside the provenance."""
     scanner = Project(tmp_path)
     scanner.write(tasks_py="from multiarch import ns\n", Dockerfile=SCANNER)
     image = f"{project.image}-scanner"
@@ -141,7 +141,7 @@ def test_a_platform_is_not_dropped_by_accident(project: Project) -> None:
 # Several registries, and logins.
 
 
-def test_two_registries_and_three_tags(project: Project, registry: RegistryContainer) -> None:
+def test_two_registries_and_three_tags_get_one_index(project: Project, registry: RegistryContainer) -> None:
     """Built once, copied with its attestations, and the same index under all six tags, which run everywhere."""
     registry.start()
     images = [project.image, f"{registry.host}/copied/app"]
@@ -164,7 +164,7 @@ def token_server() -> Iterator[TokenServer]:
 
 @pytest.mark.parametrize("kind", ["htpasswd", "token"])
 @pytest.mark.parametrize("stored", ["config", "helper", "environment"])
-def test_a_registry_that_wants_a_login(
+def test_a_login_is_used_and_never_shown(
     project: Project, registry: RegistryContainer, token_server: TokenServer, kind: str, stored: str
 ) -> None:
     """Basic and token authorisation, with a stored login, a helper, or variables; no secret is ever shown."""
@@ -191,9 +191,9 @@ def test_a_registry_that_wants_a_login(
         [line.partition("@")[0] for line in released.out],
     ), released.err
     assert released.out[0] in inspected[0]
-    told = "\n".join([anonymous.err, released.err, *released.out, *inspected])
-    assert [] == [secret for secret in (PASSWORD, *token_server.given) if secret in told]
-    assert kind == "htpasswd" or token_server.given
+    output = "\n".join([anonymous.err, released.err, *released.out, *inspected])
+    assert [] == [secret for secret in (PASSWORD, *token_server.tokens) if secret in output]
+    assert kind == "htpasswd" or token_server.tokens
     assert [] == [str(path) for path in Path("/dev/shm").glob("multiarch-*")]
     assert stored != "environment" or [] == list(config.iterdir())
 
@@ -210,7 +210,7 @@ def _htpasswd(directory: Path) -> tuple[str, ...]:
 
 
 def _log_in(config: Path, host: str, stored: str) -> str:
-    """Store the login as ``docker login`` does, or put a helper on the PATH that is returned."""
+    """Store the login as ``docker login`` does, or write a helper; return a PATH with it."""
     path = os.environ["PATH"]
     if stored == "config":
         encoded = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

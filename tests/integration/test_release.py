@@ -1,4 +1,4 @@
-"""The chain, from nothing to a tag that runs on every platform of the matrix."""
+"""Release: from nothing to a tag that runs on every platform of the matrix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.conftest import MACHINES, PLAIN, Project, RegistryContain
 
 
 def test_publishes_a_tag_that_runs_everywhere(project: Project) -> None:
-    """One command, and each platform's image runs and tells its own architecture."""
+    """One command, and each platform's image runs and prints its own architecture."""
     published = project.ok("release")
 
     assert [f"{project.image}:latest"] == [line.partition("@")[0] for line in published]
@@ -75,7 +75,7 @@ def test_dry_run_prints_commands_that_work(project: Project) -> None:
     """The commands that --dry prints publish the same platforms when a shell runs them."""
     project.ok("release")
     commands = project.ok("--dry", "release", "--tag", "by-hand", **PLAIN)
-    # The containers are there already, and docker refuses a second one of their name.
+    # The containers exist already, and docker refuses a second one of their name.
     script = "\n".join(line for line in commands if "--name" not in line)
     done = subprocess.run(["sh", "-ec", script], cwd=project.path, env=project.env(), capture_output=True, text=True)
 
@@ -137,7 +137,7 @@ def test_an_interrupt_leaves_nothing_behind(project: Project) -> None:
     ],
 )
 def test_faults_of_the_dockerfile_are_not_retried(project: Project, dockerfile: str, cause: str) -> None:
-    """What a build can never do fails at once, in one readable message."""
+    """A build that can never succeed fails at once, in one readable message."""
     project.write(Dockerfile=dockerfile, invoke_yaml="multiarch:\n  platforms: [linux/s390x]\n")
 
     result = project.run("release")
@@ -169,7 +169,7 @@ def test_a_registry_that_comes_up_late_is_waited_for(
 
 
 def test_a_registry_that_stays_away_ends_in_one_line(project: Project, registry: RegistryContainer) -> None:
-    """Without a registry the release ends when its patience does, and says who did not answer."""
+    """The release ends after retry_seconds, and says which registry did not answer."""
     words = ["release", "--image", f"{registry.host}/none", "--platform", "linux/amd64"]
     result = project.run(*words, INVOKE_MULTIARCH_RETRY_SECONDS="3")
 
@@ -178,8 +178,8 @@ def test_a_registry_that_stays_away_ends_in_one_line(project: Project, registry:
     assert registry.host in result.err.splitlines()[-1]
 
 
-def test_a_registry_that_wants_a_login(project: Project, registry: RegistryContainer) -> None:
-    """Without credentials: one line that says how to log in. With them, from DOCKER_CONFIG: published."""
+def test_a_missing_login_is_one_line_and_a_stored_one_publishes(project: Project, registry: RegistryContainer) -> None:
+    """The line says how to log in; the stored login is that of DOCKER_CONFIG."""
     users = project.path / "auth"
     users.mkdir()
     # someone:wonder, by htpasswd -B
@@ -204,7 +204,7 @@ def test_a_registry_that_wants_a_login(project: Project, registry: RegistryConta
 
 
 def _read_until(stream: IO[str], text: str) -> str:
-    """Return what comes up to and with the line that has *text*, or the end."""
+    """Return the lines up to the one that has *text*, or to the end."""
     seen = ""
     while text not in seen and (line := stream.readline()):
         seen += line
@@ -212,7 +212,7 @@ def _read_until(stream: IO[str], text: str) -> str:
 
 
 def _published(reference: str) -> str:
-    """Return the digest of the index under a tag, nothing when there is none."""
+    """Return the digest of the index under a tag, nothing where there is no tag."""
     name, _, tag = reference.rpartition(":")
     host, _, repository = name.partition("/")
     accept = "application/vnd.oci.image.index.v1+json"

@@ -1,4 +1,4 @@
-"""A release in bad weather: registries, BuildKit and the Docker daemon die under it, and so does the release itself."""
+"""Faults under a release: registries, BuildKit, the Docker daemon and the release itself are killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer, docker, runs_as
+from tests.integration.conftest import MACHINES, ROOT, Project, RegistryContainer, runs_as
+from tests.integration.docker_host import docker
 from tests.integration.test_publishing import attested, index_of
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ YAML = "multiarch:\n  platforms: [linux/amd64, linux/arm64]\n"
 
 
 class SlowProxy:
-    """Stands before a registry and lets bytes through slowly.
+    """A proxy before a registry that lets bytes through slowly.
 
-    :ivar passed: how many it has taken from clients.
+    :ivar passed: how many bytes it has taken from clients.
     """
 
     def __init__(self, port: int, rate: int) -> None:
@@ -90,7 +91,7 @@ def running(project: Project, *words: str, **environ: str) -> Iterator[subproces
 
 
 def read_until(stream: IO[str] | None, text: str) -> str:
-    """Return what comes up to and with the line that has *text*, or the end."""
+    """Return the lines up to the one that has *text*, or to the end."""
     assert stream is not None
     seen = ""
     while text not in seen and (line := stream.readline()):
@@ -99,14 +100,14 @@ def read_until(stream: IO[str] | None, text: str) -> str:
 
 
 def wait_until(done: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is so."""
+    """Wait until *done* returns something true. :raises AssertionError: it did not in time."""
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
         time.sleep(0.02)
 
 
-def test_the_registry_dies_in_mid_push(project: Project, registry: RegistryContainer) -> None:
+def test_a_registry_that_dies_in_mid_push_is_outlasted(project: Project, registry: RegistryContainer) -> None:
     """Killed while a layer is on its way and started again, the release ends in a tag that runs; the retry is shown."""
     registry.start()
     proxy = SlowProxy(registry.port, rate=2_000_000)
@@ -127,7 +128,7 @@ def test_the_registry_dies_in_mid_push(project: Project, registry: RegistryConta
     assert dict.fromkeys(PLATFORMS, 1) == attested(index_of(f"{registry.host}/app:latest"))
 
 
-def test_buildkit_dies_in_mid_solve(project: Project) -> None:
+def test_a_buildkit_that_dies_in_mid_solve_is_outlasted(project: Project) -> None:
     """Its process killed while a RUN is under way, Docker starts it again, and the release goes on by itself."""
     word = secrets.token_hex(4)
     project.write(Dockerfile=f"FROM busybox:stable\nRUN echo started {word} && sleep 4\n", invoke_yaml=YAML)
@@ -143,8 +144,8 @@ def test_buildkit_dies_in_mid_solve(project: Project) -> None:
     assert "aarch64" == runs_as("linux/arm64", f"{project.image}:latest")
 
 
-def test_the_docker_daemon_restarts_in_mid_solve(project: Project) -> None:
-    """With it BuildKit and the embedded registry go down and come back; the release outlasts it."""
+def test_a_restart_of_docker_in_mid_solve_is_outlasted(project: Project) -> None:
+    """With Docker, BuildKit and the embedded registry go down and come back."""
     word = secrets.token_hex(4)
     project.write(Dockerfile=f"FROM busybox:stable\nRUN echo started {word} && sleep 4\n", invoke_yaml=YAML)
     with running(project, "release") as process:
@@ -160,7 +161,7 @@ def test_the_docker_daemon_restarts_in_mid_solve(project: Project) -> None:
 
 
 def _restart_docker() -> None:
-    """Restart the daemon, by the lab that started it or the system's manager."""
+    """Restart the daemon: by the lab where the lab started it, else by systemd."""
     done = subprocess.run(["pidof", "dockerd"], capture_output=True, text=True)
     if not Path("/run/multiarch-lab/docker.pid").exists():
         subprocess.run(["systemctl", "restart", "docker"], check=True)
@@ -170,8 +171,8 @@ def _restart_docker() -> None:
     subprocess.run([sys.executable, "-m", "invoke", "lab"], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_a_registry_that_dies_for_good(project: Project, registry: RegistryContainer) -> None:
-    """The release ends within its patience, and what was published stays."""
+def test_a_registry_that_dies_for_good_ends_the_release(project: Project, registry: RegistryContainer) -> None:
+    """After retry_seconds; what was published stays."""
     registry.start()
     project.write(Dockerfile="FROM busybox:stable\nARG WORD=a\nRUN echo $WORD\n", invoke_yaml=YAML)
     words = ["release", "--image", f"{registry.host}/app"]
@@ -190,7 +191,7 @@ def test_a_registry_that_dies_for_good(project: Project, registry: RegistryConta
     assert before in "\n".join(project.ok("manifest", "--inspect", "--image", f"{registry.host}/app"))
 
 
-def test_a_release_that_is_killed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_release_leaves_a_whole_tag(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """Thirty times kill -9 at a random moment: the tag is the old index or a new one, and the next release succeeds."""
     project.ok("release")
     containers = _containers()
@@ -241,8 +242,8 @@ def _processes() -> str:
     return "\n".join(line for line in done.stdout.splitlines() if "dial-stdio" not in line)
 
 
-def test_one_failing_platform_of_three(project: Project) -> None:
-    """The others are stopped, the tag stays, and the one excerpt names platform, instruction and line."""
+def test_one_failing_platform_stops_the_others(project: Project) -> None:
+    """The tag stays, and the one excerpt names platform, instruction and line."""
     (before,) = project.ok("release")
     word = secrets.token_hex(4)
     run = f'echo {word}; [ "$(uname -m)" != aarch64 ] || {{ echo last words; exit 3; }}'
@@ -260,7 +261,7 @@ def test_one_failing_platform_of_three(project: Project) -> None:
 
 
 def test_keep_going_reports_all(project: Project) -> None:
-    """Every platform is built to its end, and every failure told."""
+    """Every platform is built to its end, and every failure is shown."""
     word = secrets.token_hex(4)
     project.write(
         Dockerfile=f'FROM busybox:stable\nRUN echo {word}; [ "$(uname -m)" = aarch64 ] || exit 3\n',

@@ -1,4 +1,4 @@
-"""build-arch --shell on the real parts, with somebody at a terminal."""
+"""``build-arch --shell`` on the real parts, with a person at a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.exhaustive.terminal import Shown, show
-from tests.integration.conftest import docker
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def _build(project: Project, tmp_path: Path, dockerfile: str, *flags: str, shell
 
 
 def _left(tmp_path: Path) -> list[str]:
-    """Return what is left of a shell, and results of a build that failed."""
+    """Return the images, containers and files that a shell left, and the results on standard output."""
     images = docker("image", "ls", "--quiet", "multiarch-shell").splitlines()
     containers = docker("ps", "--all", "--quiet", "--filter", "name=multiarch-shell").splitlines()
     files = [str(path) for path in (tmp_path / "tmp").iterdir()]
@@ -61,18 +61,18 @@ def _left(tmp_path: Path) -> list[str]:
 def test_a_shell_opens_before_the_run_that_failed(
     project: Project, tmp_path: Path, dockerfile: str, place: str, flags: tuple[str, ...]
 ) -> None:
-    """With what the RUN before it made, under its platform; then the build ends as it failed, and nothing is left."""
+    """In the state that the RUN before it made, under its platform; then the build fails, and nothing is left."""
     shown = _build(project, tmp_path, dockerfile, *flags)
     (answer,) = [line for line in shown.after if line.startswith("aarch64 ")]
     assert ([True, False], True) == ([f" {name} " in answer for name in ("first", "third")], "there in /work" in answer)
-    (told,) = [line for line in shown.written.splitlines() if "--shell: " in line]
-    assert (True, True) == (f"({place}) failed; this is the state before it" in told, "RUN --mount" in told)
+    (line,) = [line for line in shown.written.splitlines() if "--shell: " in line]
+    assert (True, True) == (f"({place}) failed; this is the state before it" in line, "RUN --mount" in line)
     assert f"({place}): process " in shown.after[-1]
     assert (1, True, []) == (shown.status, shown.sane, _left(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("dockerfile", "told"),
+    ("dockerfile", "reason"),
     [
         ("FROM busybox:stable\nCOPY nothing /\n", "[2/2] COPY nothing / (Dockerfile:2) is no RUN of the Dockerfile"),
         ("FROM 127.0.0.1:5001/nothing:none\nRUN true\n", "nothing:none (Dockerfile:1) is no RUN of the Dockerfile"),
@@ -84,11 +84,11 @@ def test_a_shell_opens_before_the_run_that_failed(
         ("FROM scratch\nRUN true\n", "nothing is in the image before [1/1] RUN true (Dockerfile:2)"),
     ],
 )
-def test_where_there_is_no_state_to_enter(project: Project, tmp_path: Path, dockerfile: str, told: str) -> None:
-    """One line says so, and the build ends as it failed."""
+def test_no_shell_opens_where_there_is_no_state(project: Project, tmp_path: Path, dockerfile: str, reason: str) -> None:
+    """One line says why, and the build fails as it would without --shell."""
     shown = _build(project, tmp_path, dockerfile, shell=False)
     lines = [line for line in shown.after if line.startswith("--shell: ")]
-    assert [True] == [told in line and ", so there is no" in line for line in lines], shown.after
+    assert [True] == [reason in line and ", so there is no" in line for line in lines], shown.after
     assert (1, True) == (shown.status, "linux/arm64: build failed" in "".join(shown.after))
     assert (True, []) == (shown.sane, _left(tmp_path))
 
@@ -101,7 +101,7 @@ def test_a_build_that_succeeds_opens_none(project: Project, tmp_path: Path) -> N
 
 
 def test_the_dockerfiles_shell_is_what_opens(project: Project, tmp_path: Path) -> None:
-    """Its program, the first word of SHELL; secrets and build arguments are those of the build, the target is not."""
+    """The first word of SHELL; secrets and build arguments are those of the build, the target is not."""
     (project.path / "token").write_text("s3cret")
     project.write(
         invoke_yaml="multiarch:\n  secrets: {token: 'file:token'}\n  build_args: {WORD: x}\n"

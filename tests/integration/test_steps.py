@@ -1,4 +1,4 @@
-"""Single steps: what each promises when it is run alone."""
+"""Single steps, each run alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import MACHINES, PLAIN, Project, docker, runs_as
+from tests.integration.conftest import MACHINES, PLAIN, Project, runs_as
+from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +37,13 @@ def test_the_index_equals_docker_manifest(project: Project) -> None:
         docker("manifest", "annotate", *words, name, reference)
     docker("manifest", "push", "--insecure", "--purge", name)
 
-    theirs = _entries(name)
+    docker_entries = _entries(name)
     project.ok("manifest")
-    ours = _entries(f"{project.image}:latest")
+    entries = _entries(f"{project.image}:latest")
 
-    # They list them in the order of their file names, we in that of the matrix.
-    assert sorted(theirs) == sorted(ours)
-    assert list(MACHINES) == [f"linux/{a}" + (f"/{v}" if v else "") for _, _, a, v in ours]
+    # Docker lists them in the order of its file names, `manifest` in that of the matrix.
+    assert sorted(docker_entries) == sorted(entries)
+    assert list(MACHINES) == [f"linux/{a}" + (f"/{v}" if v else "") for _, _, a, v in entries]
 
 
 def test_manifest_refuses_an_incomplete_matrix(project: Project) -> None:
@@ -70,7 +71,7 @@ def test_manifest_refuses_the_wrong_platform(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("usual_server")
-def test_the_documents_own_flow_over_tcp(project: Project) -> None:
+def test_the_documents_flow_over_tcp_works(project: Project) -> None:
     """start-buildkit on a loopback port, then build-arch with BUILDKIT_HOST."""
     port = _free_port()
     address = f"tcp://127.0.0.1:{port}"
@@ -80,13 +81,13 @@ def test_the_documents_own_flow_over_tcp(project: Project) -> None:
 
     assert f"{project.image}:latest-arm-v7" == pushed.partition("@")[0]
     assert "armv7l" == runs_as("linux/arm/v7", pushed)
-    # Whoever does not ask for an address is served by that server too.
+    # A run that asks for no address uses that server too.
     assert [True] == [line.startswith("unix://") for line in project.ok("start-buildkit")]
 
 
 @pytest.mark.usefixtures("usual_server")
-def test_docker_container_address(project: Project) -> None:
-    """The server is reachable through Docker as well."""
+def test_the_server_is_reached_through_docker(project: Project) -> None:
+    """By docker-container://, where no socket can be shared."""
     (address,) = project.ok("start-buildkit", "--address", "docker-container://buildkit")
     (pushed,) = project.ok("build-arch", "--platform", "linux/amd64", BUILDKIT_HOST=address)
 
@@ -95,7 +96,7 @@ def test_docker_container_address(project: Project) -> None:
 
 
 def test_the_socket_is_private(project: Project) -> None:
-    """Only this user can enter the directory of the socket: an open BuildKit is root for whoever reaches it."""
+    """Only this user can enter the directory of the socket: an open BuildKit is root for all who reach it."""
     (address,) = project.ok("start-buildkit")
     directory = os.path.dirname(address.removeprefix("unix://"))
 
@@ -166,7 +167,7 @@ def test_a_larger_matrix_recreates_the_server_once(project: Project) -> None:
 
     assert "recreating the container, its configuration differs" in larger.err
     assert "recreating" not in same.err
-    # Those of the former server are kept, lest two projects take turns at it.
+    # The platforms of the former server are kept, so that two projects do not keep recreating it.
     assert "linux/amd64,linux/s390x,linux/arm64,linux/arm/v7" == docker(
         "inspect", "--format", '{{index .Config.Labels "multiarch.platforms"}}', "buildkit"
     )
@@ -190,8 +191,8 @@ def test_emulators_are_registered_and_proved(project: Project, installer: str, a
     assert "aarch64" == docker("run", "--rm", "--platform", "linux/arm64", "busybox:stable", "uname", "-m")
 
 
-def test_an_installer_that_installs_nothing_is_found_out(project: Project) -> None:
-    """What the installer says is not believed: the kernel is asked."""
+def test_an_installer_that_installs_nothing_is_an_error(project: Project) -> None:
+    """The kernel decides, not what the installer says."""
     docker("run", "--rm", "--privileged", "tonistiigi/binfmt:latest", "--uninstall", "qemu-aarch64")
     try:
         result = project.run("setup-binfmt", "--installer", "moby/buildkit:v0.32.2")
@@ -217,8 +218,8 @@ def test_the_client_is_copied_once(project: Project) -> None:
     assert written != os.stat(path).st_mtime_ns
 
 
-def test_a_client_that_cannot_run_here(project: Project) -> None:
-    """One that lacks the permission, or is no program of this machine, is one line."""
+def test_a_client_that_cannot_run_here_is_one_line(project: Project) -> None:
+    """It lacks the permission, or is no program of this machine."""
     dest = project.path / "bin"
     dest.mkdir()
     (dest / "buildctl").write_text("no program")
@@ -276,7 +277,7 @@ multiarch:
     ).splitlines()
 
 
-def test_a_frontend_from_an_image(project: Project) -> None:
+def test_a_frontend_from_an_image_builds_the_same(project: Project) -> None:
     """gateway.v0 with a source, and a `# syntax=` line, build as the built-in frontend does."""
     words = ["build-arch", "--platform", "linux/arm64"]
     (built_in,) = project.ok(*words)
@@ -287,7 +288,7 @@ def test_a_frontend_from_an_image(project: Project) -> None:
     assert ["aarch64"] * 3 == [runs_as("linux/arm64", pushed) for pushed in (built_in, gateway, syntax)]
 
 
-def test_a_builder_of_its_own(project: Project) -> None:
+def test_a_platform_with_a_builder_needs_no_emulator(project: Project) -> None:
     """A platform with a builder is built there, and asks the Docker host for no emulator."""
     (address,) = project.ok("start-buildkit")
     project.write(
@@ -304,7 +305,7 @@ def test_a_builder_of_its_own(project: Project) -> None:
 
 
 def test_the_servers_registries_are_the_daemons(project: Project) -> None:
-    """What `docker info` says of mirrors stands in the server's buildkitd.toml."""
+    """The mirrors of `docker info` are in the server's buildkitd.toml."""
     project.ok("start-buildkit")
     mirrors = json.loads(docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")) or []
     toml = docker("exec", "buildkit", "sh", "-c", "cat /etc/buildkit/buildkitd.toml 2>/dev/null || true")

@@ -1,4 +1,4 @@
-"""The committed .travis.yml, run as Travis runs it: each job a clone, a home and a BuildKit of its own, in one bash."""
+"""The committed .travis.yml, run as Travis runs it: each job in a clone, home, BuildKit and bash of its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSED = {**dict.fromkeys(MACHINES, "passed"), "manifest": "passed"}
 
 @dataclass(frozen=True)
 class Repository:
-    """A small project at Travis, whose file is what `invoke pipeline` writes, and where its releases go."""
+    """A small project at Travis, with the file that `invoke pipeline` writes, and its destination."""
 
     path: Path
     travis: Travis
@@ -53,7 +53,7 @@ def git(directory: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def told(outcome: Outcome) -> tuple[str, dict[str, str]]:
+def statuses_of(outcome: Outcome) -> tuple[str, dict[str, str]]:
     """Return how a build and its jobs ended; the output of what did not pass is shown with a failure."""
     for job in outcome.jobs:
         if job.status not in ("passed", "canceled"):
@@ -62,8 +62,8 @@ def told(outcome: Outcome) -> tuple[str, dict[str, str]]:
 
 
 def digest(to: Destination, job: Result) -> str:
-    """Return what a job says that it published."""
-    return to.told("\n".join(job.output))
+    """Return the digest that a job printed."""
+    return to.published_digest("\n".join(job.output))
 
 
 @pytest.fixture
@@ -90,14 +90,14 @@ def travis(to: Destination, project: Project) -> Iterator[Travis]:
 
 @pytest.fixture
 def repository(travis: Travis, to: Destination, project: Project) -> Repository:
-    """A small project; the tasks are there already."""
+    """A small project; the tasks are installed already."""
     project.write(invoke_yaml=(project.path / "invoke.yaml").read_text() + "  install: invoke --version\n")
     project.ok("pipeline", "--ci", "travis")
     git(project.path, "init", "--quiet")
     environ = {**travis.environ, "PYTHONPATH": str(ROOT)}
-    found = Repository(project.path, replace(travis, source=project.path, environ=environ), to)
-    found.commit("first")
-    return found
+    repository = Repository(project.path, replace(travis, source=project.path, environ=environ), to)
+    repository.commit("first")
+    return repository
 
 
 def test_the_file_of_this_repository_publishes(
@@ -112,7 +112,7 @@ def test_the_file_of_this_repository_publishes(
 
     outcome = build(replace(travis, before_job=virtualenv), PUSH, number=41)
 
-    assert ("passed", PASSED) == told(outcome)
+    assert ("passed", PASSED) == statuses_of(outcome)
     published = digest(to, outcome.jobs[-1])
     assert (published, MACHINES) == (to.digest(), to.machines())
     assert [git(ROOT, "rev-parse", "HEAD")] * 3 == to.revisions(published)
@@ -123,7 +123,7 @@ def test_the_file_of_this_repository_publishes(
 
 
 def test_a_job_that_fails_publishes_nothing(repository: Repository) -> None:
-    """The stage that publishes is skipped, and the tag stays as it was; the next build mends it, from the cache."""
+    """The publishing stage is skipped, and the tag stays as it was; the next build repairs it, from the cache."""
     first = repository.build(1)
     before = repository.to.digest()
     dockerfile = repository.path / "Dockerfile.armhf"
@@ -136,8 +136,8 @@ def test_a_job_that_fails_publishes_nothing(repository: Repository) -> None:
     mended = repository.commit("mended")
     third = repository.build(3)
 
-    assert [("passed", PASSED), ("passed", PASSED)] == [told(first), told(third)]
-    assert ("failed", {**PASSED, "linux/arm/v7": "failed", "manifest": "canceled"}) == told(second)
+    assert [("passed", PASSED), ("passed", PASSED)] == [statuses_of(first), statuses_of(third)]
+    assert ("failed", {**PASSED, "linux/arm/v7": "failed", "manifest": "canceled"}) == statuses_of(second)
     assert any("RUN exit 3" in line for line in second.jobs[2].output)
     assert (True, before) == (before != "", after)
     assert [mended] * 3 == repository.to.revisions(digest(repository.to, third.jobs[-1]))
@@ -163,15 +163,15 @@ def test_interleaved_builds_do_not_mix(repository: Repository) -> None:
     assert published[1] == repository.to.digest()
 
 
-def test_a_pull_request_from_a_fork_is_built_alone(repository: Repository) -> None:
+def test_a_pull_request_from_a_fork_is_built_and_not_published(repository: Repository) -> None:
     """It has no secrets, and needs none: all its builds pass, nothing is pushed, and nothing is published."""
     event = Event(type="pull_request", repo="someone/app", pull_request=3, head_repo="other/app", head_branch="fix")
     outcome = repository.build(5, event)
-    assert ("passed", dict.fromkeys(MACHINES, "passed")) == told(outcome)
+    assert ("passed", dict.fromkeys(MACHINES, "passed")) == statuses_of(outcome)
     assert [True] * 3 == [any("built; nothing is pushed" in line for line in job.output) for job in outcome.jobs]
     assert "" == repository.to.digest()
 
 
 def test_another_branch_is_not_built(repository: Repository) -> None:
-    """It is built when somebody asks for it to be merged."""
+    """A pull request of it is."""
     assert "skipped" == repository.build(6, replace(PUSH, branch="feature")).status

@@ -1,4 +1,4 @@
-"""--verbose on every step, on the real parts: what is run and asked is on standard error, results alone beside it."""
+"""``--verbose`` on every step: commands and requests on standard error, results alone on standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token server for a registry of the tests, after the distribution project's "Token Authentication Specification"."""
+"""Token server for a registry of the tests (distribution project, "Token Authentication Specification")."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SERVICE, ISSUER = "the registry", "the token server"
 
 
 class TokenServer:
-    """Gives a token to one user, and to nobody else.
+    """A server that gives tokens to one user alone.
 
-    :ivar given: the tokens that it gave.
+    :ivar tokens: those that it gave.
     """
 
     def __init__(self, user: str, password: str) -> None:
-        self.given: list[str] = []
+        self.tokens: list[str] = []
         self._basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
@@ -83,7 +83,7 @@ class TokenServer:
         parts = [_encoded(header), _encoded({**claims, "jti": secrets.token_hex(8), "access": access})]
         signature = self._key.sign(".".join(parts).encode(), padding.PKCS1v15(), hashes.SHA256())
         token = ".".join([*parts, base64.urlsafe_b64encode(signature).decode().rstrip("=")])
-        self.given.append(token)
+        self.tokens.append(token)
         return token
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.unit.project import NO_DOCKER, Project
 from tests.unit.registry_server import RegistryServer
+from tests.unit.staging import AMD64, ARM, ARM64, image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,16 @@ def server() -> Iterator[RegistryServer]:
     server = RegistryServer()
     yield server.start()
     server.stop()
+
+
+@pytest.fixture
+def staged(server: RegistryServer) -> dict[str, dict[str, Any]]:
+    """What build-arch pushed: an image for each platform, by architecture."""
+    return {
+        "amd64": image(server, AMD64, "latest-amd64"),
+        "arm64": image(server, ARM64, "latest-arm64"),
+        "arm": image(server, ARM, "latest-arm-v7"),
+    }
 
 
 @pytest.fixture

@@ -343,3 +343,28 @@ def test_long_work_that_fails_at_its_end_is_retried() -> None:
     with pytest.raises(RegistryError):
         policy(seconds=0.02, attempts=50).call("it", never, show=lambda _: None)
     assert len(called) <= 5
+
+
+def test_cause_is_not_an_error_that_was_being_handled() -> None:
+    """Tags are put back while an error is handled: what fails then is told with its own cause."""
+    try:
+        try:
+            raise MultiarchError("no tag was moved")
+        except MultiarchError:
+            try:
+                raise ConnectionResetError(104, "Connection reset by peer")
+            except OSError as wrapped:
+                raise ConnectionError("connection aborted") from wrapped
+    except ConnectionError as error:
+        assert "Connection reset by peer" == describe(error)
+
+
+def test_interrupt_that_was_being_handled_is_no_cause() -> None:
+    """An interrupt is no reason for a registry's silence."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ConnectionError("connection aborted")  # noqa: B904 (without a cause of its own)
+    except ConnectionError as error:
+        assert "connection aborted" == describe(error)

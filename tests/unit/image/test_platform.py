@@ -57,8 +57,8 @@ def test_every_spelling_has_one_normal_form(text: str, expected: str) -> None:
         ("linux/arm/v7/neon", "did you mean linux/arm/v7?"),
     ],
 )
-def test_an_unknown_platform_is_named_with_the_nearest(text: str, hint: str) -> None:
-    """What is no platform is quoted as it was written, with the nearest one, else with those there are."""
+def test_unknown_platform_is_named_with_the_nearest(text: str, hint: str) -> None:
+    """It is quoted as it was written; where none is near, all are listed."""
     with pytest.raises(ValueError, match=r"^unknown platform") as caught:
         Platform.parse(text)
     assert str(caught.value).startswith(f"unknown platform {text!r}; {hint}")
@@ -72,8 +72,8 @@ def test_an_unknown_platform_is_named_with_the_nearest(text: str, hint: str) -> 
         ("linux/s390x/v2", "unknown variant 'v2' of linux/s390x (known: none)"),
     ],
 )
-def test_an_unknown_variant_is_named_with_those_there_are(text: str, message: str) -> None:
-    """A variant that the architecture does not have is refused with those that it has."""
+def test_unknown_variant_is_named_with_the_known_ones(text: str, message: str) -> None:
+    """A typing error is seen at once."""
     with pytest.raises(ValueError, match=r"^unknown variant") as caught:
         Platform.parse(text)
     assert message == str(caught.value)
@@ -82,8 +82,8 @@ def test_an_unknown_variant_is_named_with_those_there_are(text: str, message: st
 @pytest.mark.parametrize(
     ("text", "slug"), [("linux/arm64", "arm64"), ("linux/arm", "arm-v7"), ("armv6", "arm-v6"), ("amd64/v2", "amd64-v2")]
 )
-def test_a_slug_is_the_platform_as_part_of_a_tag(text: str, slug: str) -> None:
-    """Architecture and variant, joined by a dash."""
+def test_slug_is_architecture_and_variant(text: str, slug: str) -> None:
+    """Joined by a dash, as part of a tag."""
     assert slug == Platform.parse(text).slug
 
 
@@ -97,8 +97,8 @@ def test_a_slug_is_the_platform_as_part_of_a_tag(text: str, slug: str) -> None:
         ("linux", "sparc64", "", "linux/sparc64"),
     ],
 )
-def test_what_a_config_says_is_normalised(os: str, architecture: str, variant: str, expected: str) -> None:
-    """The fields of an image's config become the same platform as its usual spelling, also one we cannot build."""
+def test_fields_of_a_config_are_normalised(os: str, architecture: str, variant: str, expected: str) -> None:
+    """They become the same platform as its usual spelling, also one that we cannot build."""
     assert expected == str(Platform.normalised(os, architecture, variant))
 
 
@@ -116,8 +116,8 @@ def test_what_a_config_says_is_normalised(os: str, architecture: str, variant: s
         ("mips64", "7f454c4602020100000000000000000000020008"),
     ],
 )
-def test_programs_are_known_by_their_header(text: str, header: str) -> None:
-    """Class, byte order and machine stand where elf(5) has them."""
+def test_header_is_that_of_real_programs(text: str, header: str) -> None:
+    """Class, byte order and machine are where elf(5) has them."""
     assert header == Platform.parse(text).elf.header().hex()
 
 
@@ -140,6 +140,8 @@ def test_programs_are_known_by_their_header(text: str, header: str) -> None:
         ("arm", "something", True, False),
     ],
 )
-def test_what_a_host_runs_itself(text: str, machine: str, aarch32: bool, expected: bool) -> None:
-    """A host runs its own architecture; x86_64 also 386, and arm64 32-bit ARM where its CPU can."""
+def test_host_runs_its_own_architecture_and_its_32_bit_one(
+    text: str, machine: str, aarch32: bool, expected: bool
+) -> None:
+    """x86_64 runs 386 as well, and arm64 32-bit ARM where its CPU can."""
     assert expected == runs_natively(Platform.parse(text), machine, aarch32=aarch32)

@@ -28,8 +28,8 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
         ("a/b.c__d-e--f", "docker.io/a/b.c__d-e--f"),
     ],
 )
-def test_references_are_read_as_docker_reads_them(text: str, expected: str) -> None:
-    """Docker Hub and its library go without saying; the full form means itself."""
+def test_references_are_read_as_by_docker(text: str, expected: str) -> None:
+    """Docker Hub and its library may be left out; the full form means itself."""
     reference = ImageReference.parse(text)
     assert expected == str(reference)
     assert reference == ImageReference.parse(expected)
@@ -55,22 +55,22 @@ def test_references_are_read_as_docker_reads_them(text: str, expected: str) -> N
         ("app@", "invalid digest in image reference 'app@'"),
     ],
 )
-def test_an_invalid_reference_is_told_by_its_part(text: str, part: str) -> None:
-    """The message says which part of which reference is wrong."""
+def test_invalid_part_of_a_reference_is_named(text: str, part: str) -> None:
+    """The message quotes the reference."""
     with pytest.raises(ValueError, match=r"^invalid") as caught:
         ImageReference.parse(text)
     assert str(caught.value).startswith(part)
 
 
 @pytest.mark.parametrize("tag", ["latest", "v1.0-arm_64", "_x", "A", "1", "a" * 128])
-def test_valid_tags(tag: str) -> None:
-    """A tag is returned as it is."""
+def test_valid_tag_is_returned(tag: str) -> None:
+    """As it is."""
     assert tag == check_tag(tag)
 
 
 @pytest.mark.parametrize("tag", ["", ".a", "-a", "a/b", "a b", "ü", "a" * 129, "a\n", "a:b"])
-def test_invalid_tags(tag: str) -> None:
-    """What the distribution specification does not allow is quoted."""
+def test_invalid_tag_is_quoted(tag: str) -> None:
+    """The distribution specification does not allow it."""
     with pytest.raises(ValueError, match=r"^invalid tag") as caught:
         check_tag(tag)
     assert str(caught.value).startswith(f"invalid tag {tag!r} (")
@@ -92,14 +92,14 @@ def test_invalid_tags(tag: str) -> None:
         ("127.0.0.1.example.com:80", False),
     ],
 )
-def test_loopback(host: str, expected: bool) -> None:
-    """Only localhost and loopback addresses are this machine, with a port or without."""
+def test_loopback_is_localhost_and_its_addresses(host: str, expected: bool) -> None:
+    """With a port or without; other registries must not get plain HTTP."""
     assert expected == is_loopback(host)
     assert expected == ImageReference(host, "app").is_loopback
 
 
-def test_tag_and_digest_are_exchanged() -> None:
-    """Another tag drops the digest; a digest keeps the tag."""
+def test_another_tag_drops_the_digest() -> None:
+    """A digest keeps the tag."""
     reference = ImageReference.parse(f"ghcr.io/a/b:1@{DIGEST}")
     assert "ghcr.io/a/b:2" == str(reference.with_tag("2"))
     assert f"ghcr.io/a/b:2@{DIGEST}" == str(reference.with_tag("2").with_digest(DIGEST))

@@ -8,6 +8,7 @@ import pytest
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.elf import ELF, Elf
+from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program
 from multiarch.image.reference import ImageReference
@@ -21,6 +22,8 @@ from multiarch.publish.errors import (
     SurplusImageError,
 )
 from multiarch.publish.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
+from multiarch.publish.staged import StagedImage, StagedPlatform
+from multiarch.publish.tags import TagState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +37,20 @@ def staging(platform: Platform) -> ImageReference:
     return LATEST.with_tag(f"latest-{platform.slug}")
 
 
+def place(platform: Platform, *claims: str) -> StagedPlatform:
+    """Return what is staged for a platform: images that claim to be for these."""
+    images = [
+        StagedImage(platform, staging(platform), claim, Manifest(OCI_MANIFEST, b""), {}, (Program("/bin/sh"),))
+        for claim in claims
+    ]
+    return StagedPlatform(platform, staging(platform), tuple(images))
+
+
+def tag(reference: ImageReference, *platforms: Platform) -> TagState:
+    """Return a published tag with these platforms."""
+    return TagState(reference, Manifest(OCI_INDEX, b""), platforms)
+
+
 def refused(error: type[GateError], gate: Callable[[], object]) -> str:
     """Return what a gate says that was not passed, without its name, which comes first; it is one line."""
     with pytest.raises(error) as caught:
@@ -44,8 +61,8 @@ def refused(error: type[GateError], gate: Callable[[], object]) -> str:
     return problem
 
 
-def test_the_gates_have_names() -> None:
-    """As they are told to users."""
+def test_errors_carry_the_names_of_the_gates() -> None:
+    """The README lists the gates by these names."""
     errors = (IncompleteMatrixError, SurplusImageError, DroppedPlatformError, PlatformMismatchError)
     assert [
         "the set is exact",
@@ -70,121 +87,125 @@ def test_the_gates_have_names() -> None:
         ({}, "c0"),
     ],
 )
-def test_an_image_of_this_commit(config: dict[str, Any], revision: str) -> None:
-    """One that names this commit passes, and what names none, or where none is known."""
+def test_image_of_this_commit_passes(config: dict[str, Any], revision: str) -> None:
+    """So does an image without a label, and any image where the commit is not known."""
     check_revision(staging(ARM64), config, revision)
 
 
-def test_an_image_of_another_commit() -> None:
-    """Two builds under one staging tag do not mix."""
+def test_image_of_another_commit_is_refused() -> None:
+    """Two builds that share a staging tag must not mix."""
     config = {"config": {"Labels": {REVISION: "c1"}}}
-    told = refused(OtherCommitError, lambda: check_revision(staging(ARM64), config, "c0"))
-    assert f"{staging(ARM64)} was built from commit c1, and this is c0; run build-arch here," in told
+    message = refused(OtherCommitError, lambda: check_revision(staging(ARM64), config, "c0"))
+    assert f"{staging(ARM64)} was built from commit c1, and this is c0; run build-arch here," in message
 
 
 # The set is exact.
 
 
-def test_an_exact_set() -> None:
-    """One image for each platform passes."""
-    check_set([(platform, staging(platform), [str(platform)]) for platform in (AMD64, ARM64, ARM)])
+def test_one_image_for_each_platform_passes() -> None:
+    """The set is exact."""
+    check_set([place(platform, str(platform)) for platform in (AMD64, ARM64, ARM)])
     check_set([])
 
 
-def test_a_set_with_gaps() -> None:
-    """Every platform without an image is named, with where it was looked for; those that have one are not."""
-    found = [(AMD64, staging(AMD64), [str(AMD64)]), (ARM64, staging(ARM64), []), (ARM, staging(ARM), [])]
+def test_missing_platforms_are_named_with_their_staging_tags() -> None:
+    """Platforms that have an image are not."""
+    staged = [place(AMD64, "linux/amd64"), place(ARM64), place(ARM)]
     assert (
         "no image for linux/arm64 (docker.io/someone/app:latest-arm64), linux/arm/v7"
         " (docker.io/someone/app:latest-arm-v7); run build-arch for it first, or narrow the matrix: --platform"
-    ) == refused(IncompleteMatrixError, lambda: check_set(found))
+    ) == refused(IncompleteMatrixError, lambda: check_set(staged))
 
 
 @pytest.mark.parametrize(
-    ("claims", "told"),
+    ("claims", "named"),
     [
         (["linux/arm64", "linux/amd64"], "linux/arm64, linux/amd64"),
         (["linux/arm64", "linux/arm64"], "linux/arm64, linux/arm64"),
         (["linux/arm64", "linux/arm64/v9", "windows/arm64"], "linux/arm64, linux/arm64/v9, windows/arm64"),
     ],
 )
-def test_a_set_with_several_images_in_one_place(claims: list[str], told: str) -> None:
-    """An index of several platforms, or of one twice, is named with what it holds."""
-    found = [(AMD64, staging(AMD64), [str(AMD64)]), (ARM64, staging(ARM64), claims)]
+def test_several_images_in_one_place_are_refused(claims: list[str], named: str) -> None:
+    """The message names their platforms: an index of several, or of one twice."""
+    staged = [place(AMD64, "linux/amd64"), place(ARM64, *claims)]
     assert (
-        f"docker.io/someone/app:latest-arm64 should hold an image for linux/arm64 alone, and holds {told}; rebuild it"
-    ) == refused(SurplusImageError, lambda: check_set(found))
+        f"docker.io/someone/app:latest-arm64 should hold an image for linux/arm64 alone, and holds {named}; rebuild it"
+    ) == refused(SurplusImageError, lambda: check_set(staged))
 
 
-def test_what_is_missing_is_told_before_what_is_too_much() -> None:
-    """A set that is wrong in both ways has a gap first."""
-    found = [(AMD64, staging(AMD64), [str(AMD64), str(AMD64)]), (ARM64, staging(ARM64), [])]
-    assert "no image for linux/arm64 (" in refused(IncompleteMatrixError, lambda: check_set(found))
+def test_missing_images_are_reported_before_surplus_ones() -> None:
+    """A build that is not there yet is the likelier cause."""
+    staged = [place(AMD64, "linux/amd64", "linux/amd64"), place(ARM64)]
+    assert "no image for linux/arm64 (" in refused(IncompleteMatrixError, lambda: check_set(staged))
 
 
 # Nothing is dropped.
 
 
 @pytest.mark.parametrize(
-    "today",
+    "existing_tags",
     [
         [],
-        [(LATEST, [])],
-        [(LATEST, [AMD64])],
-        [(LATEST, [ARM64, AMD64])],
-        [(LATEST, [AMD64, AMD64])],
-        [(LATEST, [AMD64, ARM64]), (ONE, [])],
+        [tag(LATEST)],
+        [tag(LATEST, AMD64)],
+        [tag(LATEST, ARM64, AMD64)],
+        [tag(LATEST, AMD64, AMD64)],
+        [tag(LATEST, AMD64, ARM64), tag(ONE)],
     ],
     ids=["no tag", "a new tag", "fewer", "the same", "twice the same", "several tags"],
 )
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_set_that_drops_nothing(today: list[tuple[ImageReference, list[Platform]]], allowed: bool) -> None:
-    """What a tag has today is there tomorrow, and it may get more."""
-    check_nothing_dropped([AMD64, ARM64], today, allowed=allowed)
+def test_tag_that_keeps_its_platforms_passes(existing_tags: list[TagState], allowed: bool) -> None:
+    """It may get more."""
+    check_nothing_dropped([AMD64, ARM64], existing_tags, allowed=allowed)
 
 
 @pytest.mark.parametrize(
-    ("asked", "today", "told"),
+    ("matrix", "existing_tags", "dropped"),
     [
-        ([AMD64], [(LATEST, [AMD64, ARM64])], "docker.io/someone/app:latest has linux/arm64 today"),
-        ([AMD64], [(LATEST, [ARM64])], "docker.io/someone/app:latest has linux/arm64 today"),
+        ([AMD64], [tag(LATEST, AMD64, ARM64)], "docker.io/someone/app:latest has linux/arm64 today"),
+        ([AMD64], [tag(LATEST, ARM64)], "docker.io/someone/app:latest has linux/arm64 today"),
         (
             [AMD64],
-            [(LATEST, [I386, ARM64, AMD64, ARM])],
+            [tag(LATEST, I386, ARM64, AMD64, ARM)],
             "docker.io/someone/app:latest has linux/386, linux/arm/v7, linux/arm64 today",
         ),
         (
             [ARM64],
-            [(LATEST, [Platform("linux", "arm64", "v9")])],
+            [tag(LATEST, Platform("linux", "arm64", "v9"))],
             "docker.io/someone/app:latest has linux/arm64/v9 today",
         ),
         (
             [AMD64, ARM64],
-            [(LATEST, [AMD64, ARM]), (LATEST.with_tag("2"), [AMD64]), (ONE, [AMD64, ARM64, I386])],
+            [tag(LATEST, AMD64, ARM), tag(LATEST.with_tag("2"), AMD64), tag(ONE, AMD64, ARM64, I386)],
             "docker.io/someone/app:latest has linux/arm/v7 today; ghcr.io/someone/app:1 has linux/386 today",
         ),
         (
             [AMD64],
-            [(LATEST, [Platform("windows", "amd64")])],
+            [tag(LATEST, Platform("windows", "amd64"))],
             "docker.io/someone/app:latest has windows/amd64 today",
         ),
     ],
     ids=["one", "the only one", "several", "a variant", "several tags", "another system"],
 )
-def test_a_set_that_drops(asked: list[Platform], today: list[tuple[ImageReference, list[Platform]]], told: str) -> None:
-    """Each tag that would lose something is named with what, sorted; unless that is allowed."""
-    expected = f"{told}; add what is missing to the matrix, or pass --allow-dropping"
-    assert expected == refused(DroppedPlatformError, lambda: check_nothing_dropped(asked, today, allowed=False))
-    check_nothing_dropped(asked, today, allowed=True)
+def test_dropped_platforms_are_refused_unless_allowed(
+    matrix: list[Platform], existing_tags: list[TagState], dropped: str
+) -> None:
+    """Each tag is named with the platforms that it would lose, sorted."""
+    expected = f"{dropped}; add what is missing to the matrix, or pass --allow-dropping"
+    assert expected == refused(
+        DroppedPlatformError, lambda: check_nothing_dropped(matrix, existing_tags, allowed=False)
+    )
+    check_nothing_dropped(matrix, existing_tags, allowed=True)
 
 
-def test_iterators_are_read_once() -> None:
-    """What is asked for and what there is may come from anywhere."""
-    today = ((reference, iter([AMD64, ARM])) for reference in (LATEST, ONE))
-    told = refused(DroppedPlatformError, lambda: check_nothing_dropped(iter([AMD64]), today, allowed=False))
+def test_nothing_dropped_reads_iterators_once() -> None:
+    """Matrix and tags may be generators."""
+    existing_tags = (tag(reference, AMD64, ARM) for reference in (LATEST, ONE))
+    message = refused(DroppedPlatformError, lambda: check_nothing_dropped(iter([AMD64]), existing_tags, allowed=False))
     assert (
         "docker.io/someone/app:latest has linux/arm/v7 today; ghcr.io/someone/app:1 has linux/arm/v7 today;"
-    ) == told.partition(" add")[0]
+    ) == message.partition(" add")[0]
 
 
 # The config matches.
@@ -201,8 +222,8 @@ def test_iterators_are_read_once() -> None:
         (ARM, {"os": "linux", "architecture": "arm", "variant": "v7"}),
     ],
 )
-def test_a_config_that_matches(platform: Platform, config: dict[str, Any]) -> None:
-    """Whatever spelling it uses."""
+def test_config_of_the_platform_passes(platform: Platform, config: dict[str, Any]) -> None:
+    """Spellings of one platform are the same."""
     check_config(platform, staging(platform), config)
 
 
@@ -221,11 +242,12 @@ def test_a_config_that_matches(platform: Platform, config: dict[str, Any]) -> No
         (AMD64, {}, "nothing"),
     ],
 )
-def test_a_config_that_does_not(platform: Platform, config: dict[str, Any], actual: str) -> None:
+def test_config_of_another_platform_is_refused(platform: Platform, config: dict[str, Any], actual: str) -> None:
     """Both are named, also what is no platform at all."""
-    told = refused(PlatformMismatchError, lambda: check_config(platform, staging(platform), config))
+    message = refused(PlatformMismatchError, lambda: check_config(platform, staging(platform), config))
     assert (
-        f"{staging(platform)} should be for {platform}, but its config says {actual};" == told.partition(" rebuild")[0]
+        f"{staging(platform)} should be for {platform}, but its config says {actual};"
+        == message.partition(" rebuild")[0]
     )
 
 
@@ -233,24 +255,24 @@ def test_a_config_that_does_not(platform: Platform, config: dict[str, Any], actu
 
 
 @pytest.mark.parametrize("architecture", ELF)
-def test_a_program_that_matches(architecture: str) -> None:
-    """Every architecture runs its own, without a note; also as one of a variant."""
+def test_program_of_the_platform_passes(architecture: str) -> None:
+    """Without a note, whatever the architecture."""
     platform = Platform.normalised("linux", architecture)
     assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[architecture])])
 
 
 @pytest.mark.parametrize("text", ["amd64/v3", "arm64/v9", "arm/v5", "arm/v6"])
-def test_programs_do_not_tell_of_variants(text: str) -> None:
-    """The header names the architecture alone."""
+def test_variants_do_not_show_in_programs(text: str) -> None:
+    """The ELF header names the architecture alone."""
     platform = Platform.parse(text)
     assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[platform.architecture])])
 
 
-def test_a_386_program_runs_on_amd64() -> None:
-    """A 64-bit x86 kernel runs it as it is; the other way round it does not."""
+def test_386_program_passes_on_amd64() -> None:
+    """A 64-bit x86 kernel runs it; the other way round it does not."""
     assert "" == check_programs(AMD64, staging(AMD64), [Program("/app", ELF["386"])])
-    told = refused(ForeignProgramError, lambda: check_programs(I386, staging(I386), [Program("/app", ELF["amd64"])]))
-    assert "docker.io/someone/app:latest-386 is for linux/386, but its /app is a program for amd64;" in told
+    message = refused(ForeignProgramError, lambda: check_programs(I386, staging(I386), [Program("/app", ELF["amd64"])]))
+    assert "docker.io/someone/app:latest-386 is for linux/386, but its /app is a program for amd64;" in message
 
 
 @pytest.mark.parametrize(
@@ -266,29 +288,29 @@ def test_a_386_program_runs_on_amd64() -> None:
         (AMD64, Elf(32, "little", 62), "ELF machine 62"),
     ],
 )
-def test_a_program_that_does_not(platform: Platform, elf: Elf, actual: str) -> None:
-    """Its path is named, for which platform the image is, and what the program is for; also when nobody knows that."""
-    told = refused(
+def test_program_of_another_platform_is_refused(platform: Platform, elf: Elf, actual: str) -> None:
+    """The message names its path, and both architectures, also one that is unknown."""
+    message = refused(
         ForeignProgramError,
         lambda: check_programs(platform, staging(platform), [Program("/usr/bin/server", elf)]),
     )
     assert (
         f"{staging(platform)} is for {platform}, but its /usr/bin/server is a program for {actual};"
-    ) == told.partition(" build")[0]
+    ) == message.partition(" build")[0]
 
 
-def test_every_program_is_looked_at() -> None:
-    """Behind an init of the platform may stand a program of another."""
+def test_every_program_is_checked() -> None:
+    """Behind an init of the platform may be a program of another."""
     programs = [Program("/sbin/tini", ELF["arm64"]), Program("/app/server", ELF["amd64"])]
-    told = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), programs))
-    assert "but its /app/server is a program for amd64;" in told
+    message = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), programs))
+    assert "but its /app/server is a program for amd64;" in message
     unknown = Program("/start.sh", note="/bin/sh, which runs /start.sh, is not in its layers")
-    told = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), [unknown, programs[1]]))
-    assert "but its /app/server is a program for amd64;" in told
+    message = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), [unknown, programs[1]]))
+    assert "but its /app/server is a program for amd64;" in message
 
 
-def test_an_image_without_a_program_is_noted() -> None:
-    """It passes, and the note says for which platform nothing was checked, and why."""
+def test_image_without_a_program_passes_with_a_note() -> None:
+    """The note names the platform that was not checked, and the reason."""
     program = Program("/bin/sh", note="/bin/sh is not in its layers")
     expected = "linux/arm64: its program was not checked: /bin/sh is not in its layers"
     assert expected == check_programs(ARM64, staging(ARM64), [program])

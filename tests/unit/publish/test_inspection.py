@@ -21,7 +21,7 @@ SLSA, SPDX = "https://slsa.dev/provenance/v1", "https://spdx.dev/Document"
 
 
 def blob(server: RegistryServer, size: int) -> dict[str, Any]:
-    """Return the descriptor of a blob of that size, which nobody needs to read."""
+    """Return the descriptor of a blob of that size, which is not read."""
     return {"digest": f"sha256:{size:064x}", "size": size}
 
 
@@ -68,8 +68,8 @@ def cells(line: str) -> list[str]:
 # What is shown.
 
 
-def test_an_index_with_attestations(server: RegistryServer, project: Project) -> None:
-    """A row for each platform, with what it weighs compressed, and what is attested in short."""
+def test_index_is_shown_with_a_row_for_each_platform(server: RegistryServer, project: Project) -> None:
+    """With the compressed size, and the short names of the attestations."""
     amd64, arm = image(server, "amd64", 1000, 2_000_000, 345_678), image(server, "arm", 400, 599)
     digest = index(
         server,
@@ -89,7 +89,7 @@ def test_an_index_with_attestations(server: RegistryServer, project: Project) ->
     ] == [cells(line) for line in result.out[1:]]
 
 
-def test_the_columns_stand_under_each_other(server: RegistryServer, project: Project) -> None:
+def test_columns_are_aligned(server: RegistryServer, project: Project) -> None:
     """Each as wide as its widest cell, without blanks at the end of a line."""
     amd64, arm = image(server, "amd64", 1, 2), image(server, "arm", 1_000_000, 4_000_000_000)
     index(server, "latest", {**amd64, "platform": AMD64}, {**arm, "platform": ARM}, attestation(server, amd64, SLSA))
@@ -112,14 +112,16 @@ def test_the_columns_stand_under_each_other(server: RegistryServer, project: Pro
         ((1, *[500_000_000] * 3), "1.5 GB", "3"),
     ],
 )
-def test_sizes(server: RegistryServer, project: Project, sizes: tuple[int, ...], size: str, layers: str) -> None:
-    """Config and layers together, in the unit that fits."""
+def test_size_is_that_of_config_and_layers(
+    server: RegistryServer, project: Project, sizes: tuple[int, ...], size: str, layers: str
+) -> None:
+    """In the unit that fits."""
     index(server, "latest", {**image(server, "image", *sizes), "platform": AMD64})
     assert [size, layers] == cells(inspect(server, project).out[2])[2:4]
 
 
-def test_a_plain_image(server: RegistryServer, project: Project) -> None:
-    """A tag that is one image is shown as its platform, which its config says."""
+def test_plain_image_is_shown_with_the_platform_of_its_config(server: RegistryServer, project: Project) -> None:
+    """It is one row."""
     config = json.dumps({**ARM, "rootfs": {}}).encode()
     body = {"config": {"digest": server.hold_blob("app", config), "size": len(config)}, "layers": [blob(server, 1000)]}
     digest = server.hold_manifest("app", "latest", body, DOCKER_MANIFEST)["digest"]
@@ -132,8 +134,8 @@ def test_a_plain_image(server: RegistryServer, project: Project) -> None:
     ] == [cells(line) for line in result.out]
 
 
-def test_a_plain_image_that_does_not_say_its_platform(server: RegistryServer, project: Project) -> None:
-    """Where there is nothing to show stands a dash, so that every row has all its cells."""
+def test_unknown_platform_is_shown_as_a_dash(server: RegistryServer, project: Project) -> None:
+    """Every row has all its cells."""
     body = {"config": {"digest": server.hold_blob("app", b"{}"), "size": 2}, "layers": []}
     digest = server.hold_manifest("app", "latest", body)["digest"]
     assert ["-", digest, "2 B", "0", "-"] == cells(inspect(server, project).out[2])
@@ -150,7 +152,7 @@ def test_a_plain_image_that_does_not_say_its_platform(server: RegistryServer, pr
         (None, "-"),
     ],
 )
-def test_a_platform_is_shown_as_it_is_written(
+def test_platform_is_shown_as_the_index_writes_it(
     server: RegistryServer, project: Project, platform: object, expected: str
 ) -> None:
     """Of an index it is not what we would write, but what is there."""
@@ -159,12 +161,12 @@ def test_a_platform_is_shown_as_it_is_written(
     assert expected == cells(inspect(server, project).out[2])[0]
 
 
-def test_what_an_index_names_and_the_registry_does_not_have(server: RegistryServer, project: Project) -> None:
-    """An image that is gone is shown as missing, and what is attested of it all the same; so is a lost attestation."""
+def test_missing_image_is_shown_as_missing(server: RegistryServer, project: Project) -> None:
+    """With its attestations; those that are missing themselves are left out."""
     amd64, arm = image(server, "amd64", 5, 6), image(server, "arm", 1, 2)
     gone = attestation(server, arm, SLSA)
-    told = attestation(server, amd64, SPDX)
-    index(server, "latest", {**amd64, "platform": AMD64}, {**arm, "platform": ARM}, gone, told)
+    statement = attestation(server, amd64, SPDX)
+    index(server, "latest", {**amd64, "platform": AMD64}, {**arm, "platform": ARM}, gone, statement)
     lost = (amd64["digest"], gone["digest"])
     server.contents = {
         path: (kind, body) for path, (kind, body) in server.contents.items() if Manifest(kind, body).digest not in lost
@@ -177,15 +179,15 @@ def test_what_an_index_names_and_the_registry_does_not_have(server: RegistryServ
     ] == [cells(line) for line in result.out[2:4]]
 
 
-def test_an_index_of_nothing(server: RegistryServer, project: Project) -> None:
-    """It has no rows."""
+def test_empty_index_has_no_rows(server: RegistryServer, project: Project) -> None:
+    """It is no error."""
     index(server, "latest")
     result = inspect(server, project)
     assert (0, [HEAD]) == (result.status, [cells(line) for line in result.out[1:]])
 
 
-def test_every_tag_of_every_image(server: RegistryServer, project: Project) -> None:
-    """A table for each, in the order of the settings."""
+def test_every_tag_of_every_image_has_a_table(server: RegistryServer, project: Project) -> None:
+    """In the order of the settings."""
     digests = {tag: index(server, tag, {**image(server, f"{tag}-image", 1), "platform": AMD64}) for tag in ("1", "2")}
     result = inspect(server, project, "--tag", "2", "--tag", "1")
     heads = [cells(line)[0] for line in result.out if "@" in line]
@@ -197,26 +199,44 @@ def test_every_tag_of_every_image(server: RegistryServer, project: Project) -> N
     assert [f"{server.host}/{name}:1@{digests['1']}" for name in ("app", "copy")] == heads
 
 
-def test_a_matrix_does_not_matter(server: RegistryServer, project: Project) -> None:
-    """What is published is shown, whatever would be published now."""
+def test_matrix_does_not_matter(server: RegistryServer, project: Project) -> None:
+    """What is published is shown, not what would be."""
     index(server, "latest", {**image(server, "image", 1), "platform": AMD64})
     assert inspect(server, project) == inspect(server, project, "--platform", "s390x")
+
+
+# What others wrote.
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\nlinux/arm64  sha256:1", "\x1b[2J", "a b", "::error::\u202e", "A" * 999, ["a"], 7]
+)
+def test_a_malformed_value_is_a_question_mark(server: RegistryServer, project: Project, hostile: object) -> None:
+    """A platform or predicate with a line break would be a row that is not there."""
+    entry = image(server, "image", 1)
+    stated = attestation(server, entry, hostile if isinstance(hostile, str) else None)
+    digest = index(server, "latest", {**entry, "platform": {"os": hostile, "architecture": "amd64"}}, stated)
+    result = inspect(server, project)
+    assert (0, [], 3) == (result.status, result.err, len(result.out))
+    assert [f"{server.host}/app:latest@{digest}", OCI_INDEX] == cells(result.out[0])
+    expected = "?" if isinstance(hostile, str) else "unknown"
+    assert ["?/amd64", entry["digest"], "1 B", "0", expected] == cells(result.out[2])
 
 
 # What cannot be shown.
 
 
 @pytest.mark.parametrize("words", [("--tag", "1"), ("--tag", "latest", "--tag", "1")])
-def test_a_tag_that_is_not_there(server: RegistryServer, project: Project, words: tuple[str, ...]) -> None:
-    """One line names it, also when others are there."""
+def test_tag_that_does_not_exist_is_named(server: RegistryServer, project: Project, words: tuple[str, ...]) -> None:
+    """In one line, also when others exist."""
     index(server, "latest", {**image(server, "image", 1), "platform": AMD64})
     result = inspect(server, project, *words)
     assert (1, []) == (result.status, result.out)
     assert [f"{server.host}/app:1 is not published: there is no such tag"] == result.err
 
 
-def test_a_registry_that_refuses(server: RegistryServer, project: Project) -> None:
-    """One line with the registry's words."""
+def test_refusal_of_the_registry_is_one_line(server: RegistryServer, project: Project) -> None:
+    """With the registry's words."""
     server.table["GET /v2/app/manifests/latest"] = [refusal(403, "DENIED", "not yours")]
     result = inspect(server, project)
     assert (1, []) == (result.status, result.out)
@@ -227,8 +247,8 @@ def test_a_registry_that_refuses(server: RegistryServer, project: Project) -> No
 # Dry.
 
 
-def test_dry(server: RegistryServer, project: Project) -> None:
-    """The document's command for each tag, and nothing is asked for."""
+def test_dry_prints_the_documents_commands(server: RegistryServer, project: Project) -> None:
+    """One for each tag; no request is sent."""
     project.write(invoke_yaml='multiarch:\n  image: [someone/app, ghcr.io/a/b]\n  tags: [latest, "1"]\n')
     result = project.run("--dry", "manifest", "--inspect")
     names = [f"{name}:{tag}" for name in ("docker.io/someone/app", "ghcr.io/a/b") for tag in ("latest", "1")]
@@ -238,8 +258,8 @@ def test_dry(server: RegistryServer, project: Project) -> None:
     assert (0, []) == (project.run("--dry", "manifest", "--inspect").status, server.requests)
 
 
-def test_dry_says_how_to_reach_an_insecure_registry(project: Project) -> None:
-    """As for the other commands of `docker manifest`: it does not take plain HTTP by itself, not even on loopback."""
+def test_dry_passes_insecure_where_it_is_needed(project: Project) -> None:
+    """`docker manifest` does not use plain HTTP by itself, not even on loopback."""
     project.write(
         invoke_yaml="multiarch:\n  image: [127.0.0.1:5001/app, lab.example/app]\n  insecure_registries: [lab.example]\n"
     )

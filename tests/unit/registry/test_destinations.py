@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import InvalidAnswerError, MultiarchError, RegistryError, RegistryUnreachableError
-from multiarch.image.manifest import OCI_MANIFEST
+from multiarch.image.manifest import OCI_MANIFEST, Descriptor
 from multiarch.registry.client import Registry
 from multiarch.registry.destinations import Destinations, Reach, reach_of
 from multiarch.retry import Policy
@@ -331,7 +331,7 @@ def test_upload_does_not_lead_to_this_machine(server: RegistryServer, elsewhere:
     registry = remote(server)
     registry.check_push("app")
     with pytest.raises(InvalidAnswerError, match="the registry leads to "):
-        registry.copy_blob(client(elsewhere), "app", "app", {"mediaType": "x", "digest": digest, "size": 1})
+        registry.copy_blob(client(elsewhere), "app", "app", Descriptor("x", digest, 1))
     assert {"GET"} >= {request.verb for request in elsewhere.requests}
 
 
@@ -343,7 +343,7 @@ def test_upload_does_not_leave_tls(tmp_path: Path, server: RegistryServer) -> No
         secure.table["POST /v2/app/blobs/uploads/"] = [Reply(202, headers={"Location": place})]
         digest = server.hold_blob("app", b"x")
         with pytest.raises(InvalidAnswerError, match="which has no TLS"):
-            remote(secure).copy_blob(client(server), "app", "app", {"mediaType": "x", "digest": digest, "size": 1})
+            remote(secure).copy_blob(client(server), "app", "app", Descriptor("x", digest, 1))
         assert {"GET"} >= {request.verb for request in server.requests}
     finally:
         secure.stop()

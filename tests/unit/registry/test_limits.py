@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.concurrency import together
 from multiarch.errors import InvalidAnswerError, MultiarchError, RegistryError, RegistryUnreachableError, StoppedError
-from multiarch.image.manifest import OCI_MANIFEST, Manifest
+from multiarch.image.manifest import OCI_MANIFEST, Descriptor, Manifest
 from multiarch.registry import limits
 from multiarch.registry.challenge import parse_challenge
-from multiarch.registry.client import Registry, stopping
+from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.certificates import make_certificate, server_context
 from tests.unit.raw_server import serving
@@ -33,7 +34,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+js
 BOMB = gzip.compress(gzip.compress(b" " * (200 << 20)))  # a thousandth of it, and that of 200 MB
 BOMB_HEADERS = {"Content-Encoding": "gzip, gzip"}
 DIGEST = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
-LARGE = {"mediaType": "x", "digest": DIGEST, "size": 1 << 30}
+LARGE = Descriptor("x", DIGEST, 1 << 30)
 MANIFEST = Manifest(OCI_MANIFEST, b"{}")
 
 
@@ -246,7 +247,7 @@ def test_blob_that_grows_is_read_beyond_the_deadline(monkeypatch: pytest.MonkeyP
             time.sleep(0.05)
             yield b"xxxxx"
 
-    with serving(slow) as server, client(server.host).open_blob("app", LARGE | {"digest": digest, "size": 60}) as blob:
+    with serving(slow) as server, client(server.host).open_blob("app", Descriptor("x", digest, 60)) as blob:
         assert content == blob.readall()
 
 
@@ -260,7 +261,7 @@ def test_stop_ends_a_request(tmp_path: Path, drip: str, kind: str, tls: bool) ->
     with serving(DRIPS[drip], context) as server:
         host = server.host.replace("127.0.0.1", "0.0.0.0") if tls else server.host
         registry = Registry(host, policy, lambda _: None, insecure=tls)
-        timer = threading.Timer(0.3, policy.stop)
+        timer = threading.Timer(0.3, policy.stopped.set)
         timer.start()
         began = time.monotonic()
         with pytest.raises(MultiarchError) as caught:
@@ -277,7 +278,7 @@ def test_stop_ends_a_handshake() -> None:
     """A server may accept connections and say nothing."""
     policy = Policy()
     with serving(dripping(b"", b"")) as server:
-        timer = threading.Timer(0.3, policy.stop)
+        timer = threading.Timer(0.3, policy.stopped.set)
         timer.start()
         began = time.monotonic()
         registry = client(server.host.replace("127.0.0.1", "0.0.0.0"), policy)
@@ -305,7 +306,7 @@ def test_copy_of_a_blob_ends_with_a_stop_and_nothing_is_written_after_it(server:
         target, source = client(server.host, policy), client(origin.host, policy)
         copying = pool.submit(target.copy_blob, source, "app", "app", LARGE)
         began.wait(5)
-        policy.stop()
+        policy.stopped.set()
         stopped = time.monotonic()
         assert isinstance(copying.exception(5), MultiarchError)
         assert time.monotonic() - stopped < 2
@@ -320,13 +321,17 @@ def test_copy_of_a_blob_ends_with_a_stop_and_nothing_is_written_after_it(server:
 
 
 def test_failure_is_raised_and_not_the_stop_that_it_caused(server: RegistryServer) -> None:
-    """Requests that are stopped because another has failed say nothing; that other does."""
-    policy = Policy()
-    registry = client(server.host, policy)
-    failure = RegistryError("PUT x", 403, "denied")
-    with pytest.raises(RegistryError, match="denied"), stopping([registry]):
-        raise failure
-    with pytest.raises(RegistryError, match="denied"), stopping([registry]):
+    """A request that is stopped because another has failed says nothing, even where it ends first."""
+    registry = client(server.host)
+
+    def fail() -> None:
+        registry.stop()
+        time.sleep(0.2)
+        raise RegistryError("PUT x", 403, "denied")
+
+    def ask() -> None:
+        time.sleep(0.1)
         registry.manifest("app", "latest")
-    policy.resume()
-    assert registry.manifest("app", "latest") is None
+
+    with pytest.raises(RegistryError, match="denied"):
+        together([ask, fail])

@@ -59,8 +59,8 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
         _failed("linux/arm64", "[2/3] RUN make", MAKE, "Dockerfile:7"),
         _failed("linux/s390x", "[internal] load metadata for docker.io/someone/base:1", NO_BASE, "Dockerfile:1"),
         _failed("linux/arm64", "exporting to image", MAY_NOT),
-        refusals.IncompleteMatrixError([("linux/arm64", f"{APP}-arm64")]),
-        refusals.DroppedPlatformError([(APP, ["linux/s390x"])]),
+        refusals.IncompleteMatrixError([refusals.MissingImage("linux/arm64", f"{APP}-arm64")]),
+        refusals.DroppedPlatformError([refusals.DroppedPlatforms(APP, ("linux/s390x",))]),
         refusals.ForeignProgramError(f"{APP}-arm64", "linux/arm64", "/app", "amd64"),
         _refused("GET docker.io/someone/app/manifests/latest-arm64", 401, "UNAUTHORIZED", "authentication required"),
         refusals.TagsNotMovedError(str(denied), [APP, "ghcr.io/a/b:latest"], []),
@@ -84,3 +84,10 @@ def test_every_step_has_its_part() -> None:
         if flag not in FLAGS[step].split()
     ]
     assert ([], True) == (unknown, len(advised) > 5)
+
+
+def test_security_tells_of_every_gate() -> None:
+    """What a gate checks, and what it does not, is a row of the table in SECURITY.md."""
+    section = (ROOT / "SECURITY.md").read_text().partition("## The gates")[2].partition("\n## ")[0]
+    heading, *gates = re.findall(r"^\| ([a-z ]+) \| .+ \| .+ \|$", section, re.MULTILINE)
+    assert ("gate", {error.gate for error in refusals.GateError.__subclasses__()}) == (heading, set(gates))

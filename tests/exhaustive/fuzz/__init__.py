@@ -1,0 +1,1 @@
+"""Fuzz tests: whatever comes from outside, only what is promised goes on."""

@@ -1,0 +1,130 @@
+"""Descriptors and manifests: what is read of them, and that they are written as they were read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from multiarch.image.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+
+DIGEST = f"sha256:{'a' * 64}"
+PLAIN = {"mediaType": OCI_MANIFEST, "digest": DIGEST, "size": 5}
+ATTESTATION = {
+    "annotations": {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": DIGEST},
+    "artifactType": "application/vnd.docker.attestation.manifest.v1+json",
+    "size": 841,
+    "digest": f"sha256:{'b' * 64}",
+    "data": "e30=",
+    "platform": {"os": "unknown", "architecture": "unknown", "features": ["x"]},
+    "mediaType": OCI_MANIFEST,
+    "org.example": {"nested": [None, 1.5, "ä"]},
+}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        PLAIN,
+        ATTESTATION,
+        {"digest": DIGEST, "size": 0},
+        {**PLAIN, "platform": {}, "annotations": {}, "urls": []},
+        {**PLAIN, "platform": None, "annotations": None, "urls": None},
+        {**PLAIN, "urls": ["https://example.com/a", "https://example.com/b"]},
+    ],
+    ids=["plain", "everything", "little", "empty", "null", "urls"],
+)
+def test_a_descriptor_is_written_as_it_was_read(written: dict[str, Any]) -> None:
+    """Byte for byte, also with unknown fields: attestations are carried over into other indexes."""
+    descriptor = Descriptor.parse(written)
+    assert descriptor is not None
+    assert json.dumps(written) == json.dumps(descriptor.json)
+
+
+def test_a_new_descriptor_has_the_fields_that_it_was_given() -> None:
+    """In the order of descriptor.md, without those that are empty."""
+    descriptor = Manifest(OCI_MANIFEST, b"{}").descriptor
+    digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert [("mediaType", OCI_MANIFEST), ("digest", digest), ("size", 2)] == list(descriptor.json.items())
+    described = replace(descriptor, platform={"os": "linux"}, annotations={"a": "1"})
+    assert ["mediaType", "digest", "size", "platform", "annotations"] == list(described.json)
+
+
+def test_what_is_replaced_of_a_descriptor_is_written() -> None:
+    """The other fields stay as they were read."""
+    descriptor = Descriptor.parse(ATTESTATION)
+    assert descriptor is not None
+    assert {**ATTESTATION, "annotations": {"a": "1"}} == replace(descriptor, annotations={"a": "1"}).json
+
+
+def test_the_fields_of_a_descriptor() -> None:
+    """They are named as in descriptor.md; an attestation has the digest of its image."""
+    attestation, plain = Descriptor.parse(ATTESTATION), Descriptor.parse({**PLAIN, "urls": ["u"], "platform": {}})
+    assert attestation is not None
+    assert plain is not None
+    assert (OCI_MANIFEST, f"sha256:{'b' * 64}", 841) == (attestation.media_type, attestation.digest, attestation.size)
+    assert (True, DIGEST) == (attestation.is_attestation, attestation.attested_digest)
+    assert {"os": "unknown", "architecture": "unknown", "features": ["x"]} == attestation.platform
+    assert (False, None, {}, ("u",), None) == (
+        plain.is_attestation,
+        plain.attested_digest,
+        plain.annotations,
+        plain.urls,
+        plain.platform,
+    )
+
+
+@pytest.mark.parametrize(("media_type", "expected"), [(OCI_INDEX, True), (DOCKER_LIST, True), (OCI_MANIFEST, False)])
+def test_an_index_is_known_by_its_media_type(media_type: str, expected: bool) -> None:
+    """As a descriptor, and as what it points to."""
+    manifest = Manifest(media_type, b'{"manifests": []}')
+    assert (expected, expected) == (manifest.is_index, manifest.descriptor.is_index)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "text",
+        [PLAIN],
+        {},
+        {"digest": DIGEST},
+        {"size": 5},
+        {**PLAIN, "digest": 5},
+        {**PLAIN, "size": "5"},
+        {**PLAIN, "size": -1},
+        {**PLAIN, "size": None},
+        {**PLAIN, "platform": "linux/amd64"},
+        {**PLAIN, "annotations": ["a"]},
+    ],
+    ids=str,
+)
+def test_what_is_no_descriptor(value: object) -> None:
+    """A list with one such part counts as not there, so that no part of it is passed over."""
+    assert Descriptor.parse(value) is None
+    body = json.dumps({"manifests": [PLAIN, value], "layers": [PLAIN, value]}).encode()
+    index, image = Manifest(OCI_INDEX, body), Manifest(OCI_MANIFEST, body)
+    assert ((), (), True) == (index.entries, image.layers, image.is_malformed)
+
+
+@pytest.mark.parametrize("layers", [[], None, [PLAIN]], ids=str)
+def test_an_image_that_is_well_formed(layers: object) -> None:
+    """It may have no layers."""
+    assert not Manifest(OCI_MANIFEST, json.dumps({"layers": layers}).encode()).is_malformed
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'"text"', b'{"config": "text"}', b'{"config": {}}'])
+def test_what_is_no_image_has_no_config(body: bytes) -> None:
+    """Nor layers or entries, and it is no traceback."""
+    manifest = Manifest(OCI_MANIFEST, body)
+    assert (None, (), (), 0) == (manifest.config, manifest.layers, manifest.entries, manifest.size)
+
+
+def test_the_size_of_an_image_is_that_of_its_parts() -> None:
+    """Config and layers, compressed, as they travel."""
+    body = {"config": {"digest": DIGEST, "size": 7}, "layers": [PLAIN, {**PLAIN, "size": 100}]}
+    assert 112 == Manifest(OCI_MANIFEST, json.dumps(body).encode()).size
+    without = {**body, "config": {"digest": DIGEST}}
+    assert 105 == Manifest(OCI_MANIFEST, json.dumps(without).encode()).size
