@@ -119,10 +119,14 @@ class Upload:
 
     def restart(self) -> Upload:
         """Open the blob at its start, and return this body."""
-        if self._reader is not None:
-            self._reader.close()
+        self.close()
         self._reader = self._source()
         return self
+
+    def close(self) -> None:
+        """Close the blob."""
+        if self._reader is not None:
+            self._reader.close()
 
     def __len__(self) -> int:
         return self._reader.size if self._reader else 0

@@ -209,7 +209,10 @@ class Registry:
 
         body = Upload(lambda: source.open_blob(origin, descriptor))
         # An error of the source is final: its reads were already retried.
-        self._transport.call(name, attempt, transient=lambda error: error is not body.failure and is_transient(error))
+        with contextlib.closing(body):
+            self._transport.call(
+                name, attempt, transient=lambda error: error is not body.failure and is_transient(error)
+            )
 
     def check_push(self, repository: str) -> None:
         """Check that this user may push, by an upload that is begun and cancelled.

@@ -97,7 +97,9 @@ class Connections:
         except Exception as error:  # noqa: BLE001 (whatever an HTTP library raises at bytes from outside)
             if self._trace:
                 self._trace.unanswered(verb, url, error, began)
-            raise error if isinstance(error, MultiarchError) else failure(name, error) from None
+            problem = error if isinstance(error, MultiarchError) else failure(name, error)
+        # Raised here, it does not keep the library's errors, with what these hold of the request and of its connection.
+        raise problem
 
     def _exchange(
         self, name: str, verb: str, url: str, most: int, stream: bool, is_blob: bool, options: dict[str, Any]

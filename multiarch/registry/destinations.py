@@ -111,12 +111,15 @@ class Destinations:
             target = urljoin(base, address) if base else address
             scheme, host, _ = origin(target)
             user = urlsplit(target).username
-            host.encode("idna")
+            # What is connected to: full-width digits, for one, become digits.
+            host = host.encode("idna").decode()
         except ValueError:
             raise InvalidAnswerError(request, "the registry names an address that is none") from None
         if scheme not in _PORTS or not host or user is not None:
             raise InvalidAnswerError(request, f"the registry leads to {shown_address(target)}, where nothing is sent")
         literal = _literal(host)
+        if not literal and host.rpartition(".")[2].isdigit():
+            raise InvalidAnswerError(request, "the registry names an address that is none")
         reach = reach_of(literal) if literal else Reach.LOOPBACK if _is_local(host) else Reach.PUBLIC
         if host != self._name and not self._allows(reach):
             problem = (

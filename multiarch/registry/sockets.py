@@ -94,6 +94,8 @@ def resolve(host: str, port: int) -> Sequence[AddressInfo]:
 
     A resolver knows no stop flag, so it is asked in a thread that nothing waits for in the end.
     """
+    with contextlib.suppress(OSError):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     answers: queue.SimpleQueue[Sequence[AddressInfo] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:

@@ -102,9 +102,9 @@ class Transport:
                 answer = self._authorised(name, verb, url, scopes, headers, data, most=most, stream=stream)
                 if answer.status not in _FOLLOWED.get(verb, _FOLLOWED_BY_WRITES) or not answer.header("Location"):
                     break
-                url = self.follow(name, answer)
                 if answer.stream:
                     answer.stream.cut()
+                url = self.follow(name, answer)
             else:
                 raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
         if 200 <= answer.status < 300 or answer.status in fine:
