@@ -71,7 +71,8 @@ class NoDockerError(MultiarchError):
     """Nothing answers where the Docker host should be."""
 
     def __init__(self, host: str, reason: str) -> None:
-        problem = f"no Docker host at {host} ({reason}): start Docker, point DOCKER_HOST at one"
+        place = f"{shown_address(host)} ({without_secrets(reason)})"
+        problem = f"no Docker host at {place}: start Docker, point DOCKER_HOST at one"
         super().__init__(f"{problem}, or, in this project's own repository, run ./invokew lab release")
 
 
@@ -80,7 +81,7 @@ class DockerPermissionError(MultiarchError):
 
     def __init__(self, host: str) -> None:
         remedy = "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
-        super().__init__(f"permission denied on the Docker socket {host}: {remedy}")
+        super().__init__(f"permission denied on the Docker socket {shown_address(host)}: {remedy}")
 
 
 class DockerError(MultiarchError):
@@ -137,7 +138,8 @@ class BuilderUnreachableError(MultiarchError):
     """No BuildKit answers at the address of a builder (BUILDKIT_HOST, ``builder``)."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"no BuildKit answers at {address}: {unbroken(reason)}; start it, or correct the address")
+        place, reason = shown_address(address), without_secrets(unbroken(reason))
+        super().__init__(f"no BuildKit answers at {place}: {reason}; start it, or correct the address")
 
 
 class NoBuilderError(MultiarchError):
@@ -202,11 +204,25 @@ class RegistryUnreachableError(MultiarchError):
     """No answer from a registry."""
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
-        super().__init__(
-            f"{request}: no answer from the registry: {unbroken(reason)}; is it running and the name right?"
-        )
-        self.cause = unbroken(reason)
+        self.cause = without_secrets(unbroken(reason))
+        super().__init__(f"{request}: no answer from the registry: {self.cause}; is it running and the name right?")
         self.transient = transient
+
+
+class InvalidAnswerError(MultiarchError):
+    """A registry answered, and its answer cannot be used."""
+
+    def __init__(self, request: str, problem: str) -> None:
+        super().__init__(f"{request}: {unbroken(problem)}")
+        self.cause = unbroken(problem)
+
+
+class StoppedError(MultiarchError):
+    """A request was not sent, or not awaited, because the run was stopped."""
+
+    def __init__(self, request: str) -> None:
+        super().__init__(f"{request}: stopped")
+        self.cause = "stopped"
 
 
 class DigestMismatchError(MultiarchError):
