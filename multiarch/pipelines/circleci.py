@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
 from multiarch.errors import PipelineError
+from multiarch.formatting import one_line
 from multiarch.pipelines.model import Purpose
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
     :raises PipelineError: it is of another version.
     """
     if existing and str(existing.get("version", 2.1)) != "2.1":
-        raise PipelineError(f"{PATH}: its version is {existing['version']}, and parameters of jobs need 2.1")
+        raise PipelineError(
+            f"{PATH}: its version is {one_line(str(existing['version']))}, and parameters of jobs need 2.1"
+        )
     only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}
     others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from multiarch.errors import ConfigurationError, PipelineError
 from multiarch.pipelines import circleci, github, gitlab
 from multiarch.pipelines.model import plan
+from multiarch.pipelines.text_file import read_text, write_text
 from multiarch.pipelines.travis import writer as travis
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from multiarch.pipelines.model import Pipeline
     from multiarch.pipelines.yaml_merge import Place
 
+# It is looked for in so many lines, and has a few of its own, whatever a file holds.
 _HEADING = re.compile(
-    r"((?:#.*\n|[^\S\n]*\n)*?)# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n)*?# To be set at the CI: .*\n"
+    r"((?:#.*\n|[^\S\n]*\n){0,1000}?)"
+    r"# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n){0,9}?# To be set at the CI: .*\n"
 )
+_BLANK = re.compile(r"(?:[ \t]*\n)*")
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class Writer(Protocol):
@@ -83,8 +88,7 @@ def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     """
     file = pipeline_file(settings, ci, directory, program=program)
     if file.existing != file.wanted:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        file.path.write_text(file.wanted, newline="")
+        write_text(directory, _writer(ci).PATH, file.wanted)
     return file.path
 
 
@@ -97,9 +101,10 @@ def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     writer = _writer(ci)
     pipeline = plan(settings, ci, program=program)
     path, remedy = directory / writer.PATH, f"run: {pipeline.command}"
-    if not path.is_file():
+    existing = read_text(directory, writer.PATH)
+    if existing is None:
         raise PipelineError(f"{writer.PATH}: there is no such file; {remedy}")
-    if ci == "travis" and (mistakes := _mistakes(path, writer.PATH)):
+    if ci == "travis" and (mistakes := _mistakes(existing, writer.PATH)):
         raise PipelineError(f"{writer.PATH} has mistakes that Travis passes over; correct them:", mistakes)
     file = _file(writer, pipeline, directory)
     if file.existing != file.wanted:
@@ -114,10 +119,10 @@ def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     return path
 
 
-def _mistakes(path: Path, name: str) -> list[str]:
+def _mistakes(text: str, name: str) -> list[str]:
     from multiarch.pipelines.travis import lint
 
-    return lint.check(path.read_text(), name)
+    return lint.check(text, name)
 
 
 def pipeline_file(settings: Settings, ci: str, directory: Path, *, program: str) -> PipelineFile:
@@ -134,15 +139,20 @@ def _writer(ci: str) -> Writer:
 
 
 def _file(writer: Writer, pipeline: Pipeline, directory: Path) -> PipelineFile:
-    path = directory / writer.PATH
-    existing = _read(path) if path.is_file() else None
-    return PipelineFile(path, existing, _render(writer, pipeline, existing))
+    existing = read_text(directory, writer.PATH)
+    wanted = _render(writer, pipeline, existing)
+    # The parser does not write all of YAML as it read it: what comes to rest only at the next run may have lost more.
+    if existing and not _is_stable(writer, pipeline, wanted):
+        raise PipelineError(f"{writer.PATH}: ours cannot be merged into it as it is written; write it more simply")
+    return PipelineFile(directory / writer.PATH, existing, wanted)
 
 
-def _read(path: Path) -> str:
-    """Return a text with its own ends of lines."""
-    with path.open(newline="") as file:
-        return file.read()
+def _is_stable(writer: Writer, pipeline: Pipeline, text: str) -> bool:
+    """Whether a file is as it would be written again."""
+    try:
+        return _render(writer, pipeline, text) == text
+    except PipelineError:
+        return False
 
 
 def _render(writer: Writer, pipeline: Pipeline, existing: str | None) -> str:
@@ -153,16 +163,21 @@ def _render(writer: Writer, pipeline: Pipeline, existing: str | None) -> str:
     """
     from multiarch.pipelines.yaml_merge import load_file, merged
 
-    text = (existing or "").replace("\r\n", "\n")
+    mark = _BYTE_ORDER_MARK if (existing or "").startswith(_BYTE_ORDER_MARK) else ""
+    text = (existing or "").removeprefix(mark).replace("\r\n", "\n")
+    # A comment in a last line without an end would take ours in.
+    text += "\n" if text and not text.endswith("\n") else ""
     former = _HEADING.match(text)
     body = text[former.end() :] if former else text
-    blank = body[: len(body) - len(body.lstrip("\n"))]
+    lines = _BLANK.match(body)
+    # Blanks in them are left out: the parser takes no tabs there.
+    blank = "\n" * (lines[0].count("\n") if lines else 0)
     body = body.removeprefix(blank)
     data = load_file(body, writer.PATH)
     # The file of a project that has none of ours says nothing of us.
     heading = (former[1] if former else "") + _heading(writer, pipeline) if former or data is None else ""
     new = heading + blank + merged(body, data, writer.write(pipeline, data), writer.LISTS, writer.is_ours)
-    return new.replace("\n", "\r\n") if "\r\n" in (existing or "") else new
+    return mark + (new.replace("\n", "\r\n") if "\r\n" in (existing or "") else new)
 
 
 def _heading(writer: Writer, pipeline: Pipeline) -> str:

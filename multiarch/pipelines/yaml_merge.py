@@ -12,23 +12,25 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.composer import ComposerError
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
-from ruamel.yaml.util import load_yaml_guess_indent
 
 from multiarch.errors import PipelineError
+from multiarch.pipelines.yaml_indent import indent_as
+from multiarch.pipelines.yaml_reader import LimitError, SeveralDocumentsError, YamlError, new_yaml, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ruamel.yaml import YAML
 
 # Keys from the top of a file down to a node; an item of a list is "[]".
 Place: TypeAlias = "tuple[str, ...]"
 
 # The mark of a document's beginning, and the lines above it: the parser keeps neither.
 _ABOVE = re.compile(r"(?:#[^\n]*\n|[^\S\n]*\n)*---[^\n]*\n")
+# Ends of lines in YAML 1.1, and in ruamel.yaml; in YAML 1.2, and for CIs, not all of them are.
+_OTHER_END = re.compile(r"[\r\x85\u2028\u2029]")
 # columns; wider than any line of a project's, which would be folded anew
 _WIDTH = 4096
 
@@ -38,14 +40,18 @@ def load_file(text: str, name: str) -> Any:
 
     :raises PipelineError: it is not one document of YAML, or not a mapping.
     """
+    if end := _OTHER_END.search(text):
+        line = text.count("\n", 0, end.start()) + 1
+        raise PipelineError(f"{name}:{line}: U+{ord(end[0]):04X} ends a line; end lines in LF, or in CR and LF")
     try:
-        data = _yaml().load(text)
-    except ComposerError:
+        with reading(text):
+            data = _yaml().load(text)
+    except SeveralDocumentsError:
         raise PipelineError(f"{name}: it holds several documents, and is left as it is; put ours into one") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise PipelineError(f"{where}: this is not YAML; correct it, or remove the file") from None
+    except LimitError as error:
+        raise PipelineError(f"{name}:{error.line}: {error.problem}") from None
+    except YamlError as error:
+        raise PipelineError(f"{name}:{error.line}: this is not YAML; correct it, or remove the file") from None
     if data is not None and not isinstance(data, CommentedMap):
         raise PipelineError(f"{name}: this is no mapping; correct it, or remove the file")
     return data
@@ -73,10 +79,7 @@ def merged(
         data, start = CommentedMap(), text
     else:
         start = above[0] if above else ""
-        _, sequence, offset = load_yaml_guess_indent(text)
-        if sequence is not None:
-            yaml.indent(sequence=sequence, offset=offset or 0)
-        yaml.indent(mapping=_indent(data))
+        indent_as(yaml, data, text.splitlines())
     _Merge(lists, is_ours).into(data, wanted, ())
     out = io.StringIO()
     yaml.dump(data, out)
@@ -84,7 +87,7 @@ def merged(
 
 
 def _yaml() -> YAML:
-    yaml = YAML()
+    yaml = new_yaml()
     yaml.width = _WIDTH
     yaml.preserve_quotes = True
     yaml.brace_single_entry_mapping_in_flow_sequence = True
@@ -185,12 +188,6 @@ class _Merge:
         # Stages have no owner: ours and the project's of one name are the same, in whatever case.
         is_ours = isinstance(item, str) or self._is_ours(place, _name(item), item) or place == ("stages",)
         return _name(item).lower() if is_ours else ""
-
-
-def _indent(data: CommentedMap) -> int:
-    """Return by how many columns a file indents the mappings in a mapping."""
-    inner = (value for value in data.values() if isinstance(value, CommentedMap) and value)
-    return next((int(value.lc.col - data.lc.col) for value in inner if not value.fa.flow_style()), 2)
 
 
 def _remove(kept: Any, key: Any) -> None:

@@ -32,6 +32,10 @@ _CLASSES = {
     "xdigit": "0-9a-fA-F",
     "punct": r"!-/:-@\[-`{-~",
 }
+# characters; Python's compiler needs a few frames for each group
+_LONGEST = 1000
+# A range that ends beyond ASCII: where case is ignored, Python's compiler takes 20 ms for each.
+_WIDE = re.compile(r"-(?:[^\x00-\x7f]|\\[uUN])")
 _DIFFERENT = re.compile(r"\\[wds]-|\\.|\(\?<(?=[A-Za-z_])|\[:(\w+):\]", re.DOTALL)
 
 
@@ -183,16 +187,25 @@ def compiled(pattern: str) -> re.Pattern[str]:
     """Compile a regex of Ruby.
 
     :param pattern: without its slashes; groups with names, ``\\z``, ``[\\w-]`` and ``[[:alpha:]]`` are translated.
-    :raises re.error: it is no regex, or has parts that Python's `re` lacks.
+    :raises re.error: it is no regex, is too long, or has parts that Python's `re` lacks.
     """
 
     def python(part: re.Match[str]) -> str:
         return _CLASSES.get(part[1], part[0]) if part[1] else _RUBY.get(part[0], part[0])
 
+    if len(pattern) > _LONGEST:
+        raise re.error(f"it has more than {_LONGEST:,} characters")
+    if "(?" in pattern and _WIDE.search(pattern):
+        raise re.error("a range ends beyond ASCII, which is not supported beside groups with a ?")
     with warnings.catch_warnings():
         # In Ruby, a [ within a set begins another set; Python warns that it may do so some day.
-        warnings.simplefilter("ignore", FutureWarning)
-        return re.compile(_DIFFERENT.sub(python, pattern), re.MULTILINE)
+        warnings.simplefilter("ignore")
+        try:
+            return re.compile(_DIFFERENT.sub(python, pattern), re.MULTILINE)
+        except RecursionError:
+            raise re.error("its groups are too deep") from None
+        except (OverflowError, ValueError) as error:
+            raise re.error(str(error)) from None
 
 
 def _cast(value: Value) -> Value:

@@ -8,6 +8,7 @@ name without an error: `Condition.doubts` returns such words.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,10 @@ _EQUALS = re.compile(r"==|=|!=")
 _DELIMITED = re.compile(r"/((?:\\.|[^/\\])*)/", re.DOTALL)
 _BARE = re.compile(r"\S*[^\s)]")
 _CONTINUED = re.compile(r"\\\s*[\n\r]")
+
+
+# levels of parentheses, NOT and calls within each other; each takes a few of Python's 1,000 frames
+_DEEPEST = 50
 
 
 class ConditionError(ValueError):
@@ -122,6 +127,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = _CONTINUED.sub(lambda match: " " * len(match[0]), text)
         self.position = 0
+        self.level = 0
 
     def whole(self) -> Node:
         tree = self.either()
@@ -142,13 +148,14 @@ class _Parser:
         return nodes[0] if len(nodes) == 1 else Joined(Connective.AND, tuple(nodes))
 
     def single(self) -> Node:
-        if self.symbol("("):
-            node = self.either()
-            self.close()
-            return node
-        if self.take(_NOT):
-            return Not(self.single())
-        return self.term()
+        with self.deeper():
+            if self.symbol("("):
+                node = self.either()
+                self.close()
+                return node
+            if self.take(_NOT):
+                return Not(self.single())
+            return self.term()
 
     def term(self) -> Node:
         left = self.operand()
@@ -190,7 +197,8 @@ class _Parser:
         if self.text[self.position : self.position + 1] != "(":
             # Travis has dropped the function's name by then, and goes on with the rest of the word.
             raise self.error(f"expected ( after {word}; a value that begins with this word needs quotes")
-        function, arguments = Function(word.lower()), self.values(word)
+        with self.deeper():
+            function, arguments = Function(word.lower()), self.values(word)
         if function is Function.ENV and len(arguments) > 1:
             raise ConditionError(column, "expected one name in env(NAME)")
         return Call(function, arguments)
@@ -220,6 +228,14 @@ class _Parser:
             return Regex(compiled(pattern))
         except re.error as error:
             raise ConditionError(column, f"expected a regex, and {pattern!r} is none: {error}") from None
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        self.level += 1
+        if self.level > _DEEPEST:
+            raise self.error(f"expected no more than {_DEEPEST} levels of parentheses, NOT and calls")
+        yield
+        self.level -= 1
 
     def column(self) -> int:
         return self.position + 1

@@ -8,6 +8,7 @@ https://github.com/travis-ci/travis-yml reads the file.
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ruamel.yaml.nodes import MappingNode, SequenceNode
@@ -21,7 +22,7 @@ from multiarch.pipelines.travis.keys import (
     ROOT_KEYS,
     STAGE_KEYS,
 )
-from multiarch.pipelines.travis.nodes import NotYamlError, compose, fields_of, is_value, items_of, kind_of
+from multiarch.pipelines.travis.nodes import compose, fields_of, is_value, items_of, kind_of
 from multiarch.pipelines.travis.rules import (
     DEFAULT_STAGE,
     Job,
@@ -37,6 +38,7 @@ from multiarch.pipelines.travis.rules import (
     wrong_phase,
     wrong_stages,
 )
+from multiarch.pipelines.yaml_reader import LimitError, YamlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
     from multiarch.pipelines.travis.nodes import Fields
 
+# mistakes; who has corrected them runs it again
+_MOST_MISTAKES = 1000
 # The lists of jobs below ``jobs``, and the keys of their entries.
 _LISTS = {
     "include": JOB_KEYS,
@@ -64,12 +68,15 @@ def check(text: str, name: str) -> list[str]:
     """
     try:
         document = compose(text)
-    except NotYamlError as error:
+    except LimitError as error:
+        return [f"{name}:{error.line}: {error.problem}"]
+    except YamlError as error:
         return [f"{name}:{error.line}: not YAML: {error.problem}; correct it, or quote the text"]
     if not isinstance(document, MappingNode):
         kind = kind_of(document)
         return [f"{name}:1: a mapping of keys is expected here, and this is {kind}; write script: and what it runs"]
-    mistakes = {*duplicate_keys(document), *_File(fields_of(document)).mistakes()}
+    # Each is found and worded in time that grows with the file.
+    mistakes = set(islice(chain(duplicate_keys(document), _File(fields_of(document)).mistakes()), _MOST_MISTAKES))
     return [f"{name}:{mistake.line}: {mistake.problem}" for mistake in sorted(mistakes)]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
+
+from multiarch.pipelines.yaml_reader import new_yaml, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,19 +27,6 @@ class Field:
 Fields: TypeAlias = "dict[str, Field]"
 
 
-class NotYamlError(ValueError):
-    """Text that is not YAML.
-
-    :ivar line: where, counted from 1.
-    :ivar problem: what is wrong there.
-    """
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(f"line {line}: {problem}")
-        self.line = line
-        self.problem = problem
-
-
 def line_of(node: Node) -> int:
     """Return the line that a node begins in, counted from 1."""
     return int(node.start_mark.line) + 1
@@ -50,22 +35,10 @@ def line_of(node: Node) -> int:
 def compose(text: str) -> Node | None:
     """Return the outermost node of a file; None for an empty one.
 
-    :raises NotYamlError: it cannot be read.
+    :raises YamlError: it cannot be read.
     """
-    try:
-        with warnings.catch_warnings():
-            # An anchor may be named again; the last one counts.
-            warnings.simplefilter("ignore", ReusedAnchorWarning)
-            node: Node | None = YAML(typ="rt").compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = " ".join(str(error.problem or error.context).split())
-        raise NotYamlError(mark.line + 1 if mark else 1, problem) from None
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise NotYamlError(line, f"the character U+{error.character:04X} may not be in it") from None
-    except YAMLError as error:
-        raise NotYamlError(1, " ".join(str(error).split())) from None
+    with reading(text):
+        node: Node | None = new_yaml().compose(text)
     return node
 
 
@@ -80,7 +53,8 @@ def fields_of(node: MappingNode, above: tuple[MappingNode, ...] = ()) -> Fields:
         if key.value == "<<":
             for source in value.value if isinstance(value, SequenceNode) else [value]:
                 if isinstance(source, MappingNode) and source not in (*above, node):
-                    merged = {**fields_of(source, (*above, node)), **merged}
+                    for word, field in fields_of(source, (*above, node)).items():
+                        merged.setdefault(word, field)
         elif isinstance(key, ScalarNode):
             own[key.value] = Field(key, value)
     return {**merged, **own}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from multiarch.pipelines.travis.nodes import Field, Fields
 
 DEFAULT_STAGE = "test"
+# characters of a message; a person reads no more
+_LONGEST = 500
+# characters of a word, and words, that are compared: a file may hold thousands
+_LONGEST_WORD, _MOST_WORDS = 64, 500
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +38,8 @@ class Mistake:
     @classmethod
     def at(cls, node: Node, problem: str) -> Mistake:
         """Return one in the line of a node."""
-        return cls(line_of(node), " ".join(problem.split()))
+        problem = " ".join(problem.split())
+        return cls(line_of(node), problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]} …")
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,9 @@ def _quoting(node: Node) -> str:
 
 def _guess(word: str, known: Iterable[str]) -> str:
     """Return the known word that may have been meant, as a question; empty for none."""
-    near = get_close_matches(word.lower(), list(known), 1, cutoff=0.7)
+    if len(word) > _LONGEST_WORD:
+        return ""
+    near = get_close_matches(word.lower(), list(islice(known, _MOST_WORDS)), 1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else ""
 
 

@@ -244,3 +244,37 @@ def test_a_type_that_no_build_has() -> None:
 def test_what_may_mean_something(text: str) -> None:
     """Any word may be a value, so these are no doubts."""
     assert () == parse(text).doubts()
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("(" * 5000, 51), ("NOT " * 5000 + "tag", 201), ("env(" * 5000, 200), ("concat(a, " * 5000, 497)],
+)
+def test_a_condition_that_is_too_deep_does_not_parse(text: str, column: int) -> None:
+    """Python's stack is no measure of a condition: one error says where it goes too deep."""
+    with pytest.raises(ConditionError) as caught:
+        parse(text)
+    expected = f"column {column}: expected no more than 50 levels of parentheses, NOT and calls"
+    assert expected == str(caught.value)
+
+
+def test_fifty_levels_parse() -> None:
+    """The outermost condition is a level too, and levels that ended do not count."""
+    assert holds("(" * 49 + "branch = main" + ")" * 49)
+    assert holds(" AND ".join(["(branch = main)"] * 200))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("a{1,999999999999999}", "the repetition number is too large"),
+        ("(" * 600, "its groups are too deep"),
+        ("a" * 1001, "it has more than 1,000 characters"),
+        ("(?i)" + "[!-\uffff]" * 9, "a range ends beyond ASCII, which is not supported beside groups with a ?"),
+    ],
+)
+def test_a_regex_beyond_what_is_compiled_does_not_parse(pattern: str, problem: str) -> None:
+    """Python's compiler has errors of its own for some, and takes long for others."""
+    with pytest.raises(ConditionError) as caught:
+        parse(f"branch =~ /{pattern}/")
+    assert f"column 11: expected a regex, and {pattern!r} is none: {problem}" == str(caught.value)

@@ -285,8 +285,8 @@ def test_what_is_no_yaml(text: str, expected: str) -> None:
 
 
 def test_anchors() -> None:
-    """A name that is anchored again, a mapping merged twice and one that holds itself are no mistake, and no loop."""
-    text = "_a: &a {script: x}\n_b: &a {name: b}\n_c: &c\n  <<: *c\n" + JOBS + "<<: [*a, *c]\n    script: y\n"
+    """A name that is anchored again and a mapping merged twice are no mistake."""
+    text = "_a: &a {script: x}\n_b: &a {name: b}\n_c: &c {if: tag}\n" + JOBS + "<<: [*a, *c, *a]\n    script: y\n"
     assert [] == mistakes(text)
 
 
