@@ -29,6 +29,7 @@ from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_envi
 from multiarch.buildkit import server as buildkitd
 from multiarch.config.load import load
 from multiarch.config.settings import BUILDKIT_CONTAINER
+from multiarch.docker_info import read_info
 from multiarch.image.platform import Platform
 from multiarch.publish import commands as manifest
 from multiarch.publish.staged import read_platforms
@@ -241,7 +242,7 @@ def _managed_fits(arena: Arena) -> bool:
 
 
 def _serves(labels: Mapping[str, str], settings: Settings, client: docker.DockerClient) -> bool:
-    server = buildkitd.wanted(settings, client.info(), local=True)
+    server = buildkitd.wanted(settings, read_info(client.info()), local=True)
     return server.serves(labels, str(client.images.get(BUILDKIT).id))
 
 

@@ -19,7 +19,13 @@ _MODULE = "github.com/moby/buildkit"
 _PROGRAMS = ("cmd/buildkitd", "cmd/buildctl", "frontend/dockerfile/cmd/dockerfile-frontend")
 _LDFLAGS = f"-s -w -X {_MODULE}/version.Version={VERSION}"
 
-_INCLUDED = ("ca-certificates", "git", "runc")
+# CNI's plug-ins, which buildkitd calls by these names with "buildkit-cni-" before them (--oci-worker-net=bridge).
+_CNI_MODULE = "github.com/containernetworking/plugins/plugins"
+_CNI_PLUGINS = {"bridge": "main", "loopback": "main", "host-local": "ipam", "firewall": "meta"}
+_CNI_LDFLAGS = "-s -w"
+
+# The bridge's plug-ins call iptables.
+_INCLUDED = ("ca-certificates", "git", "iptables", "runc")
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -29,6 +35,11 @@ _CAPABILITIES = "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequest
 def _make_programs(folder: Path) -> str:
     go = golang.build(SOURCE / "buildkit", [f"{_MODULE}/{name}" for name in _PROGRAMS], folder, _LDFLAGS)
     return f"{VERSION} (go {go})"
+
+
+def _make_cni(folder: Path) -> str:
+    programs = [f"{_CNI_MODULE}/{kind}/{name}" for name, kind in _CNI_PLUGINS.items()]
+    return f"go {golang.build(SOURCE / 'cni', programs, folder, _CNI_LDFLAGS)}"
 
 
 def _make_root(folder: Path) -> str:
@@ -46,6 +57,7 @@ def _host_platform() -> str:
 def _buildkit(folder: Path) -> list[Image]:
     base = compress(ROOT.folder / "root.tar", folder / "root.tar.gz")
     entries = [program(f"usr/bin/{name}", PROGRAMS.folder / name) for name in ("buildctl", "buildkitd")]
+    entries += [program(f"usr/bin/buildkit-cni-{name}", CNI.folder / name) for name in _CNI_PLUGINS]
     programs = write_layer(folder / "programs.tar.gz", entries)
     config = {"Env": [_PATH], "Entrypoint": ["buildkitd"], "Volumes": {"/var/lib/buildkit": {}}}
     return [Image(_host_platform(), (base, programs), config)]
@@ -73,6 +85,12 @@ PROGRAMS = Part(
     recipe=(VERSION, _LDFLAGS, *_PROGRAMS),
     files=("buildkit/go.mod", "buildkit/go.sum"),
 )
+CNI = Part(
+    name="cni-plugins",
+    make=_make_cni,
+    recipe=(_CNI_LDFLAGS, *_CNI_PLUGINS),
+    files=("cni/go.mod", "cni/go.sum"),
+)
 ROOT = Part(
     name="buildkit-root",
     make=_make_root,
@@ -85,7 +103,7 @@ BUILDKIT = image_part(
     images=_buildkit,
     version=lambda: VERSION,
     files=("buildkit.py",),
-    needs=(PROGRAMS, ROOT),
+    needs=(PROGRAMS, CNI, ROOT),
 )
 DOCKERFILE = image_part(
     "docker/dockerfile",

@@ -9,6 +9,7 @@ from lab.published import MIRROR_JOB
 PARTS = (
     # First, because compiling takes longest: everything else happens meanwhile.
     buildkit.PROGRAMS,
+    buildkit.CNI,
     binfmt.PROGRAM,
     debs.DEBS,
     buildkit.ROOT,

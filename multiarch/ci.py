@@ -51,7 +51,8 @@ def running_in(environ: Mapping[str, str]) -> CI | None:
         if environ.get(variable) == "true":
             return read(environ)
     # Other CIs set CI to "true" or "1"; a person sets it to "false" or "0" to be taken for a person.
-    return CI(kind=CIKind.OTHER) if environ.get("CI", "").lower() not in ("", "0", "false") else None
+    is_ci = environ.get("CI", "").lower() not in ("", "0", "false") or any(map(environ.get, _OTHERS))
+    return CI(kind=CIKind.OTHER) if is_ci else None
 
 
 def _travis(e: Mapping[str, str]) -> CI:
@@ -106,5 +107,7 @@ def _circleci(e: Mapping[str, str]) -> CI:
     )
 
 
+# Variables of CIs that do not set CI: Azure Pipelines ("Predefined variables"), TeamCity ("Predefined parameters").
+_OTHERS = ("TF_BUILD", "TEAMCITY_VERSION")
 # By the variable that each CI sets to "true".
 _READERS = {"TRAVIS": _travis, "GITHUB_ACTIONS": _github, "GITLAB_CI": _gitlab, "CIRCLECI": _circleci}

@@ -7,25 +7,26 @@ kernel or files in its place.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from multiarch.docker_client import connect
+from multiarch.docker_info import HostInfo, read_container, read_info
 from multiarch.errors import (
     DockerError,
-    DockerPermissionError,
+    DockerNotFoundError,
     ForeignContainerError,
     ImageNotFoundError,
-    NoDockerError,
+    MultiarchError,
     PortTakenError,
 )
 from multiarch.image.platform import Platform
 from multiarch.retry import Policy, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     import docker
     from docker.models.containers import Container
@@ -54,7 +55,7 @@ class DockerHost:
         self._connecting = threading.Lock()
         self._asking = threading.Lock()
         self._client: docker.DockerClient | None = None
-        self._info: dict[str, Any] | None = None
+        self._info: HostInfo | None = None
         self._containers: dict[str, Container] = {}
 
     @property
@@ -62,52 +63,49 @@ class DockerHost:
         """The SDK's client. :raises NoDockerError: nothing answers. :raises DockerPermissionError: we may not ask."""
         with self._connecting:
             if self._client is None:
-                self._client = self._connect()
+                self._client = connect(self.trace)
             return self._client
 
     @property
-    def info(self) -> dict[str, Any]:
-        """The output of ``docker info``: Architecture, RegistryConfig, SecurityOptions, …"""
+    def info(self) -> HostInfo:
+        """The output of ``docker info``."""
         with self._asking:
             if self._info is None:
-                self._info = self.run("tell about itself", lambda: self.client.info())
+                self._info = self.run("tell about itself", lambda: read_info(self.client.info()))
             return self._info
 
     @property
     def machine(self) -> str:
         """What the host's kernel calls its architecture (``uname -m``)."""
-        return str(self.info["Architecture"])
+        return self.info.machine
 
     @cached_property
     def platform(self) -> Platform:
-        """The platform that the host runs natively. :raises ValueError: it is none that images can be built for."""
-        return Platform.parse(self.machine)
+        """The platform that the host runs natively. :raises DockerError: it is none that images can be built for."""
+        try:
+            return Platform.parse(self.machine)
+        except ValueError as error:
+            raise DockerError("name its platform", str(error)) from None
 
     @property
     def shares_loopback(self) -> bool:
-        """Whether what the daemon publishes on its loopback interface is reached over this machine's."""
+        """Whether a port that the daemon publishes on 127.0.0.1 can be reached on this machine's 127.0.0.1."""
         return str(self.client.api.base_url).startswith((_SOCKET, "http://127.", "http://localhost"))
 
     @property
     def is_local(self) -> bool:
         """Whether the daemon shares this machine's kernel and file system, as far as can be told from here."""
-        in_a_vm = "Docker Desktop" in str(self.info.get("OperatingSystem", ""))
-        return str(self.client.api.base_url).startswith(_SOCKET) and not in_a_vm and sys.platform == "linux"
+        has_socket = str(self.client.api.base_url).startswith(_SOCKET)
+        return has_socket and not self.info.is_in_a_vm and sys.platform == "linux"
 
     def run(self, action: str, function: Callable[[], Any]) -> Any:
         """Return what a function of the SDK returns, with retries; *action* completes "Docker could not …".
 
-        :raises DockerError: it failed for good. :raises docker.errors.NotFound: what it is about does not exist.
+        :raises DockerNotFoundError: what it is about does not exist.
+        :raises DockerError: it failed for good, or the answer is not what the Engine API says.
         """
-        import docker.errors
-        import requests
-
-        try:
+        with _errors_of(action):
             return self.policy.call(f"docker: {action}", function, show=self.say)
-        except docker.errors.NotFound:
-            raise
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise DockerError(action, describe(error)) from None
 
     def need_image(self, image: str, setting: str) -> str:
         """Pull an image for the host's own platform unless it has it; return the image's id.
@@ -126,14 +124,14 @@ class DockerHost:
                 local = self.client.images.get(image)
             except docker.errors.ImageNotFound:
                 return None
-            return str(local.id) if local.attrs.get("Architecture") == native.architecture else None
+            return str(local.attrs["Id"]) if local.attrs.get("Architecture") == native.architecture else None
 
         if image_id := self.run(f"look for image {image}", present):
             return str(image_id)
         self.say(f"pulling {image}")
         try:
             self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
-        except docker.errors.NotFound:
+        except DockerNotFoundError:
             raise ImageNotFoundError(image, setting) from None
         image_id = self.run(f"look for image {image}", present)
         if not image_id:
@@ -181,21 +179,42 @@ class DockerHost:
 
         :raises DockerError: the container, or Docker, has just ended.
         """
-        import docker.errors
-        import requests
-
-        try:
+        with _errors_of(f"run {command[0]} in {container.name}"):
             status, output = container.exec_run(command)
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise DockerError(f"run {command[0]} in {container.name}", describe(error)) from None
-        return int(status or 0), _text(output)
+            return int(status or 0), _text(output)
+
+    def create(self, action: str, image: str, command: Sequence[str] = (), **options: Any) -> Container:
+        """Create a container, which does not run yet; *action* and errors as in `run`."""
+
+        def create() -> Container:
+            container = self.client.containers.create(image, list(command) or None, **options)
+            container.attrs = read_container(container.attrs)
+            return container
+
+        container: Container = self.run(action, create)
+        return container
+
+    def reload(self, container: Container) -> None:
+        """Ask for a container's state again, into its ``attrs``, which `read_container` has checked.
+
+        :raises DockerNotFoundError: it is gone.
+        """
+
+        def reload() -> None:
+            container.reload()
+            container.attrs = read_container(container.attrs)
+
+        self.run(f"look at container {container.name}", reload)
+
+    def last_lines(self, container: Container, count: int) -> list[str]:
+        """Return the last lines that a container wrote. :raises DockerNotFoundError: it is gone."""
+        log = self.run(f"read the log of container {container.name}", lambda: container.logs(tail=count))
+        return _text(log).splitlines()[-count:]
 
     def remove(self, container: Container) -> None:
         """Remove a container, running or not, with its anonymous volumes; its named volumes stay."""
-        import docker.errors
-
         try:
-            with contextlib.suppress(docker.errors.NotFound):
+            with contextlib.suppress(DockerNotFoundError):
                 self.run(f"remove container {container.name}", lambda: container.remove(v=True, force=True))
         finally:
             self._forget(container)
@@ -216,37 +235,18 @@ class DockerHost:
             raise
         self._forget(container)
 
-    def _connect(self) -> docker.DockerClient:
-        import docker
-        import docker.errors
-        import requests
-
-        address = os.environ.get("DOCKER_HOST", "its context")
-        try:
-            address, options = _endpoint()
-            client = self.trace.docker_client(options) if self.trace else docker.DockerClient(**options)
-            try:
-                client.ping()
-            except BaseException:
-                client.close()
-                raise
-        except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
-            if "PermissionError" in repr(error) or "Permission denied" in str(error):
-                raise DockerPermissionError(address) from None
-            raise NoDockerError(address, _reason(error)) from None
-        return client
-
     def _look_up(self, name: str, *, again: bool = False) -> Container | None:
-        import docker.errors
+        def get() -> Container:
+            container = self.client.containers.get(name)
+            container.attrs = read_container(container.attrs)
+            return container
 
         with self._asking:
             if again or name not in self._containers:
                 self._containers.pop(name, None)
                 try:
-                    self._containers[name] = self.run(
-                        f"look for container {name}", lambda: self.client.containers.get(name)
-                    )
-                except docker.errors.NotFound:
+                    self._containers[name] = self.run(f"look for container {name}", get)
+                except DockerNotFoundError:
                     return None  # not remembered: the step creates it next, or another process does
             return self._containers[name]
 
@@ -256,38 +256,23 @@ class DockerHost:
             self._containers.pop(str(container.name), None)
 
 
-def _endpoint() -> tuple[str, dict[str, Any]]:
-    """Return the host's address and the SDK's options, as the docker command decides: DOCKER_HOST, else its context."""
-    import docker.context
-    import docker.utils
+@contextlib.contextmanager
+def _errors_of(action: str) -> Iterator[None]:
+    """Raise an error of ours for whatever the SDK raises; it reads answers unchecked, so that may be of any class."""
+    import docker.errors
+    import requests
 
-    options: dict[str, Any] = {"version": "auto", "timeout": 120}
-    if os.environ.get("DOCKER_HOST"):
-        options |= docker.utils.kwargs_from_env()
-    else:
-        context = docker.context.ContextAPI.get_current_context()
-        if context is not None and context.name != "default" and context.Host:
-            options["base_url"] = context.Host
-            if context.TLSConfig:
-                options["tls"] = context.TLSConfig
-    address = str(options.get("base_url") or "unix:///var/run/docker.sock")
-    if address.startswith("ssh://"):
-        options["use_ssh_client"] = True
-    return address, options
-
-
-def _reason(error: BaseException) -> str:
-    """Return why nothing answers, without the errors of HTTP libraries around it."""
-    for sign, reason in {
-        "FileNotFoundError": "no such socket",
-        "ConnectionRefused": "connection refused",
-        "Connection refused": "connection refused",
-        "NameResolution": "unknown host",
-        "timed out": "timed out",
-    }.items():
-        if sign in repr(error) or sign in str(error):
-            return reason
-    return describe(error)
+    try:
+        yield
+    except MultiarchError:
+        raise
+    except docker.errors.NotFound as error:
+        raise DockerNotFoundError(action, describe(error)) from None
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise DockerError(action, describe(error)) from None
+    except Exception as error:  # noqa: BLE001 (see above)
+        reason = f"its answer is malformed ({type(error).__name__}: {describe(error)})"
+        raise DockerError(action, reason) from None
 
 
 def _text(output: object) -> str:

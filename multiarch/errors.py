@@ -34,6 +34,13 @@ class ConfigurationError(MultiarchError):
         super().__init__(f"{where}: {problem}")
 
 
+class OutputError(MultiarchError):
+    """The results of a step, which is done, cannot be printed; without words where their reader has left."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(f"standard output: {problem}; the step itself is done" if problem else "")
+
+
 class PipelineError(MultiarchError):
     """The file of a CI is not what it should be; its mistakes follow, a line each."""
 
@@ -77,6 +84,10 @@ class DockerError(MultiarchError):
 
     def __init__(self, action: str, reason: str) -> None:
         super().__init__(f"Docker could not {action}: {unbroken(reason)}")
+
+
+class DockerNotFoundError(DockerError):
+    """What a step asks the Docker host about does not exist, or no longer."""
 
 
 class ImageNotFoundError(MultiarchError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.buildkit.server import SOCKET, wanted
 from multiarch.config.settings import BUILDKIT_CONTAINER
+from multiarch.docker_info import HostInfo
 from multiarch.errors import NoBuilderError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def running_address(settings: Settings, host: DockerHost) -> str:
 
 def dry_address(settings: Settings) -> str:
     """Return the address that the server would have on a local Linux Docker host."""
-    directory = wanted(settings, {"Architecture": ""}, local=True).sockets
+    directory = wanted(settings, HostInfo(machine=""), local=True).sockets
     automatic = f"unix://{directory / SOCKET}" if directory else CONTAINER_ADDRESS
     return settings.builder.host or settings.builder.address or automatic
 
@@ -43,7 +44,7 @@ def dry_address(settings: Settings) -> str:
 def container_address(container: Container) -> str:
     """Return the address of our server: its socket, or through Docker where Docker's files are not this machine's."""
     for mount in container.attrs["Mounts"]:
-        path = Path(str(mount.get("Source", ""))) / SOCKET
-        if mount.get("Destination") == "/run/buildkit" and os.access(path, os.R_OK | os.W_OK) and path.is_socket():
+        path = Path(mount["Source"]) / SOCKET
+        if mount["Destination"] == "/run/buildkit" and os.access(path, os.R_OK | os.W_OK) and path.is_socket():
             return f"unix://{path}"
     return CONTAINER_ADDRESS

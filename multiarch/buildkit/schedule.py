@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multiarch.buildkit.builder import Builder, builder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from multiarch.config.settings import MatrixEntry
+    from multiarch.docker_info import HostInfo
 
 _NATIVE = 1  # slots of a platform
 _EMULATED = 2  # slots; an emulator needs more processor time, and memory of its own
@@ -29,15 +30,14 @@ def is_emulated(entry: MatrixEntry, machine: str) -> bool:
     return builder_of(entry, Builder("", machine)).emulates(entry.platform)
 
 
-def default_jobs(info: Mapping[str, Any]) -> int:
+def default_jobs(info: HostInfo | None) -> int:
     """Return how many slots a builder has, by its cores and its memory.
 
-    :param info: the Engine API's ``/info`` of its host, of which NCPU and MemTotal are read.
+    :param info: of its Docker host; None for a builder elsewhere, whose size is not known.
     """
-    cores = int(info.get("NCPU") or os.cpu_count() or 1)
-    memory = int(info.get("MemTotal") or 0)
+    cores = (info.cpus if info else 0) or os.cpu_count() or 1
     slots = cores * _SLOTS_PER_CORE
-    return max(_LEAST_SLOTS, min(slots, memory // _BYTES_PER_SLOT) if memory else slots)
+    return max(_LEAST_SLOTS, min(slots, info.memory // _BYTES_PER_SLOT) if info and info.memory else slots)
 
 
 def groups(

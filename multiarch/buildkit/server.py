@@ -1,4 +1,9 @@
-"""The BuildKit server that a run needs: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md)."""
+"""The BuildKit server that a run needs: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md).
+
+A ``RUN`` shares the network namespace of the server's container, unless buildkitd has a network for its workers. So a
+server on the host's network gives each ``RUN`` one of its own, on BuildKit's bridge: no ``RUN`` reaches what listens on
+the host's loopback interface, such as the server itself, which asks for no login.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from multiarch.config.settings import Settings
+    from multiarch.docker_info import HostInfo, Network
 
 VOLUME = "buildkit-state"
 SOCKET = "buildkitd.sock"
@@ -28,6 +34,8 @@ _PLATFORMS = "multiarch.platforms"
 _TCP = "multiarch.tcp"
 _NETWORK = "multiarch.network"
 _SOCKETS = "multiarch.sockets"
+# Values of the label _NETWORK. Servers of earlier versions have "host", where a RUN has the host's network as well.
+_DOCKERS, _HOSTS = "bridge", "host, RUN on a bridge"
 # sun_path of unix(7) holds 108 bytes with the final zero.
 _LONGEST_SOCKET = 107
 
@@ -37,6 +45,7 @@ class Server:
     """The requirements of a run on its server; an existing one may exceed them.
 
     :ivar toml: its buildkitd.toml, empty when it needs none.
+    :ivar host_network: whether it has the host's network, to reach a registry or be reached over loopback.
     :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
     :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
     :ivar sockets_asked: whether it must be that directory; else the socket of another user's server will do.
@@ -55,18 +64,13 @@ class Server:
         """Return the arguments of buildkitd."""
         arguments = ["--addr", f"unix:///run/buildkit/{SOCKET}", "--group", str(self.group)]
         if self.tcp:
-            port = self.tcp.rpartition(":")[2]
-            arguments += ["--addr", f"tcp://{self.tcp}" if self.host_network else f"tcp://0.0.0.0:{port}"]
+            arguments += ["--addr", f"tcp://{self.tcp}"]
+        if self.host_network:
+            # Measured, a pool of namespaces (--oci-cni-pool-size) makes no small build faster, and each start slower.
+            arguments += ["--oci-worker-net", "bridge"]
         for platform in self.platforms:
             arguments += ["--oci-worker-platform", str(platform)]
         return arguments
-
-    def ports(self) -> dict[str, tuple[str, int]]:
-        """Return the ports that Docker publishes; none on the host's own network."""
-        if not self.tcp or self.host_network:
-            return {}
-        host, _, port = self.tcp.rpartition(":")
-        return {f"{port}/tcp": ("127.0.0.1" if host == "localhost" else host.strip("[]"), int(port))}
 
     def volumes(self) -> list[str]:
         """Return the mounts in the form of ``docker run -v``."""
@@ -80,7 +84,7 @@ class Server:
             OWNER: hashlib.sha256(essence.encode()).hexdigest(),
             _PLATFORMS: ",".join(map(str, self.platforms)),
             _TCP: self.tcp or "",
-            _NETWORK: "host" if self.host_network else "bridge",
+            _NETWORK: _HOSTS if self.host_network else _DOCKERS,
             _SOCKETS: str(self.sockets or ""),
         }
 
@@ -92,42 +96,55 @@ class Server:
             and set(wanted[_PLATFORMS].split(",")) <= set(labels.get(_PLATFORMS, "").split(","))
             and (not self.tcp or labels.get(_TCP) == self.tcp)
             and (not self.sockets_asked or labels.get(_SOCKETS) == str(self.sockets))
-            and (not self.host_network or labels.get(_NETWORK) == "host")
+            and (labels.get(_NETWORK) == _HOSTS or not (self.host_network or _is_exposed(labels)))
         )
 
     def replacing(self, labels: Mapping[str, str]) -> Server:
         """Add the old server's platforms and address, so that two projects do not keep recreating it."""
-        former = [Platform.parse(name) for name in labels.get(_PLATFORMS, "").split(",") if name]
+        tcp = self.tcp or labels.get(_TCP) or None
         return replace(
             self,
-            platforms=tuple(dict.fromkeys((*self.platforms, *former))),
-            tcp=self.tcp or labels.get(_TCP) or None,
-            host_network=self.host_network or labels.get(_NETWORK) == "host",
+            platforms=tuple(dict.fromkeys((*self.platforms, *_platforms_of(labels)))),
+            tcp=tcp,
+            host_network=self.host_network or tcp is not None or labels.get(_NETWORK, _DOCKERS) != _DOCKERS,
         )
 
 
-def wanted(settings: Settings, info: Mapping[str, Any], *, local: bool) -> Server:
+def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
     """Return the server that *settings* need on a Docker host.
 
-    :param info: the Engine API's ``/info``; Architecture, RegistryConfig and SecurityOptions are read.
     :param local: whether the host shares this machine's file system, so that its socket can be used from here.
     """
-    publish, registries = settings.publish, info.get("RegistryConfig") or {}
-    mirrors = [url for index in (registries.get("IndexConfigs") or {}).values() for url in index.get("Mirrors") or []]
+    publish = settings.publish
+    mirrors = [url for registry in info.registries for url in registry.mirrors]
     names = [image.registry for image in settings.publish.images]
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
-    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
     address = settings.builder.address or ""
+    tcp = address.removeprefix("tcp://") if address.startswith("tcp://") else None
     return Server(
         image=settings.builder.image,
-        platforms=_platforms(settings, str(info["Architecture"])),
-        toml=mirrors_toml(registries, (i.registry for i in publish.images), publish.insecure_registries),
-        host_network=any(is_loopback(name) for name in names),
-        tcp=address.removeprefix("tcp://") if address.startswith("tcp://") else None,
+        platforms=_platforms(settings, info.machine),
+        toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries),
+        host_network=tcp is not None or any(is_loopback(name) for name in names),
+        tcp=tcp,
         sockets=_socket_directory(settings) if local else None,
         sockets_asked=address.startswith("unix://"),
-        group=0 if rootless else os.getgid(),
+        group=0 if info.is_rootless else os.getgid(),
     )
+
+
+def _is_exposed(labels: Mapping[str, str]) -> bool:
+    """Whether a server of an earlier version is reached by others, or gives a RUN the host's loopback interface."""
+    return labels.get(_NETWORK) != _DOCKERS or bool(labels.get(_TCP))
+
+
+def _platforms_of(labels: Mapping[str, str]) -> list[Platform]:
+    """Return the platforms of an earlier server; none of a name that is no platform's, such as a later version's."""
+    platforms = []
+    for name in labels.get(_PLATFORMS, "").split(","):
+        with contextlib.suppress(ValueError):
+            platforms.append(Platform.parse(name))
+    return platforms
 
 
 def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
@@ -142,41 +159,39 @@ def _socket_directory(settings: Settings) -> Path | None:
     if (settings.builder.address or "").startswith("unix://"):
         return Path(str(settings.builder.address).removeprefix("unix://")).parent
     directory = state_directory() / "buildkit"
-    return directory if len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET else None
+    fits = len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET
+    return directory if fits and ":" not in str(directory) else None  # Docker splits a mount's source there
 
 
-def mirrors_toml(registry_config: Mapping[str, Any], registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
+def mirrors_toml(info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
     """Return a buildkitd.toml with the Docker daemon's registries, which a BuildKit in a container does not know.
 
-    :param registry_config: ``RegistryConfig`` of the Engine API's ``/info``.
     :param registries: the hosts that images are pushed to; the daemon may know only their networks.
     :param insecure: the hosts of ``insecure_registries``.
     """
     tables: dict[str, dict[str, Any]] = {name: {"insecure": True, "http": True} for name in insecure}
-    networks = [ipaddress.ip_network(cidr) for cidr in registry_config.get("InsecureRegistryCIDRs") or ()]
-    indexes = registry_config.get("IndexConfigs") or {}
-    for name, index in indexes.items():
-        if not index.get("Secure", True):
+    for registry in info.registries:
+        if not registry.secure:
             # As the daemon does: https without verification, then http.
-            tables.setdefault(name, {}).update(insecure=True, http=True)
-        mirrors = index.get("Mirrors") or []
-        for url in mirrors:
+            tables.setdefault(registry.name, {}).update(insecure=True, http=True)
+        for url in registry.mirrors:
             scheme, _, rest = url.rpartition("://")
             place = rest.rstrip("/")
-            tables.setdefault(name, {}).setdefault("mirrors", []).append(place)
+            tables.setdefault(registry.name, {}).setdefault("mirrors", []).append(place)
             if scheme == "http":
                 tables.setdefault(place.partition("/")[0], {})["http"] = True
-    for registry in registries:
-        if registry not in tables and not is_loopback(registry) and _is_in(registry, networks):
-            tables[registry] = {"insecure": True, "http": True}
+    for name in registries:
+        if name not in tables and not is_loopback(name) and _is_in(name, info.insecure_networks):
+            tables[name] = {"insecure": True, "http": True}
     lines: list[str] = []
     for name in sorted(tables):
-        lines.append(f"[registry.{json.dumps(name)}]")
-        lines += [f"  {key} = {json.dumps(value)}" for key, value in sorted(tables[name].items())]
+        # Of what is printable, text in JSON is a basic string of TOML as it is, except for \\u of a surrogate pair.
+        lines.append(f"[registry.{json.dumps(name, ensure_ascii=False)}]")
+        lines += [f"  {key} = {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(tables[name].items())]
     return "\n".join([*lines, ""]) if lines else ""
 
 
-def _is_in(registry: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+def _is_in(registry: str, networks: Iterable[Network]) -> bool:
     host = re.sub(r":\d+$", "", registry) if registry.count(":") == 1 or "]" in registry else registry
     try:
         address = ipaddress.ip_address(host.strip("[]"))

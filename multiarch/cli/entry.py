@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import shlex
 import signal
 import sys
 from collections import ChainMap
@@ -14,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
+from multiarch.ci import running_in
 from multiarch.config.load import load
 from multiarch.config.schema import PREFIX
 from multiarch.display.console import progress_for
-from multiarch.errors import MultiarchError
+from multiarch.display.lines import LineWriter
+from multiarch.display.outlet import drain
+from multiarch.errors import MultiarchError, OutputError
+from multiarch.formatting import clean_lines, is_clean, one_line, shell_line, without_commands
 from multiarch.registry.credentials import logged_in
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def perform(c: Context, step: Step, **flags: Any) -> None:
     """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
     with run_of(c, **flags) as run:
         if c.config.run.dry:
-            print_results(shlex.join(command) for command in step.commands(run.settings))
+            print_results(shell_line(command) for command in step.commands(run.settings))
         else:
             print_results(step.run(run))
 
@@ -98,10 +101,22 @@ def run_of(
             yield run
 
 
-def print_results(found: Iterable[object]) -> None:
-    """Print results, one a line."""
-    for result in found:
-        print(result, flush=True)  # noqa: T201 (standard output is for results alone)
+def print_results(results: Iterable[object]) -> None:
+    """Print results, one a line. :raises OutputError: one is no single line, or standard output does not take it."""
+    in_ci = running_in(os.environ) is not None
+    for line in [str(result) for result in results]:
+        if not is_clean(line):
+            raise OutputError(f"a result is no plain line of text: {one_line(line)}")
+        if sys.stdout is None:  # the process was begun with a closed one
+            raise OutputError("it is closed, so that the results cannot be printed")
+        try:
+            print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
+        except (OSError, ValueError) as error:
+            drain(sys.stdout)
+            if isinstance(error, BrokenPipeError):
+                raise OutputError from None
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"the results cannot be printed: {reason}") from None
 
 
 def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:
@@ -117,13 +132,21 @@ def _errors_as_exits() -> Iterator[None]:
     try:
         yield
     except MultiarchError as error:
-        raise Exit(str(error), code=1) from None
-    except BrokenPipeError:
-        # The reader of the results has left; what the interpreter still holds for it must not end in a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=1) from None
+        raise _exit(str(error), 1) from None
     except KeyboardInterrupt:
-        raise Exit("interrupted", code=128 + signal.SIGINT) from None
+        raise _exit("interrupted", 128 + signal.SIGINT) from None
+
+
+def _exit(text: str, code: int) -> Exit:
+    """Write why the run ends, and return its end without the text.
+
+    Invoke would print the text as it is, in a traceback where standard error is broken, and on standard output where
+    it is closed.
+    """
+    writer = LineWriter(sys.stderr, in_ci=running_in(os.environ) is not None)
+    for line in clean_lines(text) if text else ():
+        writer.lines(line)
+    return Exit(code=code)
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from multiarch.display import report
 from multiarch.display.summary import summarise
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from multiarch.display.report import Report
     from multiarch.run import Run
 
 
@@ -32,26 +33,31 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
     started, problem = time.time(), ""
     try:
         yield
-    except BrokenPipeError:  # the results were there already; only their reader has left
+    except OutputError:  # the step is done; its results only could not be printed
         raise
     except BaseException as error:
         problem = _words(error)
         raise
     finally:
-        settings, solves = run.settings, run.solves
         try:
-            machine = run.machine if solves else os.uname().machine
-        except MultiarchError:  # the Docker host is gone
-            machine = os.uname().machine
-        rows = summarise(settings.matrix, solves, run.images, machine)
-        made = report.report_of(
-            settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
-        )
-        try:
-            report.write(made, path)
+            report.write(_report_of(run, task, started, problem), path)
             run.progress.say(f"report: {path}")
         except OSError as error:
             run.progress.say(f"--report: cannot write to {path}: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 (the run is over, and its outcome does not depend on its report)
+            run.progress.say(f"--report: cannot write to {path}: {type(error).__name__}: {error}")
+
+
+def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
+    settings, solves = run.settings, run.solves
+    try:
+        machine = run.machine if solves else os.uname().machine
+    except MultiarchError:  # the Docker host is gone
+        machine = os.uname().machine
+    rows = summarise(settings.matrix, solves, run.images, machine)
+    return report.report_of(
+        settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
+    )
 
 
 def _words(error: BaseException) -> str:

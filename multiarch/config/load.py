@@ -86,7 +86,7 @@ class _Reader:
             build=build,
             publish=self._publish(images, tags or (_UNTAGGED,), push),
             builder=self._builder_settings(),
-            ci=CISettings(branches=self._branches(), install=self.block.install),
+            ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
         )
 
@@ -182,6 +182,13 @@ class _Reader:
         """Return why there is no tag to publish."""
         here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
         return f"none of {', '.join(self.block.tags)} applies to what is checked out ({here})"
+
+    def _install(self) -> str | None:
+        """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""
+        install = self.block.install
+        if install and any(not line.isprintable() for line in install.split("\n")):
+            raise self.layers.error("install", f"{install!r} holds control characters")
+        return install
 
     def _branches(self) -> tuple[str, ...]:
         """Return the branches to publish from; what a CI would take for a pattern is none that all of them know."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from multiarch.config.layers import Layers
     from multiarch.image.reference import ImageReference
 
+# The labels of the four CIs are of these.
+_LABEL = re.compile(r"[\w.:/+-]+( [\w.:/+-]+)*", re.ASCII)
 _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
 
 
@@ -144,5 +147,9 @@ def _runners(layers: Layers, runner: str | dict[str, str] | None, index: int | N
     if isinstance(runner, dict):
         if unknown := [name for name in runner if name not in CIS]:
             raise layers.error("platforms", f"runner of {unknown[0]!r}: known are {', '.join(CIS)}", index)
-        return runner
-    return dict.fromkeys(CIS, runner) if runner else {}
+        labels = runner
+    else:
+        labels = dict.fromkeys(CIS, runner) if runner else {}
+    if bad := [label for label in labels.values() if not _LABEL.fullmatch(label)]:
+        raise layers.error("platforms", f"runner {bad[0]!r} is no label of a machine, such as ubuntu-24.04-arm", index)
+    return labels

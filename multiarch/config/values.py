@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
+from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
 
 if TYPE_CHECKING:
     from multiarch.config.layers import Layers
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
+_PORT = re.compile(r"[0-9]{1,5}")
+_LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
 # The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
@@ -71,8 +76,14 @@ def read_secrets(layers: Layers) -> dict[str, Secret]:
     read: dict[str, Secret] = {}
     for name, text in layers.block.secrets.items():
         kind, _, place = text.partition(":")
+        where = f"{layers.where('secrets')}.{one_line(name)}"
         if kind not in ("env", "file") or not place or not name:
-            raise ConfigurationError(f"{layers.where('secrets')}.{name}", "expected env:NAME or file:PATH")
+            raise ConfigurationError(where, "expected env:NAME or file:PATH")
+        if name != one_line(name) or place != one_line(place):
+            raise ConfigurationError(where, "neither its name nor its place may hold line breaks or control characters")
+        # A pipeline's file names these variables.
+        if kind == "env" and not _VARIABLE.fullmatch(place):
+            raise ConfigurationError(where, "the name of its variable is none (letters, digits, '_'; no digit first)")
         if kind == "env":
             read[name] = Secret(SecretKind.VARIABLE, place)
         else:
@@ -101,15 +112,19 @@ def read_address(layers: Layers) -> str | None:
     scheme, _, rest = address.partition("://")
     if scheme == "tcp":
         host, _, port = rest.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
             raise layers.error("address", f"{address!r} needs a host and a port: tcp://127.0.0.1:1234")
         if not is_loopback(host):
             raise layers.error(
                 "address", f"{address!r} would give root to whoever reaches it; use tcp://127.0.0.1:{port}"
             )
-    elif address != "docker-container://buildkit" and not (
-        scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock")
-    ):
+    elif scheme == "unix" and rest.startswith("/") and rest.endswith("/buildkitd.sock"):
+        directory = rest.removesuffix("/buildkitd.sock")
+        is_path = directory.strip("/") and ".." not in directory.split("/") and rest.isprintable() and ":" not in rest
+        if not is_path or len(os.fsencode(rest)) > _LONGEST_SOCKET:
+            needs = f"a directory of its own, without '..' and ':', and at most {_LONGEST_SOCKET} bytes"
+            raise layers.error("address", f"{address!r} needs {needs}: unix:///DIR/buildkitd.sock")
+    elif address != "docker-container://buildkit":
         allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
         raise layers.error("address", f"{address!r} is none of {allowed}")
     return address

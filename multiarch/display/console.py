@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from multiarch.ci import running_in
 from multiarch.display.folds import folds_of
+from multiarch.display.outlet import Outlet
 from multiarch.display.progress import Progress
 from multiarch.errors import ConfigurationError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool, verbose: bool = False) -> Progress:
+def progress_for(stream: TextIO | None, environ: Mapping[str, str], *, quiet: bool, verbose: bool = False) -> Progress:
     """Return live rows for a person at a terminal, and lines for everything else.
 
     :raises ConfigurationError: both *quiet* and *verbose* are asked for.
@@ -28,15 +29,16 @@ def progress_for(stream: TextIO, environ: Mapping[str, str], *, quiet: bool, ver
     return progress
 
 
-def has_person(stream: TextIO, environ: Mapping[str, str]) -> bool:
+def has_person(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
     """Return whether a person sits at a stream: a terminal outside of CIs, because Travis gives its jobs one too."""
-    return stream.isatty() and running_in(environ) is None
+    return Outlet(stream).isatty() and running_in(environ) is None
 
 
-def _progress(stream: TextIO, environ: Mapping[str, str], *, quiet: bool) -> Progress:
+def _progress(stream: TextIO | None, environ: Mapping[str, str], *, quiet: bool) -> Progress:
     can_redraw = environ.get("TERM", "") not in ("", "dumb", "unknown")
     if can_redraw and has_person(stream, environ) and not quiet:
         from multiarch.display.live import LiveProgress
 
         return LiveProgress(stream)
-    return Progress(stream, quiet=quiet, folds=folds_of(running_in(environ)))
+    ci = running_in(environ)
+    return Progress(stream, quiet=quiet, folds=folds_of(ci), in_ci=ci is not None)

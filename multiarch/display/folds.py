@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.ci import CIKind
+from multiarch.formatting import clean, without_commands
 
 if TYPE_CHECKING:
     from multiarch.ci import CI
@@ -44,10 +45,10 @@ _FOLDS = {
 
 
 def folds_of(ci: CI | None) -> Folds:
-    """Return the folds of a CI's log."""
+    """Return the markers that fold sections of a CI's log; empty ones outside of a CI, and where it folds nothing."""
     return _FOLDS.get(ci.kind, Folds()) if ci else Folds()
 
 
 def _fill(template: str, title: str) -> str:
     name = "".join(letter if letter.isalnum() else "_" for letter in title.lower())
-    return template.format(title=title, name=name, now=int(time.time()))
+    return template.format(title=without_commands(clean(title)), name=name, now=int(time.time()))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # seconds; CIs end a job that is silent for 10 minutes, and people wonder after one
 HEARTBEAT = 60.0
+# seconds; the thread waits for nothing but the stream
+_LONGEST_END = 1.0
 # vertices named by one beat; more would bury what else is in the log
 _MOST_NAMED = 8
 
@@ -38,7 +40,7 @@ class Heartbeat:
         self._sections = 0
 
     def follow(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
-        """Take a vertex, of a solve of *platforms*, that began or ended."""
+        """Add a vertex that has started to the running ones, or remove one that has ended."""
         with self._lock:
             if vertex.is_running:
                 self._running[id(vertex)] = vertex, tuple(platforms)
@@ -67,7 +69,8 @@ class Heartbeat:
             with self._lock:
                 self._sections -= 1
             if thread.ident:
-                thread.join()
+                # A stream whose reader has stopped holds the thread for as long as it likes.
+                thread.join(_LONGEST_END)
 
     def _beat(self, over: threading.Event) -> None:
         """Look every quarter of the time, and beat after three quarters: so no silence is longer than the whole."""

@@ -6,7 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from multiarch.display.outlet import Outlet
 from multiarch.display.vertices import single
+from multiarch.formatting import clean_lines, without_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -15,16 +17,21 @@ if TYPE_CHECKING:
 
 
 class LineWriter:
-    """Writes to a stream, so that lines stay whole when several threads write at once.
+    """Writes to a stream, so that lines stay whole when several threads write at once, and are clean.
 
+    It raises nothing: where the stream takes no more, nothing is written any more (`Outlet`).
+
+    :param stream: None for no stream.
     :param quiet: whether nothing is written.
+    :param in_ci: whether a CI reads the lines, which would take some for its commands.
     :ivar width: cells of the column in which each line has its platform; 0 for no such column.
     :ivar redirect: takes the text in place of the stream; None while the stream takes it.
     """
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO | None, *, quiet: bool = False, in_ci: bool = False) -> None:
+        self.outlet = Outlet(stream)
         self.quiet = quiet
+        self.in_ci = in_ci
         self.width = 0
         self.redirect: Callable[[str], None] | None = None
         self._lock = threading.Lock()
@@ -40,13 +47,22 @@ class LineWriter:
         self.width = max((len(str(platform)) for platform in platforms), default=0)
 
     def lines(self, text: str, platforms: Sequence[Platform] = ()) -> None:
-        """Write the lines of *text*, each behind the platform that it is about, where that is a single one."""
+        """Write the lines of *text*, each behind the platform that it is about, where that is a single one.
+
+        Without such a column all lines after the first are indented: a line break in a value begins no line of ours.
+        """
+        if self.quiet or not (self.outlet.is_open or self.redirect):
+            return
         platform = single(platforms)
-        prefix = f"{platform:<{self.width}} │ " if platform or self.width else ""
-        self.write("".join(f"{prefix}{line}\n" for line in text.splitlines() or [""]))
+        column = f"{platform:<{self.width}} │ " if platform or self.width else ""
+        lines: list[str] = []
+        for line in clean_lines(text.removesuffix("\n")):
+            whole = f"{column or ('  ' if lines else '')}{line}\n"
+            lines.append(without_commands(whole) if self.in_ci else whole)
+        self.write("".join(lines))
 
     def write(self, text: str) -> None:
-        """Write *text* as it is."""
+        """Write *text* as it is, which is clean, or a mark of a CI's own."""
         if self.quiet or not text:
             return
         # Read once: another thread may end the redirection in between.
@@ -54,6 +70,5 @@ class LineWriter:
             redirect(text)
             return
         with self._lock:
-            self.stream.write(text)
-            self.stream.flush()
+            self.outlet.write(text)
             self._last = time.monotonic()

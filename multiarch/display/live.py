@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console, Group
@@ -17,7 +17,6 @@ from multiarch.display.progress import Progress
 from multiarch.display.rows import FREE_COLUMNS, Row, RowState, cut
 from multiarch.display.summary import summary_lines
 from multiarch.display.vertices import owners
-from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +39,7 @@ class LiveProgress(Progress):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream, heartbeat=0)
         self._console = Console(
-            file=self._writer.stream,
+            file=cast("TextIO", self._writer.outlet),  # of a stream it has what rich calls
             force_terminal=True,
             force_interactive=True,
             markup=False,
@@ -77,7 +76,7 @@ class LiveProgress(Progress):
                 row.end(RowState.DONE)
 
     def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
-        """Mark those as failed whose own vertex failed, where one did; those built together with them as stopped."""
+        """Mark rows as failed whose own vertex failed, or all where none did; the others, or all, as *stopped*."""
         with self._state:
             rows = self._rows_of(platforms)
             failed_rows = [] if stopped else [row for row in rows if row.has_failed] or rows
@@ -96,7 +95,7 @@ class LiveProgress(Progress):
             refresh_per_second=_REFRESHES,
             redirect_stdout=False,
             # What other code writes there, such as Python's warnings, scrolls above the rows too.
-            redirect_stderr=self._writer.stream is sys.stderr,
+            redirect_stderr=self._writer.outlet.is_for(sys.stderr),
         )
         self._writer.redirect = self._print_above
         self._live.start(refresh=True)
@@ -122,9 +121,8 @@ class LiveProgress(Progress):
         super().table(rows)
 
     def _print_above(self, text: str) -> None:
-        """Print lines above the rows; none may move the cursor, which would break the drawing."""
-        lines = [one_line(line) if "\x1b" in line else line for line in text.splitlines()]
-        self._console.print(Text("\n".join(lines)), soft_wrap=True)
+        """Print lines above the rows."""
+        self._console.print(Text(text.removesuffix("\n")), soft_wrap=True)
 
     def _rows_of(self, platforms: Sequence[Platform]) -> list[Row]:
         return [row for platform in platforms if (row := self._rows.get(platform))]
@@ -132,7 +130,7 @@ class LiveProgress(Progress):
     def _terminal_size(self) -> tuple[int, int]:
         """Return columns and lines of the terminal behind the stream, which need not be that of standard output."""
         try:
-            columns, lines = os.get_terminal_size(self._writer.stream.fileno())
+            columns, lines = os.get_terminal_size(self._writer.outlet.fileno())
         except (OSError, ValueError):
             columns, lines = 0, 0
         return columns or _DEFAULT_SIZE[0], lines or _DEFAULT_SIZE[1]

@@ -29,6 +29,7 @@ class Progress(Observer):
     :param quiet: whether nothing is written; a failure's text is its error's, which is not written here.
     :param folds: how the CI folds sections of its log; None where it does not.
     :param heartbeat: longest silence during a build, in seconds; 0 for no limit.
+    :param in_ci: whether a CI reads the lines.
     :ivar trace: shows programs and requests, None where that is not asked for.
     """
 
@@ -39,9 +40,10 @@ class Progress(Observer):
         quiet: bool = False,
         folds: Folds | None = None,
         heartbeat: float = HEARTBEAT,
+        in_ci: bool = False,
     ) -> None:
         self.trace: Trace | None = None
-        self._writer = LineWriter(stream or sys.stderr, quiet=quiet)
+        self._writer = LineWriter(stream or sys.stderr, quiet=quiet, in_ci=in_ci)
         self._heartbeat = Heartbeat(self._writer, 0 if quiet else heartbeat)
         self._folds = folds or Folds()
         self._building = ExitStack()
@@ -96,8 +98,8 @@ class Progress(Observer):
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Write the table of results."""
-        # Late: it knows builders, and so imports tenacity, which most calls of the command line do without.
-        self._writer.write("".join(f"{line}\n" for line in summary_lines(rows)))
+        for line in summary_lines(rows):
+            self._writer.lines(line)
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:

@@ -6,7 +6,7 @@ It is made from the vertices of all solves, so it can be written however the run
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.schedule import is_emulated
 from multiarch.display.advice import advice_on
+from multiarch.display.bounded_log import bounded_log, shortened
 from multiarch.display.vertices import built_for, runs_on
 from multiarch.errors import ConfigurationError
+from multiarch.formatting import clean
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 # version of the JSON format; its fields do not change while it stays
 VERSION = 1
 _SUFFIXES = (".html", ".json")
+# characters of a name or an error
+_LONGEST_TEXT = 20_000
+# characters of the output of all vertices; a page of more takes a browser long to open
+_ALL_OUTPUT = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,11 @@ def report_of(
     :param finished: seconds since the epoch.
     :param error: why it failed; empty when it succeeded.
     """
-    reported = tuple(_solve(solve, solves[:index], settings.matrix, machine) for index, solve in enumerate(solves))
+    # Each vertex has its share, so that none hides what others wrote.
+    room = _ALL_OUTPUT // max(sum(bool(vertex.log or vertex.unfinished) for s in solves for vertex in s.vertices), 1)
+    reported = tuple(
+        _solve(solve, solves[:index], settings.matrix, machine, room) for index, solve in enumerate(solves)
+    )
     staging_tags = tuple(entry.staging.tag for entry in settings.matrix)
     is_release = task == "release"
     return Report(
@@ -124,7 +134,7 @@ def report_of(
         started=started,
         finished=finished,
         succeeded=not error,
-        outcome=error or ("published" if is_release else "built"),
+        outcome=shortened(error, _LONGEST_TEXT) or ("published" if is_release else "built"),
         platforms=tuple(platforms),
         advice=advice_on((vertex for solve in reported for vertex in solve.steps), finished - started),
         solves=reported,
@@ -154,50 +164,63 @@ def write(report: Report, path: Path) -> None:
     """Write the report, as its name wants it: all of it, or nothing. :raises OSError: it cannot be written."""
     data = report.as_data()
     text = page(data) if path.suffix == ".html" else json.dumps(data, indent=1) + "\n"
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name that nobody foresees, in a file that is not there yet: no link leads elsewhere.
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        whole.write_text(text, encoding="utf-8")
+        with whole.open("x", encoding="utf-8") as file:
+            file.write(text)
         whole.replace(path)
     finally:
         whole.unlink(missing_ok=True)
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page that shows the data."""
+    """Return the page that shows the data, all its texts clean."""
     from importlib.resources import files
 
     # Only "</" ends a script element, and "<!--" may hide that (HTML, "Restrictions for contents of script elements").
-    embedded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    embedded = json.dumps(_clean(data), separators=(",", ":")).replace("<", "\\u003c")
     template = files("multiarch.display").joinpath("report.html").read_text(encoding="utf-8")
     return template.replace("{{report}}", embedded)
 
 
-def _solve(solve: Solve, before: Sequence[Solve], matrix: Sequence[MatrixEntry], machine: str) -> ReportedSolve:
+def _clean(value: Any) -> Any:
+    """Return a value of JSON in which each line of each text is clean."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "\n".join(clean(line, len(line)) for line in value.split("\n"))
+    if isinstance(value, dict):
+        return {key: _clean(member) for key, member in value.items()}
+    return [_clean(member) for member in value] if isinstance(value, list | tuple) else value
+
+
+def _solve(
+    solve: Solve, before: Sequence[Solve], matrix: Sequence[MatrixEntry], machine: str, room: int
+) -> ReportedSolve:
     entry = next(entry for entry in matrix if entry.platform in solve.platforms)
     return ReportedSolve(
         platforms=tuple(map(str, solve.platforms)),
         retries=sum(earlier.platforms == solve.platforms for earlier in before),
-        steps=tuple(_vertex(vertex, solve, entry, machine) for vertex in solve.vertices),
+        steps=tuple(_vertex(vertex, solve, entry, machine, room) for vertex in solve.vertices),
     )
 
 
-def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str) -> ReportedVertex:
+def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room: int) -> ReportedVertex:
     platform = runs_on(vertex, solve.platforms)
     # BuildKit restarts shared vertices; `completed` may be older than `started`.
     is_over = vertex.started is not None and vertex.completed is not None and vertex.completed >= vertex.started
     return ReportedVertex(
         platform=platform,
         target=built_for(vertex, solve.platforms),
-        name=vertex.name,
-        instruction=vertex.instruction,
+        name=shortened(vertex.name, _LONGEST_TEXT),
+        instruction=shortened(vertex.instruction, _LONGEST_TEXT),
         number=vertex.number,
         total=vertex.total,
         started=vertex.started,
         completed=vertex.completed if is_over else None,
         cached=vertex.cached,
         emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, entry, machine),
-        error=vertex.error,
-        log=tuple(vertex.output),
+        error=shortened(vertex.error, _LONGEST_TEXT),
+        log=bounded_log(vertex.output, room),
     )
 
 

@@ -42,6 +42,8 @@ class RowState(Enum):
         return self in (RowState.DONE, RowState.FAILED, RowState.STOPPED)
 
 
+# characters of a text of which a row shows the beginning; wider than terminals are, and cleaned at each drawing
+_LONGEST = 1_000
 # Styles of rich.
 _STYLES = {
     RowState.WAITING: "dim",
@@ -65,21 +67,32 @@ class Row:
         self._started: float | None = None
         self._seconds: float | None = None
         self._running: dict[int, Vertex] = {}
-        self._vertex: Vertex | None = None
+        self._shown: Vertex | None = None
 
     @property
     def has_failed(self) -> bool:
         """Whether the vertex that is shown failed by itself, not because another one did."""
-        return bool(self._vertex and self._vertex.error and "context canceled" not in self._vertex.error)
+        return bool(self._shown and self._shown.error and "context canceled" not in self._shown.error)
 
     @property
     def state(self) -> RowState:
         """What happens to the platform."""
-        is_pushing = self._state is RowState.BUILDING and self._vertex is not None and self._vertex.is_pushing
+        vertex = self._vertex
+        is_pushing = self._state is RowState.BUILDING and vertex is not None and vertex.is_pushing
         return RowState.PUSHING if is_pushing else self._state
 
+    @property
+    def _vertex(self) -> Vertex | None:
+        """The vertex to show: a failed one, else one that runs, of the Dockerfile if any is, begun last.
+
+        It is chosen when it is looked at, some times a second: thousands may begin between two drawings.
+        """
+        if self._running and not self.has_failed:
+            self._shown = max(self._running.values(), key=lambda each: (not each.is_internal, each.started or 0))
+        return self._shown
+
     def changed(self, vertex: Vertex) -> None:
-        """Choose the vertex to show: a failed one, else one that runs, of the Dockerfile if any is, begun last."""
+        """Take a vertex that began or ended."""
         if self._state.is_final:
             return
         self._started = self._started or time.monotonic()
@@ -87,16 +100,16 @@ class Row:
         if vertex.is_running:
             self._running[id(vertex)] = vertex
         else:
+            if len(self._running) == 1:
+                self._shown = self._vertex
             self._running.pop(id(vertex), None)
         if vertex.error and not self.has_failed:
-            self._vertex = vertex
-        elif self._running and not self.has_failed:
-            self._vertex = max(self._running.values(), key=lambda each: (not each.is_internal, each.started or 0))
+            self._shown = vertex
 
     def retry(self) -> None:
         """Count a retry, and show no vertex until one begins."""
         self.retries += 1
-        self._state, self._vertex = RowState.RETRYING, None
+        self._state, self._shown = RowState.RETRYING, None
         self._running.clear()
 
     def end(self, state: RowState) -> None:
@@ -104,21 +117,23 @@ class Row:
         if not self._state.is_final:
             self._state = state
             self._seconds = time.monotonic() - self._started if self._started else None
-            self._vertex = self._vertex if state is RowState.FAILED else None
+            self._shown = self._shown if state is RowState.FAILED else None
+            self._running.clear()
 
     def draw(self, name_width: int, width: int, *, emulated: bool) -> Text:
         """Return the row, at most *width* columns wide.
 
         :param emulated: whether any row is emulated, so that the others leave room for the word.
         """
+        vertex = self._vertex
         word = "emulated" if width > _WIDE - FREE_COLUMNS - 1 else "emu"
         line = Text(f"{self.name:<{name_width}}  ", no_wrap=True, overflow="ellipsis", end="")
         if emulated:
             line.append(f"{word if self.emulated else '':<{len(word)}}  ", "dim")
         line.append(f"{self.state.value:<8}  ", _STYLES[self.state])
-        figures = "  ".join(self._figures(short=width < _WIDE - FREE_COLUMNS))
+        figures = "  ".join(self._figures(vertex, short=width < _WIDE - FREE_COLUMNS))
         room = max(width - line.cell_len - cell_len(figures) - 2, 0)
-        title, output = _title(self._vertex), self._last_output()
+        title, output = _title(vertex), _last_output(vertex)
         rest = room - cell_len(title)
         if output and rest >= _LEAST_OUTPUT:
             line.append(title)
@@ -130,13 +145,9 @@ class Row:
         line.end = "\n"
         return line
 
-    def _last_output(self) -> str:
-        """Return the last line of the vertex's output."""
-        return one_line(self._vertex.log[-1]) if self._vertex and self._vertex.log else ""
-
-    def _figures(self, *, short: bool) -> Iterator[str]:
+    def _figures(self, vertex: Vertex | None, *, short: bool) -> Iterator[str]:
         """Yield what stands at the end of the row: bytes, retries, time."""
-        bytes_ = transferred(self._vertex) if self._vertex and self._vertex.is_running else ""
+        bytes_ = transferred(vertex) if vertex and vertex.is_running else ""
         if bytes_:
             yield bytes_.partition(" of ")[0] if short else bytes_
         if self.retries:
@@ -159,5 +170,10 @@ def _title(vertex: Vertex | None) -> str:
     if vertex is None:
         return ""
     if vertex.number:
-        return one_line(f"{vertex.number}/{vertex.total} {vertex.instruction}")
-    return one_line(vertex.instruction if vertex.is_internal else vertex.doing or vertex.instruction)
+        return one_line(f"{vertex.number}/{vertex.total} {vertex.instruction[:_LONGEST]}")
+    return one_line((vertex.instruction if vertex.is_internal else vertex.doing or vertex.instruction)[:_LONGEST])
+
+
+def _last_output(vertex: Vertex | None) -> str:
+    """Return the last line of the vertex's output."""
+    return one_line(vertex.log[-1][:_LONGEST]) if vertex and vertex.log else ""

@@ -1,6 +1,7 @@
 """Pipeline of GitHub Actions: a workflow (docs.github.com, "Workflow syntax for GitHub Actions").
 
-Secrets reach the two steps that push, and no other; those of a repository are not given to pull requests from forks.
+Credentials reach the two steps that push, and no other. Pull requests are built in a job of their own, whose token
+may only read, and which has no credentials: also those from a branch of the repository, whose code runs in it.
 """
 
 from __future__ import annotations
@@ -33,15 +34,18 @@ echo "$VIRTUAL_ENV/bin" >> "$GITHUB_PATH"
 def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
     """Return the part of the file that is ours, as plain data."""
     push = {"branches": list(pipeline.branches), "tags": ["**"]} if pipeline.branches else {"tags": ["**"]}
-    packages = {"packages": "write"} if any(login.registry == _OWN_REGISTRY for login in pipeline.logins) else {}
     image = {IMAGE: f"${{{{ vars.{IMAGE} }}}}"} if pipeline.needs_image else {}
     variables = {**image, **pipeline.variables}
     return {
         "name": "multiarch",
         "on": {"push": push, "pull_request": None},
-        "permissions": {"contents": "read", **packages},
+        "permissions": {"contents": "read"},
         "env": variables,
-        "jobs": {"build": _build(pipeline), "manifest": _publish(pipeline)},
+        "jobs": {
+            "pull-request": _build(pipeline, pushes=False),
+            "build": _build(pipeline, pushes=True),
+            "manifest": _publish(pipeline),
+        },
     }
 
 
@@ -61,8 +65,8 @@ def settings_of(pipeline: Pipeline) -> str:
     return " and ".join([*secrets, *([f"the variable {IMAGE}"] if pipeline.needs_image else [])])
 
 
-def _build(pipeline: Pipeline) -> dict[str, Any]:
-    # One job for all platforms: a step that only some of them need is conditional.
+def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
+    """Return the job that builds all platforms; a step that only some of them need is conditional."""
     platform = "${{ matrix.platform }}"
     conditions = {Purpose.EMULATOR: "matrix.emulated"}
     if pipeline.has_mixed_builders:
@@ -71,8 +75,11 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
         {**({"if": conditions[command.purpose]} if command.purpose in conditions else {}), "run": command.text}
         for command in pipeline.prepare(pipeline.fullest_build, platform)
     ]
+    credentials = _logins(pipeline) if pushes else {}
     return {
         "name": f"build {platform}",
+        "if": f"github.event_name {'!=' if pushes else '=='} 'pull_request'",
+        **(_permissions(pipeline) if pushes else {}),
         "runs-on": "${{ matrix.runner }}",
         "strategy": {
             "matrix": {"include": [_entry(build, builder=pipeline.has_mixed_builders) for build in pipeline.builds]}
@@ -80,7 +87,7 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
         "steps": [
             *_start(pipeline),
             *steps,
-            {"run": pipeline.build(platform), "env": {**_logins(pipeline), **_secrets(pipeline.build_secrets)}},
+            {"run": pipeline.build(platform), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
         ],
     }
 
@@ -89,6 +96,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "needs": "build",
         "if": f"github.event_name != 'pull_request' && ({_published(pipeline)})",
+        **_permissions(pipeline),
         "runs-on": _RUNNER,
         "steps": [
             *_start(pipeline),
@@ -96,6 +104,12 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
             {"run": pipeline.publish, "env": _logins(pipeline)},
         ],
     }
+
+
+def _permissions(pipeline: Pipeline) -> dict[str, Any]:
+    """Return the permissions of a job that pushes: to GitHub's own registry with the job's token."""
+    packages = {"packages": "write"} if any(login.registry == _OWN_REGISTRY for login in pipeline.logins) else {}
+    return {"permissions": {"contents": "read", **packages}}
 
 
 def _start(pipeline: Pipeline) -> list[dict[str, Any]]:

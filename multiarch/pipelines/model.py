@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
+from multiarch.errors import EmptyMatrixError
 from multiarch.image.platform import runs_natively
 from multiarch.pipelines.install import pinned_install
 from multiarch.registry.credentials import variables
@@ -161,7 +162,8 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     :raises EmptyMatrixError: there is nothing to build.
     :raises ConfigurationError: no command is known that installs the tasks.
     """
-    assert settings.platforms  # noqa: S101 (or it raises)
+    if not settings.matrix:
+        raise EmptyMatrixError
     builds = []
     for entry in settings.matrix:
         runner = entry.runners.get(ci)

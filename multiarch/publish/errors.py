@@ -45,6 +45,17 @@ class UnrestoredTag:
     problem: str
 
 
+@dataclass(frozen=True)
+class TakenTag:
+    """A tag that another publisher moved after us, so that it is not ours to put back.
+
+    :ivar current: what it points to.
+    """
+
+    reference: object
+    current: str
+
+
 class GateError(MultiarchError):
     """A gate that was not passed, between "every platform is pushed" and "the tag moves"; the tag is as it was."""
 
@@ -143,13 +154,18 @@ class NotPublishedError(MultiarchError):
 
 
 class TagsNotMovedError(MultiarchError):
-    """A tag could not be moved, so none was, but for those that could not be put back."""
+    """A tag could not be moved, so none was, but for those that could not be put back, or are another publisher's."""
 
-    def __init__(self, failure: str, kept: Iterable[object], unrestored: Iterable[UnrestoredTag]) -> None:
+    def __init__(self, failure: str, kept: Iterable[object], others: Iterable[UnrestoredTag | TakenTag] = ()) -> None:
+        others = list(others)
         left = [
-            f"{tag.reference} is {tag.current} and was {tag.previous} ({unbroken(tag.problem)})" for tag in unrestored
+            f"{tag.reference} is {tag.current} and was {tag.previous} ({unbroken(tag.problem)})"
+            for tag in others
+            if isinstance(tag, UnrestoredTag)
         ]
-        parts = [f"{'not all tags are as before' if left else 'no tag was moved'}: {failure}"]
+        taken = [f"{tag.reference} is {tag.current}" for tag in others if isinstance(tag, TakenTag)]
+        parts = [f"{'not all tags are as before' if others else 'no tag was moved'}: {failure}"]
         parts += [f"as before: {names}"] if (names := listed(kept)) else []
         parts += [f"could not be put back: {'; '.join(left)}"] if left else []
+        parts += [f"left alone, as somebody else has moved it since: {'; '.join(taken)}"] if taken else []
         super().__init__("; ".join(parts))

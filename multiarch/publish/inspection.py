@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +26,16 @@ _PREDICATE = "in-toto.io/predicate-type"
 # The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
 _SHORT = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "sbom"}
 _NOTHING = "-"
+# What stands for a value that does not have the form of its kind: a row has the cells that it seems to have.
+_MALFORMED = "?"
+# Digests of all registered algorithms (image-spec, descriptor.md, "Digests").
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,128}")
+_PLATFORM_PART = re.compile(r"[a-z0-9._-]{1,64}")
+# RFC 6838, section 4.2 ("restricted-name").
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_NAME}/{_NAME}")
+# RFC 3986, section 2, without what divides the cells of a row: blanks and commas.
+_URI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]{0,254}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ def _table(tag: ImageReference, registry: Registry) -> list[str]:
     else:
         platforms = ", ".join(map(str, read_platforms(manifest, tag.repository, registry)))
         rows = [(platforms or _NOTHING, manifest.digest, *_content(manifest), _NOTHING)]
-    return [f"{tag.with_digest(manifest.digest)}  {manifest.media_type}", *columns([_HEAD, *rows])]
+    head = f"{tag.with_digest(manifest.digest)}  {_valid(manifest.media_type, _MEDIA_TYPE)}"
+    return [head, *columns([_HEAD, *rows])]
 
 
 def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[str, ...]]:
@@ -80,7 +92,7 @@ def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[st
     return [
         (
             _platform(entry.descriptor),
-            entry.descriptor.digest,
+            _valid(entry.descriptor.digest, _DIGEST),
             *_content(entry.manifest),
             ", ".join(predicates.get(entry.descriptor.digest, [])) or _NOTHING,
         )
@@ -92,7 +104,8 @@ def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[st
 def _platform(descriptor: Descriptor) -> str:
     """Return the platform as the index writes it."""
     platform = descriptor.platform or {}
-    return "/".join(str(platform[key]) for key in ("os", "architecture", "variant") if platform.get(key)) or _NOTHING
+    parts = [platform[key] for key in ("os", "architecture", "variant") if platform.get(key)]
+    return "/".join(_valid(part, _PLATFORM_PART) for part in parts) or _NOTHING
 
 
 def _content(manifest: Manifest | None) -> tuple[str, str]:
@@ -101,5 +114,10 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
 
 
 def _predicates(manifest: Manifest) -> list[str]:
-    types = [str(layer.annotations.get(_PREDICATE) or "unknown") for layer in manifest.layers]
+    types = [_valid(layer.annotations.get(_PREDICATE) or "unknown", _URI) for layer in manifest.layers]
     return [next((name for start, name in _SHORT.items() if kind.startswith(start)), kind) for kind in types]
+
+
+def _valid(value: object, form: re.Pattern[str]) -> str:
+    """Return a value that has its form; a question mark for any other."""
+    return value if isinstance(value, str) and form.fullmatch(value) else _MALFORMED

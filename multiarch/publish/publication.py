@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.config.settings import Settings
+    from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publish.tags import PublishedTag
@@ -66,12 +67,9 @@ def publish_matrix(
     images = [image for place in staged for image in place.images]
     if try_images and settings.tries_images:
         try_images(images)
-        # That may have taken minutes, in which somebody else may have moved a tag.
-        read = partial(_read_tag, settings=settings, registries=registries)
-        existing_tags = each(read, settings.publish.references, on_failure=partial(stop_all, registries.values()))
-        check(settings, staged, existing_tags)
-    index = compose(settings, images)
-    return Published(move_tags(index, images, settings.publish.images[0], existing_tags, registries), tuple(images))
+    index, source = compose(settings, images), settings.publish.images[0]
+    look_again = partial(_look_again, settings, registries)
+    return Published(move_tags(index, images, source, existing_tags, registries, look_again), tuple(images))
 
 
 def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:
@@ -88,6 +86,18 @@ def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: S
         gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
     notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
     return [note for note in notes if note]
+
+
+def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Sequence[TagState]) -> list[TagState]:
+    """Return the tags as they are now. :raises DroppedPlatformError: one that was moved since would lose platforms."""
+
+    def look(tag: TagState) -> TagState:
+        manifest = registries[tag.reference.registry].manifest(tag.reference.repository, tag.reference.tag)
+        return tag if manifest == tag.manifest else _tag_state(tag.reference, manifest, settings, registries)
+
+    existing_tags = each(look, tags, on_failure=partial(stop_all, registries.values()))
+    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    return existing_tags
 
 
 def _read(
@@ -123,9 +133,15 @@ def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
 
 
 def _read_tag(reference: ImageReference, settings: Settings, registries: Mapping[str, Registry]) -> TagState:
-    """Return a tag to publish as it is; its platforms are not asked for where any may be dropped."""
-    registry = registries[reference.registry]
-    manifest = registry.manifest(reference.repository, reference.tag)
+    """Return a tag to publish as it is."""
+    manifest = registries[reference.registry].manifest(reference.repository, reference.tag)
+    return _tag_state(reference, manifest, settings, registries)
+
+
+def _tag_state(
+    reference: ImageReference, manifest: Manifest | None, settings: Settings, registries: Mapping[str, Registry]
+) -> TagState:
+    """Return a tag that points to *manifest*; its platforms are not asked for where any may be dropped."""
     if manifest is None or settings.publish.allow_dropping:
         return TagState(reference, manifest)
-    return TagState(reference, manifest, read_platforms(manifest, reference.repository, registry))
+    return TagState(reference, manifest, read_platforms(manifest, reference.repository, registries[reference.registry]))

@@ -43,28 +43,22 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
     :param seconds: how long it may run.
     :raises SmokeError: it did not begin, or not end in time, or ended with another status than 0.
     """
-    import docker.errors
-
     command, platform = shlex.join(entry.smoke), str(entry.platform)
     reference = f"{image.reference.name}@{image.manifest.digest}"
-    images, containers = host.client.images, host.client.containers
-
-    def create() -> Container:
-        return containers.create(reference, list(entry.smoke), platform=platform, **_CONFINED)
-
     host.say(f"{platform}: running {command}")
     try:
-        host.run(f"pull {reference}", lambda: images.pull(reference, platform=platform))
-        container = host.run(f"create a container of {reference}", create)
+        host.run(f"pull {reference}", lambda: host.client.images.pull(reference, platform=platform))
+        container = host.create(
+            f"create a container of {reference}", reference, entry.smoke, platform=platform, **_CONFINED
+        )
         try:
             host.run("start it", container.start)
             status = _wait(container, seconds, host)
-            output = host.run("read its output", lambda: container.logs(tail=_LOG_LINES))
+            log = host.last_lines(container, _LOG_LINES)
         finally:
             host.remove(container)
-    except (DockerError, docker.errors.NotFound) as error:
+    except DockerError as error:
         raise SmokeError(platform, command, f"{error}{_hint(entry, str(error), host)}") from None
-    log = output.decode(errors="replace").splitlines()
     if status is None:
         raise SmokeError(platform, command, f"no end after {seconds:g} s", log)
     if status:
@@ -87,7 +81,7 @@ def _wait(container: Container, seconds: float, host: DockerHost) -> int | None:
     """Return the exit status, None where there is none in time, or the run is stopped."""
     deadline = time.monotonic() + seconds
     while True:
-        host.run("look for the container", container.reload)
+        host.reload(container)
         if container.status in ("exited", "dead"):
             return int(container.attrs["State"]["ExitCode"])
         if time.monotonic() > deadline or host.policy.stopped.wait(0.1):

@@ -2,7 +2,10 @@
 
 A registry moves one tag at a time. So everything that can fail for other reasons is done before the first tag moves:
 images are copied to every repository, and the index is put there under its digest. When a tag cannot be moved then,
-those that were moved are put back.
+those that were moved are put back. Signals wait for the end of that.
+
+Other publishers may move the same tags. So the tags are read again right before the first one moves; between that and
+the write nobody can be kept out (the distribution specification has no conditional write of a tag).
 """
 
 from __future__ import annotations
@@ -13,15 +16,18 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
-from multiarch.publish.errors import TagsNotMovedError, UnrestoredTag
+from multiarch.image.reference import ImageReference
+from multiarch.interrupts import deferred
+from multiarch.publish.errors import TagsNotMovedError, TakenTag, UnrestoredTag
 from multiarch.registry.client import stop_all
+from multiarch.retry import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.platform import Platform
-    from multiarch.image.reference import ImageReference
+    from multiarch.interrupts import Deferred
     from multiarch.publish.staged import StagedImage
     from multiarch.registry.client import Registry
 
@@ -59,28 +65,36 @@ def move_tags(
     source: ImageReference,
     existing_tags: Sequence[TagState],
     registries: Mapping[str, Registry],
+    look_again: Callable[[Sequence[TagState]], Sequence[TagState]],
 ) -> tuple[PublishedTag, ...]:
     """Move all tags to the index; return them. A tag that points to it already is not written again.
 
     :param images: those of the index.
     :param source: the repository where they are.
     :param registries: a client for the registry of each tag, by host.
+    :param look_again: reads the tags anew, and raises the error of a gate if they may not be moved any more.
     :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
-    due = [tag for tag in existing_tags if tag.manifest is None or tag.manifest.digest != index.digest]
-    repositories = dict.fromkeys(tag.reference.with_tag("") for tag in due)
 
     def prepare(repository: ImageReference) -> None:
         registry = registries[repository.registry]
         if repository != source.with_tag(""):
             _copy(images, source, registries[source.registry], repository.repository, registry)
         # One tag moves with its index in one request; several move when the index is there already.
-        if len(due) > 1:
+        if len(existing_tags) > 1:
             registry.put_manifest(repository.repository, index.digest, index)
 
-    each(prepare, repositories, on_failure=partial(stop_all, registries.values()))
+    due, prepared = _due(existing_tags, index), set[ImageReference]()
+    while repositories := {tag.reference.with_tag("") for tag in due} - prepared:
+        each(prepare, repositories, on_failure=partial(stop_all, registries.values()))
+        prepared |= repositories
+        due = _due(look_again(existing_tags), index)
     _Transaction(index, due, registries).run()
     return tuple(PublishedTag(tag.reference, index.digest) for tag in existing_tags)
+
+
+def _due(tags: Sequence[TagState], index: Manifest) -> list[TagState]:
+    return [tag for tag in tags if tag.manifest is None or tag.manifest.digest != index.digest]
 
 
 def _copy(
@@ -127,17 +141,22 @@ class _Transaction:
 
     def run(self) -> None:
         """Move all tags, or put back those that moved. :raises TagsNotMovedError: one could not be moved."""
-        in_parallel = partial(each, on_failure=partial(stop_all, self._registries.values()))
-        try:
-            # Those that exist go first: a new tag is harder to take back than to set.
-            in_parallel(self._move, [tag for tag in self._tags if tag.manifest])
-            in_parallel(self._move, [tag for tag in self._tags if not tag.manifest])
-            in_parallel(self._read_back, self._tags)
-        except BaseException as error:
-            self._put_back(error)
-            raise
+        stop = partial(stop_all, self._registries.values())
+        in_parallel = partial(each, on_failure=stop)
+        with deferred(stop) as signals:
+            move = partial(self._move, signals=signals)
+            try:
+                # Those that exist go first: a new tag is harder to take back than to set.
+                in_parallel(move, [tag for tag in self._tags if tag.manifest])
+                in_parallel(move, [tag for tag in self._tags if not tag.manifest])
+                in_parallel(self._read_back, self._tags)
+                signals.check()
+            except BaseException as error:
+                self._put_back(error, interrupted=signals.first is not None)
+                raise
 
-    def _move(self, tag: TagState) -> None:
+    def _move(self, tag: TagState, signals: Deferred) -> None:
+        signals.check()
         reference = tag.reference
         self._moved[tag] = False
         try:
@@ -152,19 +171,20 @@ class _Transaction:
         before = tag.manifest.digest if tag.manifest else ""
         self._registries[tag.reference.registry].read_back(tag.reference, self._index.digest, before)
 
-    def _put_back(self, cause: BaseException) -> None:
+    def _put_back(self, cause: BaseException, *, interrupted: bool) -> None:
         """Put back the tags that moved, or may have.
 
-        :raises TagsNotMovedError: the cause is no interrupt, or a tag could not be put back.
+        :raises TagsNotMovedError: there was no interrupt, or a tag is not as before.
         """
-        unrestored = [tag for tag in each(self._restore, list(self._moved)) if tag]
-        if unrestored or isinstance(cause, MultiarchError):
-            left = [tag.reference for tag in unrestored]
+        not_as_before = [tag for tag in each(self._restore, list(self._moved)) if tag]
+        if not_as_before or not (interrupted or isinstance(cause, KeyboardInterrupt | SystemExit)):
+            left = [tag.reference for tag in not_as_before]
             kept = [tag.reference for tag in self._tags if tag.reference not in left]
-            raise TagsNotMovedError(str(cause) or type(cause).__name__, kept, unrestored) from None
+            reason = str(cause) if isinstance(cause, MultiarchError) else f"{type(cause).__name__}: {describe(cause)}"
+            raise TagsNotMovedError("interrupted" if interrupted else reason, kept, not_as_before) from cause
 
-    def _restore(self, tag: TagState) -> UnrestoredTag | None:
-        """Put one tag back; where that is not possible, return why."""
+    def _restore(self, tag: TagState) -> UnrestoredTag | TakenTag | None:
+        """Put one tag back; return None when it is as before, else what it is, and why."""
         reference, before = tag.reference, tag.manifest
         registry = self._registries[reference.registry].unstoppable()
         try:
@@ -172,11 +192,13 @@ class _Transaction:
             if current == before and not self._moved[tag]:
                 return None
             if current is not None and current.digest != self._index.digest and current != before:
-                return None  # somebody else has moved it since
+                return TakenTag(reference, current.digest)
             if before is not None:
                 registry.put_manifest(reference.repository, reference.tag, before)
             else:
                 registry.remove_tag(reference.repository, reference.tag)
-        except MultiarchError as error:
-            return UnrestoredTag(reference, self._index.digest, before.digest if before else "nothing", str(error))
+        # Whatever it is: the other tags are put back all the same, and this one is named.
+        except Exception as error:  # noqa: BLE001
+            reason = str(error) if isinstance(error, MultiarchError) else describe(error)
+            return UnrestoredTag(reference, self._index.digest, before.digest if before else "nothing", reason)
         return None

@@ -6,18 +6,20 @@ The document: ``docker cp buildkit:/usr/bin/buildctl /usr/bin/``.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.buildkit.buildctl import check_executable, default_path
 from multiarch.config.settings import BUILDKIT_CONTAINER
-from multiarch.errors import ConfigurationError
+from multiarch.errors import ConfigurationError, DockerError
+from multiarch.paths import replacing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from docker.models.containers import Container
 
     from multiarch.config.settings import Settings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 INSIDE = "/usr/bin/buildctl"
+_LARGEST = 512 << 20  # bytes; v0.32.2 has 40 MB
 
 
 def run(run: Run) -> tuple[Path]:
@@ -41,12 +44,12 @@ def run(run: Run) -> tuple[Path]:
     if container is None or container.status != "running":
         image = settings.builder.image
         host.need_image(image, "buildkit_image")
-        spare: Container = host.run(f"create a container of {image}", lambda: host.client.containers.create(image))
+        spare = host.create(f"create a container of {image}", image)
         try:
             _copy(spare, path, host)
         finally:
             host.remove(spare)
-    elif not path.is_file() or _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1]:
+    elif _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1].split():
         _copy(container, path, host)
     check_executable(path, host.trace)
     return (path,)
@@ -58,33 +61,42 @@ def commands(settings: Settings) -> list[list[str]]:
     return [["mkdir", "-p", str(path.parent)], ["docker", "cp", f"{BUILDKIT_CONTAINER}:{INSIDE}", str(path)]]
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(path: Path) -> str | None:
+    """Return the digest of a program, None where there is none that can be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 def _copy(container: Container, path: Path, host: DockerHost) -> None:
     host.say(f"copying buildctl to {path}")
-    host.run("copy buildctl out of its container", lambda: _stream(container, path))
-
-
-def _stream(container: Container, path: Path) -> None:
-    """Write the file beside its place, and move it there when it is whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".buildctl-", dir=path.parent)
-    except OSError as error:
-        raise ConfigurationError("--dest", f"cannot write to {path.parent}: {error.strerror}") from None
-    try:
-        chunks, _ = container.get_archive(INSIDE)
-        with os.fdopen(descriptor, "wb") as target, tempfile.TemporaryFile() as archive:
-            archive.writelines(chunks)
-            archive.seek(0)
-            with tarfile.open(fileobj=archive) as tar:
-                for member in tar:
-                    if content := tar.extractfile(member):
-                        shutil.copyfileobj(content, target)
-        Path(name).chmod(0o755)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        with replacing(path, mode=0o755) as file:
+            host.run("copy buildctl out of its container", lambda: _write(container, file))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError("--dest", f"cannot write to {path.parent}: {reason}") from None
+
+
+def _write(container: Container, file: BinaryIO) -> None:
+    """Write the program in the archive that Docker makes of it to a file.
+
+    :raises DockerError: it is none, or larger than a client can be.
+    """
+    file.seek(0)
+    file.truncate()
+    size = 0
+    with tempfile.TemporaryFile() as archive:
+        for chunk in container.get_archive(INSIDE)[0]:
+            size += len(chunk)
+            if size > _LARGEST:
+                raise DockerError("copy buildctl out of its container", f"it is larger than {_LARGEST >> 20} MiB")
+            archive.write(chunk)
+        archive.seek(0)
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            member = tar.next()
+            if member is None or not member.isreg():
+                raise DockerError("copy buildctl out of its container", f"{INSIDE} is no file there")
+            shutil.copyfileobj(tar.extractfile(member) or io.BytesIO(), file)

@@ -25,7 +25,7 @@ from multiarch.buildkit import build, buildctl, schedule
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
 from multiarch.display.console import has_person
-from multiarch.errors import BuildFailedError, ConfigurationError, MultiarchError
+from multiarch.errors import BuildFailedError, ConfigurationError, DockerNotFoundError, MultiarchError
 from multiarch.formatting import one_line
 from multiarch.steps import build_arch
 
@@ -108,8 +108,6 @@ def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
 @contextlib.contextmanager
 def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
     """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
-    import docker.errors
-
     host, settings, name = run.host, run.settings, f"multiarch-shell:{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
@@ -133,7 +131,7 @@ def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Ite
             archive.unlink()
             yield name
         finally:
-            with contextlib.suppress(docker.errors.NotFound):
+            with contextlib.suppress(DockerNotFoundError):
                 host.run(f"remove the image {name}", lambda: host.client.images.remove(name, force=True))
 
 
@@ -151,11 +149,8 @@ def _is_empty(archive: Path) -> bool:
 
 def _run(run: Run, entry: MatrixEntry, image: str) -> None:
     """Run the shell of an image's RUNs on our terminal, and remove its container however it ends."""
-    import docker.errors
-
     host, container = run.host, image.replace(":", "-")
-    config: dict[str, Any] = host.run(f"look at {image}", lambda: host.client.images.get(image)).attrs["Config"]
-    shell = (config.get("Shell") or _SHELL)[0]
+    shell = host.run(f"look at {image}", lambda: _shell(host.client.images.get(image).attrs))
     words = ["docker", "run", "--rm", "-it", "--pull", "never", "--name", container]
     words += ["--platform", str(entry.platform), "--entrypoint", shell, image]
     trace = run.progress.trace
@@ -169,10 +164,15 @@ def _run(run: Run, entry: MatrixEntry, image: str) -> None:
     finally:
         # A signal ends Docker's command line with us, before it can restore the terminal itself.
         termios.tcsetattr(0, termios.TCSADRAIN, terminal)
-        with contextlib.suppress(docker.errors.NotFound):
+        with contextlib.suppress(DockerNotFoundError):
             host.run(
                 f"remove container {container}", lambda: host.client.api.remove_container(container, v=True, force=True)
             )
+
+
+def _shell(image: dict[str, Any]) -> str:
+    """Return the shell of an image's RUNs, by Docker's answer about it."""
+    return str((image["Config"].get("Shell") or _SHELL)[0])
 
 
 def _short(name: str) -> str:

@@ -21,5 +21,5 @@ def run(run: Run) -> tuple[str, ...]:
 
 
 def commands(settings: Settings) -> list[list[str]]:
-    """Return the equivalent commands."""
+    """Return the commands that show the same, for ``--dry``."""
     return inspection.commands(settings)

@@ -104,7 +104,7 @@ def _buildctl(run: Run) -> Path:
 def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
     settings, build, machine = run.settings, run.settings.build, run.machine
-    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else {})
+    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
     room = schedule.Slots(slots)
 
     def build_group(group: tuple[MatrixEntry, ...]) -> tuple[PushedImage, ...]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
 
+_NAME = re.compile(r"[^\s,]{1,255}")  # a file's name; a comma would divide it in the installer's --uninstall
+# The kernel compares the first 256 bytes of a program (BINPRM_BUF_SIZE).
+_OFFSET = re.compile(r"[0-9]{1,3}")
+_HEX = re.compile(r"(?:[0-9a-f]{2}){1,256}")
 # Small, and has a shell, which the installers lack.
 PROBE_IMAGE = "busybox:stable"
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
@@ -149,17 +153,37 @@ def _ask_server(host: DockerHost) -> str:
 
 
 def parse_entries(text: str) -> Iterable[Emulator]:
-    """Yield the entries in what the probe printed; none while binfmt_misc as a whole is disabled."""
-    entries = dict(re.findall(r"^# entry (\S+)\n((?:(?!# ).*\n?)*)", text, re.MULTILINE))
-    if entries.pop("status", "").strip() == "disabled":
+    """Yield the entries in what the probe printed; none while binfmt_misc as a whole is disabled.
+
+    What is no entry as the kernel prints it is left out: nothing is known to run by it.
+    """
+    entries: dict[str, list[str]] = {}
+    body: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("# entry "):
+            body = entries.setdefault(line.removeprefix("# entry "), [])
+        else:
+            body.append(line)
+    if entries.pop("status", []) == ["disabled"]:
         return
-    for name, body in entries.items():
-        fields = dict(re.findall(r"^(flags:|offset|magic|mask) *(.*)$", body, re.MULTILINE))
-        if "magic" in fields:  # an entry by file name extension has none
-            magic = bytes.fromhex(fields["magic"])
-            mask = bytes.fromhex(fields["mask"]) if fields.get("mask") else b"\xff" * len(magic)
-            enabled = body.startswith("enabled")
-            yield Emulator(name, enabled, fields.get("flags:", ""), int(fields.get("offset") or 0), magic, mask)
+    for name, lines in entries.items():
+        if emulator := _parse_entry(name, lines):
+            yield emulator
+
+
+def _parse_entry(name: str, lines: Sequence[str]) -> Emulator | None:
+    """Return an entry (fs/binfmt_misc.c, entry_status); None of one by file name extension, or that is malformed."""
+    fields = {key.rstrip(":"): value.strip() for key, _, value in (line.partition(" ") for line in lines)}
+    magic, offset = _bytes(fields.get("magic", "")), fields.get("offset", "0")
+    mask = _bytes(fields["mask"]) if "mask" in fields else b"\xff" * len(magic)
+    if not (_NAME.fullmatch(name) and magic and len(mask) == len(magic) and _OFFSET.fullmatch(offset)):
+        return None
+    return Emulator(name, lines[0] == "enabled", fields.get("flags", ""), int(offset), magic, mask)
+
+
+def _bytes(text: str) -> bytes:
+    """Return bytes that are written in hexadecimal; none of another text."""
+    return bytes.fromhex(text) if _HEX.fullmatch(text) else b""
 
 
 def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[str]:

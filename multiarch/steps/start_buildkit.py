@@ -7,19 +7,25 @@ that only this user can reach.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multiarch.buildkit.address import container_address
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.server import Server, wanted
+from multiarch.buildkit.socket_directory import make_private
 from multiarch.config.settings import BUILDKIT_CONTAINER
+from multiarch.docker_info import HostInfo
 from multiarch.errors import (
+    ConfigurationError,
     DockerError,
+    DockerNotFoundError,
     EmptyMatrixError,
+    MultiarchError,
     NotReadyError,
     PortTakenError,
 )
@@ -32,6 +38,11 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 _READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
+_MOST_LINES = 400  # lines of its log that are searched for the cause; a trace of Go's stack may follow that
+_SHOWN_LINES = 20
+_STOP_SECONDS = 10  # seconds, Docker's own default
+# What buildkitd says where its image has no bridge for a RUN: it is too old, or lacks CNI's plug-ins or iptables.
+_NO_BRIDGE = ('invalid network mode: "bridge"', "failed to find CNI bridge", "failed to locate iptables")
 
 
 def run(run: Run) -> tuple[str]:
@@ -42,6 +53,7 @@ def run(run: Run) -> tuple[str]:
     :raises ForeignContainerError: somebody else's container has the name.
     :raises PortTakenError: somebody else listens on the address.
     :raises NotReadyError: the server does not answer; with its last log lines.
+    :raises ConfigurationError: the directory of its socket must not be shared, or the image cannot isolate a ``RUN``.
     :raises BuilderUnreachableError: BUILDKIT_HOST leads nowhere.
     """
     settings, host = run.settings, run.host
@@ -59,7 +71,8 @@ def run(run: Run) -> tuple[str]:
     elif settings.builder.recreate or not server.serves(existing.labels, image_id):
         why = "as asked" if settings.builder.recreate else "its configuration differs"
         host.say(f"{BUILDKIT_CONTAINER}: recreating the container, {why}; its cache is kept")
-        host.remove(existing)
+        _check_directory(server)
+        _stop(existing, host)
         container = _create(server if settings.builder.recreate else server.replacing(existing.labels), image_id, host)
     else:
         container = existing
@@ -76,12 +89,10 @@ def commands(settings: Settings) -> list[list[str]]:
     """Return the document's command for this step, for a Docker host like this machine."""
     if settings.builder.host:
         return []
-    server = wanted(settings, {"Architecture": os.uname().machine}, local=True)
+    server = wanted(settings, HostInfo(os.uname().machine), local=True)
     command = ["docker", "run", "-d", "--privileged", "--restart", "unless-stopped", "--name", BUILDKIT_CONTAINER]
     if server.host_network:
         command += ["--network", "host"]
-    for inner, (ip, port) in server.ports().items():
-        command += ["-p", f"{ip}:{port}:{inner.removesuffix('/tcp')}"]
     for volume in server.volumes():
         command += ["-v", volume]
     ready = ["docker", "exec", BUILDKIT_CONTAINER, "sh", "-c", "until buildctl debug workers; do sleep 1; done"]
@@ -89,23 +100,30 @@ def commands(settings: Settings) -> list[list[str]]:
     return [*prepare, [*command, settings.builder.image, *server.command()], ready]
 
 
-def _create(server: Server, image_id: str, host: DockerHost) -> Container:
-    options: dict[str, Any] = {"network_mode": "host"} if server.host_network else {"ports": server.ports()}
-    options["restart_policy"] = {"Name": "unless-stopped"}
+def _check_directory(server: Server) -> None:
     if server.sockets is not None:
-        server.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-        server.sockets.chmod(0o700)
-    container: Container = host.run(
+        make_private(server.sockets, "--address" if server.sockets_asked else "XDG_STATE_HOME")
+
+
+def _stop(container: Container, host: DockerHost) -> None:
+    """Stop and remove a server; one that is killed leaves its bridge on the host's network."""
+    with contextlib.suppress(DockerNotFoundError):
+        host.run(f"stop container {BUILDKIT_CONTAINER}", lambda: container.stop(timeout=_STOP_SECONDS))
+    host.remove(container)
+
+
+def _create(server: Server, image_id: str, host: DockerHost) -> Container:
+    _check_directory(server)
+    container = host.create(
         f"create container {BUILDKIT_CONTAINER}",
-        lambda: host.client.containers.create(
-            server.image,
-            server.command(),
-            name=BUILDKIT_CONTAINER,
-            privileged=True,
-            volumes=server.volumes(),
-            labels=server.labels(image_id),
-            **options,
-        ),
+        server.image,
+        server.command(),
+        name=BUILDKIT_CONTAINER,
+        privileged=True,
+        volumes=server.volumes(),
+        labels=server.labels(image_id),
+        restart_policy={"Name": "unless-stopped"},
+        **({"network_mode": "host"} if server.host_network else {}),
     )
     if server.toml:
         host.run(f"configure container {BUILDKIT_CONTAINER}", lambda: container.put_archive("/", _archive(server.toml)))
@@ -126,28 +144,33 @@ def _archive(toml: str) -> bytes:
     return buffer.getvalue()
 
 
-def _remedy(server: Server) -> str:
-    port = int((server.tcp or ":1234").rpartition(":")[2])
-    return f"choose another port: --address tcp://127.0.0.1:{port + 1}"
+def port_taken(address: str) -> PortTakenError:
+    """Return the error of an address, ``host:port``, on which somebody else listens."""
+    return PortTakenError(f"tcp://{address}", _remedy(address))
+
+
+def _remedy(address: str) -> str:
+    return f"choose another port: --address tcp://127.0.0.1:{int(address.rpartition(':')[2]) + 1}"
 
 
 def _start(container: Container, server: Server, host: DockerHost) -> None:
     host.say(f"{BUILDKIT_CONTAINER}: starting {server.image}")
-    host.start(container, f"tcp://{server.tcp}", _remedy(server))
+    host.start(container, f"tcp://{server.tcp}", _remedy(server.tcp or ":1234"))
 
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
     """Wait until a client inside the container gets an answer; its socket is there whatever the address.
 
     :raises NotReadyError: there is none in time; the container is removed.
+    :raises DockerNotFoundError: another process has removed the container meanwhile.
     """
     deadline = time.monotonic() + _READY_SECONDS
     reason = ""
     # Restarts of before count no more: Docker may have restarted it after a crash, or with itself.
-    restarts = int(container.attrs.get("RestartCount") or 0)
+    restarts = container.attrs["RestartCount"]
     while True:
-        host.run(f"look at container {BUILDKIT_CONTAINER}", container.reload)
-        if int(container.attrs.get("RestartCount") or 0) > restarts or container.status in ("exited", "dead"):
+        host.reload(container)
+        if container.attrs["RestartCount"] > restarts or container.status in ("exited", "dead"):
             reason = "the server ends as soon as it starts"
             break
         if container.status == "running":
@@ -161,8 +184,17 @@ def _wait_until_ready(container: Container, server: Server, host: DockerHost) ->
         if time.monotonic() > deadline:
             break
         host.policy.stopped.wait(0.1)
-    log = container.logs(tail=20).decode(errors="replace").splitlines()
+    log = host.last_lines(container, _MOST_LINES)
     host.remove(container)
+    raise _failure(server, reason, log)
+
+
+def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:
+    """Return why a server did not start, by its log."""
     if server.tcp and any("address already in use" in line for line in log):
-        raise PortTakenError(f"tcp://{server.tcp}", _remedy(server))
-    raise NotReadyError(f"{BUILDKIT_CONTAINER} ({server.image})", reason, log)
+        return port_taken(server.tcp)
+    if any(sign in line for line in log for sign in _NO_BRIDGE):
+        problem = f"{server.image} cannot keep a RUN from the loopback interface of the Docker host"
+        remedy = "it is too old, or lacks CNI's plug-ins or iptables; name another, such as moby/buildkit:v0.32.2"
+        return ConfigurationError("multiarch.buildkit_image", f"{problem}: {remedy}")
+    return NotReadyError(f"{BUILDKIT_CONTAINER} ({server.image})", reason, log[-_SHOWN_LINES:])

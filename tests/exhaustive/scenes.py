@@ -103,6 +103,21 @@ def failure(progress: Progress) -> None:
         progress.end()
 
 
+HOSTILE = "a\x1b[2J\x1b[1;1Hb\x1b]52;c;ZQ==\x07c\x9b2Jd\r\u202ee\u2028f\x1b[?25h"
+
+
+def hostile(progress: Progress) -> None:
+    """Build what writes over the screen, in each place where its words are shown."""
+    progress.say(HOSTILE)
+    progress.begin(MATRIX)
+    solve(progress, [AMD64], vertex("a", f"[2/3] RUN {HOSTILE}"), log("a", f"{HOSTILE}\n"), PAUSE)
+    progress.retrying(HOSTILE, [ARM])
+    solve(progress, [ARM64], vertex("e", "exporting"), status("e", HOSTILE, 1, 2), PAUSE)
+    progress.say(f"first\n{HOSTILE}")
+    progress.end()
+    progress.table([Summary(AMD64, HOSTILE, 1, 1.0, 1, 1, emulated=False)])
+
+
 if __name__ == "__main__":
-    scenes = {"success": success, "working": working, "failure": failure, "many": many}
+    scenes = {"success": success, "working": working, "failure": failure, "many": many, "hostile": hostile}
     scenes[sys.argv[1]](progress_for(sys.stderr, os.environ, quiet=False))

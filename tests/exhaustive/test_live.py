@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import socket
 import subprocess
@@ -149,6 +150,33 @@ def test_all_rows_are_left_on_a_terminal_with_fewer_lines(tmp_path: Path) -> Non
     assert names[-len(shown.after) :] == [line.split()[0] for line in shown.after]
     written = re.split(r"[\r\n]+", re.sub(r"\x1b\[[?\d;]*\w", "", shown.written).strip())
     assert names == [line.split()[0] for line in written[-len(MANY) :]]
+
+
+@pytest.mark.parametrize("columns", [1, 20, 120])
+def test_hostile_words_stay_where_they_are_shown(tmp_path: Path, columns: int) -> None:
+    """Of builds and registries only words reach the terminal: they move no cursor and fill no clipboard."""
+    shown = _scene(tmp_path, "hostile", columns)
+    assert (0, (True, True)) == (shown.status, _is_restored(shown))
+    ours = r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[hl])|\r\x1b|\r\n"
+    rest = re.sub(ours, "", shown.written.replace("\r\x1b[2K", ""))
+    assert [] == [letter for letter in rest if letter in "\x1b\x07\x9b\u202e\u2028"]
+    if columns == 120:
+        words = "a b c 2Jd \ufffde f"
+        expected = [words, f"linux/arm/v7 │ {words}", "│ first", f"│ {words}"]
+        assert expected == [" ".join(line.split()) for line in shown.after[:4]]
+
+
+def test_terminal_that_goes_away_fails_nothing(tmp_path: Path) -> None:
+    """Its window is closed while rows are drawn: the run goes on, and ends well."""
+    terminal, inside = pty.openpty()
+    with (tmp_path / "out").open("wb") as out:
+        words = [sys.executable, "-m", "tests.exhaustive.scenes", "success"]
+        process = subprocess.Popen(words, env=_person(), cwd=ROOT, stdin=inside, stdout=out, stderr=inside)
+        os.close(inside)
+        os.read(terminal, 100)
+        os.close(terminal)
+        assert 0 == process.wait(20)
+    assert "a result\n" == (tmp_path / "out").read_text()
 
 
 def test_no_color_leaves_out_colours(tmp_path: Path) -> None:

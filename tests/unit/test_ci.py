@@ -122,3 +122,9 @@ def test_another_ci_is_known_by_the_variable_that_all_set(value: str) -> None:
 def test_a_machine_without_these_variables_is_no_ci(environ: dict[str, str]) -> None:
     """Some people set CI to a negative value, so that programs take them for persons."""
     assert running_in(environ) is None
+
+
+@pytest.mark.parametrize("variables", [{"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "2024.12 (build 1)"}])
+def test_cis_that_do_not_set_ci_are_known_by_their_own_variables(variables: dict[str, str]) -> None:
+    """Azure and TeamCity read commands in a log too, and nobody sits at their terminals."""
+    assert CI(kind=CIKind.OTHER) == running_in(variables)

@@ -18,55 +18,27 @@ import pytest
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
-from multiarch.docker_host import OWNER, DockerHost
-from multiarch.errors import DockerPermissionError, ForeignContainerError
+from multiarch.docker_host import DockerHost
+from multiarch.errors import (
+    DockerError,
+    DockerNotFoundError,
+    DockerPermissionError,
+    ForeignContainerError,
+    NoDockerError,
+)
 from multiarch.image.platform import Platform
 from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
-from tests.unit.registry_server import RegistryServer, Reply, json_reply
+from tests.unit.docker_daemon import API, Daemon
+from tests.unit.registry_server import EOF, Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-API = "/v1.41"
+    from tests.unit.registry_server import RegistryServer
+
 THREADS = 8
-
-
-class Daemon:
-    """A Docker daemon on a real HTTP server: it holds containers, each of which is answered for by its name."""
-
-    def __init__(self, server: RegistryServer) -> None:
-        self.server = server
-        server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
-        server.table[f"GET {API}/_ping"] = [Reply(200, b"OK")]
-        server.table[f"GET {API}/info"] = [json_reply({"Architecture": "aarch64", "OperatingSystem": "Debian"})]
-
-    def hold(self, name: str, status: str = "running", owner: str = OWNER) -> None:
-        """Hold a container, which can be started and removed."""
-        shown = {"Id": name, "Name": f"/{name}", "State": {"Status": status}, "Mounts": []}
-        answer = json_reply({**shown, "Config": {"Labels": {owner: "x"}}})
-        path = f"{API}/containers/{name}"
-        self.server.table[f"GET {path}/json"] = [answer]
-
-        def start(_: object) -> Reply:
-            self.hold(name, "running", owner)
-            return Reply(204)
-
-        def remove(_: object) -> Reply:
-            self.hold_nothing(name)
-            return Reply(204)
-
-        self.server.table[f"POST {path}/start"] = [start]
-        self.server.table[f"DELETE {path}"] = [remove]
-
-    def hold_nothing(self, name: str) -> None:
-        """Answer that there is no container of a name."""
-        self.server.table[f"GET {API}/containers/{name}/json"] = [json_reply({"message": "No such container"}, 404)]
-
-    def looks(self, name: str) -> int:
-        """Return how often a container was looked for."""
-        return self.server.asked.count(f"GET {API}/containers/{name}/json")
 
 
 @pytest.fixture
@@ -212,13 +184,106 @@ def test_what_a_host_shares_with_this_machine(
     monkeypatch: pytest.MonkeyPatch, base_url: str, system: str, shares_loopback: bool, is_local: bool
 ) -> None:
     """A socket on Linux shares the files, a Docker Desktop its ports alone, and another machine neither."""
-    client = SimpleNamespace(
-        api=SimpleNamespace(base_url=base_url), info=lambda: {"OperatingSystem": system}, ping=lambda: True
-    )
+    info = {"Architecture": "x86_64", "OperatingSystem": system}
+    client = SimpleNamespace(api=SimpleNamespace(base_url=base_url), info=lambda: info, ping=lambda: True)
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
     monkeypatch.setattr(sys, "platform", "linux")
     host = DockerHost(Policy(attempts=1), print)
     assert (shares_loopback, is_local) == (host.shares_loopback, host.is_local)
+
+
+# Answers that are none.
+
+NONE = [b"", b"[]", b"null", b"1", b'"text"', b"{", b"\xff", b"[" * 100_000, b"{}"]
+
+
+@pytest.mark.parametrize("body", NONE)
+def test_malformed_answer_is_one_line(daemon: Daemon, host: DockerHost, body: bytes) -> None:
+    """Whatever answers in the daemon's place: the error is ours, says what was asked, and holds no traceback."""
+    daemon.server.table[f"GET {API}/info"] = [Reply(200, body)]
+    daemon.server.table[f"GET {API}/containers/buildkit/json"] = [Reply(200, body)]
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [Reply(200, body)]
+    for ask, action in (
+        (lambda: host.info, "tell about itself"),
+        (lambda: host.find("buildkit"), "look for container buildkit"),
+        (lambda: host.need_image("some:image", "image"), "tell about itself"),
+    ):
+        with pytest.raises(DockerError, match=f"^Docker could not {action}: ") as caught:
+            ask()
+        assert 1 == len(str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize("body", NONE)
+def test_malformed_answers_about_an_image_or_a_run_are_one_line(daemon: Daemon, host: DockerHost, body: bytes) -> None:
+    """An image that is pulled, and a container that is created, are asked about as well."""
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [Reply(200, body)]
+    daemon.server.table[f"POST {API}/images/create"] = [Reply(200, body)]
+    daemon.server.table[f"POST {API}/containers/create"] = [Reply(200, body)]
+    with pytest.raises(DockerError, match=r"^Docker could not (look for|pull|run|create) "):
+        host.need_image("some:image", "image")
+    with pytest.raises(DockerError, match=r"^Docker could not run some:image: "):
+        host.run_once("some:image", ["true"])
+    with pytest.raises(DockerError, match=r"^Docker could not create it: "):
+        host.create("create it", "some:image")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"ApiVersion": 1}', b'{"ApiVersion": "x"}'])
+def test_host_that_is_no_docker_is_named(daemon: Daemon, body: bytes) -> None:
+    """Something else listens at DOCKER_HOST."""
+    daemon.server.table["GET /version"] = [Reply(200, body)]
+    daemon.server.table[f"GET {API}/_ping"] = [EOF]
+    with pytest.raises(NoDockerError, match=r"^no Docker host at tcp://127\.0\.0\.1:"):
+        DockerHost(Policy(attempts=1), print).client.ping()
+
+
+def test_password_of_the_hosts_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is, as an ssh address needs one."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://me:hidden@127.0.0.1:1")
+    with pytest.raises(NoDockerError, match=r"^no Docker host at tcp://me@127\.0\.0\.1:1 ") as caught:
+        DockerHost(Policy(attempts=1), print).client.ping()
+    assert "hidden" not in str(caught.value)
+
+
+def test_platform_that_no_image_is_built_for_is_named(daemon: Daemon, host: DockerHost) -> None:
+    """The kernel's name of the machine is the daemon's to choose."""
+    daemon.server.table[f"GET {API}/info"] = [json_reply({"Architecture": "vax"})]
+    with pytest.raises(DockerError, match=r"^Docker could not name its platform: unknown platform 'vax'"):
+        host.need_image("some:image", "image")
+
+
+def test_container_that_vanishes_is_one_line(daemon: Daemon, host: DockerHost) -> None:
+    """Another process removes it while we look, read its log, or run something in it; to remove it is done, then."""
+    daemon.hold("buildkit")
+    container = host.find("buildkit")
+    assert container is not None
+    daemon.hold_nothing("buildkit")
+    for ask, action in (
+        (lambda: host.reload(container), "look at container buildkit"),
+        (lambda: host.last_lines(container, 1), "read the log of container buildkit"),
+        (lambda: host.execute(container, ["true"]), "run true in buildkit"),
+    ):
+        with pytest.raises(DockerNotFoundError, match=f"^Docker could not {action}: "):
+            ask()
+    host.remove(container)
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (b"\xff\xfe\x00", ["\ufffd\ufffd\0"]),
+        (b"", []),
+        (b"a\nb\r\nc\x1b[31m\n" * 2, ["c\x1b[31m", "a", "b", "c\x1b[31m"][-3:]),
+    ],
+)
+def test_log_may_hold_any_bytes(daemon: Daemon, host: DockerHost, log: bytes, expected: list[str]) -> None:
+    """What is no text is marked; more lines than asked for are cut."""
+    daemon.hold("buildkit")
+    daemon.server.table[f"GET {API}/containers/buildkit/logs"] = [
+        Reply(200, b"\x01\0\0\0" + len(log).to_bytes(4, "big") + log)
+    ]
+    container = host.find("buildkit")
+    assert container is not None
+    assert expected == host.last_lines(container, 3)
 
 
 # What is said when it cannot be asked.

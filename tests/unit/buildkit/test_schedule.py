@@ -11,6 +11,7 @@ import pytest
 
 from multiarch.buildkit.schedule import Slots, default_jobs, groups, is_emulated, weight
 from multiarch.config.load import load
+from multiarch.docker_info import HostInfo
 
 
 def grouped(*platforms: Any, slots: int = 100, machine: str = "x86_64", apart: bool = False) -> list[str]:
@@ -66,7 +67,7 @@ def test_what_is_emulated() -> None:
 )
 def test_slots_follow_cores_and_memory(cores: int, gibibytes: int, expected: int) -> None:
     """Four for each core, as far as the memory goes, and never fewer than four."""
-    assert expected == default_jobs({"NCPU": cores, "MemTotal": gibibytes << 30})
+    assert expected == default_jobs(HostInfo("x86_64", cpus=cores, memory=gibibytes << 30))
 
 
 def test_no_more_than_the_slots_at_once() -> None:

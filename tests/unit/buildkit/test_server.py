@@ -10,6 +10,7 @@ import pytest
 
 from multiarch.buildkit.server import Server, mirrors_toml, wanted
 from multiarch.config.load import load
+from multiarch.docker_info import read_info
 from multiarch.image.platform import Platform
 
 # What the Engine API's /info says, as far as it is read.
@@ -28,7 +29,7 @@ def server_for(
 ) -> Server:
     """Return the server for a block of settings, by default for two foreign platforms and an image elsewhere."""
     settings = load({"image": "someone/app", "platforms": ["arm64", "armhf"], **(block or {})}, {}, {})
-    return wanted(settings, {**INFO, **(info or {})}, local=local)
+    return wanted(settings, read_info({**INFO, **(info or {})}), local=local)
 
 
 # buildkitd.toml.
@@ -95,7 +96,7 @@ def server_for(
 )
 def test_what_docker_info_says_of_registries(config: dict[str, Any], registries: list[str], expected: str) -> None:
     """Mirrors and insecure registries of the Docker daemon become those of BuildKit."""
-    assert expected == mirrors_toml(config, registries)
+    assert expected == mirrors_toml(read_info({**INFO, "RegistryConfig": config}), registries)
 
 
 def test_the_toml_is_read_as_it_is_meant() -> None:
@@ -103,15 +104,15 @@ def test_the_toml_is_read_as_it_is_meant() -> None:
     tomllib = pytest.importorskip("tomllib")
     indexes = {
         "docker.io": {"Mirrors": ["http://127.0.0.1:5055"], "Secure": True},
-        'odd "name"': {"Mirrors": [], "Secure": False},
+        'odd "name" \N{PILE OF POO}': {"Mirrors": [], "Secure": False},
     }
     assert {
         "registry": {
             "docker.io": {"mirrors": ["127.0.0.1:5055"]},
             "127.0.0.1:5055": {"http": True},
-            'odd "name"': {"http": True, "insecure": True},
+            'odd "name" \N{PILE OF POO}': {"http": True, "insecure": True},
         }
-    } == tomllib.loads(mirrors_toml({"IndexConfigs": indexes}, []))
+    } == tomllib.loads(mirrors_toml(read_info({**INFO, "RegistryConfig": {"IndexConfigs": indexes}}), []))
 
 
 # Arguments.
@@ -127,7 +128,7 @@ def test_the_usual_server() -> None:
         *("--oci-worker-platform", "linux/arm/v7"),
     ] == server.command()
     assert ["buildkit-state:/var/lib/buildkit", "/home/me/state/multiarch/buildkit:/run/buildkit"] == server.volumes()
-    assert ({}, "", False) == (server.ports(), server.toml, server.host_network)
+    assert ("", False) == (server.toml, server.host_network)
 
 
 @pytest.mark.parametrize(
@@ -152,21 +153,20 @@ def test_a_platform_with_a_builder_is_not_the_servers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "published"),
+    ("address", "expected"),
     [
-        ("tcp://127.0.0.1:1234", {"1234/tcp": ("127.0.0.1", 1234)}),
-        ("tcp://localhost:9", {"9/tcp": ("127.0.0.1", 9)}),
-        ("tcp://[::1]:9", {"9/tcp": ("::1", 9)}),
-        ("docker-container://buildkit", {}),
-        ("unix:///run/me/buildkitd.sock", {}),
+        ("tcp://127.0.0.1:1234", ["tcp://127.0.0.1:1234"]),
+        ("tcp://localhost:9", ["tcp://localhost:9"]),
+        ("tcp://[::1]:9", ["tcp://[::1]:9"]),
+        ("docker-container://buildkit", []),
+        ("unix:///run/me/buildkitd.sock", []),
     ],
 )
-def test_a_port_is_published_on_loopback_only(address: str, published: dict[str, tuple[str, int]]) -> None:
-    """Inside the container the server listens everywhere, and Docker publishes it to this machine alone."""
+def test_tcp_address_is_listened_on_as_given(address: str, expected: list[str]) -> None:
+    """On the host's network, so that no address of a container listens too; and no RUN shares that network."""
     server = server_for({"address": address})
-    assert published == server.ports()
-    tcp = [word for word in server.command() if word.startswith("tcp://")]
-    assert [f"tcp://0.0.0.0:{name.removesuffix('/tcp')}" for name in published] == tcp
+    assert expected == [word for word in server.command() if word.startswith("tcp://")]
+    assert bool(expected) == server.host_network == ("--oci-worker-net bridge" in " ".join(server.command()))
     assert "unix:///run/buildkit/buildkitd.sock" in server.command()
 
 
@@ -178,14 +178,13 @@ def test_a_port_is_published_on_loopback_only(address: str, published: dict[str,
         ({}, {"IndexConfigs": {"docker.io": {"Mirrors": ["http://127.0.0.1:5055"]}}}),
     ],
 )
-def test_the_hosts_network_where_a_registry_is_on_loopback(
+def test_server_has_the_hosts_network_where_a_registry_is_on_loopback(
     block: dict[str, Any], registry_config: dict[str, Any]
 ) -> None:
-    """A registry or mirror on 127.0.0.1 is only reached from the host's network; there the server binds to loopback."""
-    info = {"RegistryConfig": registry_config}
-    server = server_for({"address": "tcp://127.0.0.1:1234", **block}, info)
-    assert (True, {}) == (server.host_network, server.ports())
-    assert ["tcp://127.0.0.1:1234"] == [word for word in server.command() if word.startswith("tcp://")]
+    """A registry or mirror on 127.0.0.1 is only reached from the host's network; a RUN has a network of its own."""
+    server = server_for(block, {"RegistryConfig": registry_config})
+    assert server.host_network
+    assert "--oci-worker-net bridge" in " ".join(server.command())
 
 
 def test_an_address_of_ones_own_choice() -> None:
@@ -242,6 +241,34 @@ def test_a_server_serves_who_asks_for_no_more(running: dict[str, Any], block: di
     """A running server is taken when it is all that is asked for, even if it is more."""
     labels = server_for(running).labels(IMAGE_ID)
     assert expected == server_for(block).serves(labels, IMAGE_ID)
+
+
+@pytest.mark.parametrize(
+    ("labels", "block"),
+    [
+        ({"multiarch.network": "host"}, {}),
+        ({"multiarch.network": "host"}, {"image": "127.0.0.1:5001/app"}),
+        ({"multiarch.network": "bridge", "multiarch.tcp": "127.0.0.1:1234"}, {}),
+        ({"multiarch.network": "bridge", "multiarch.tcp": "127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1234"}),
+        ({"multiarch.network": "something later"}, {}),
+    ],
+)
+def test_server_that_others_reach_is_replaced(labels: dict[str, str], block: dict[str, Any]) -> None:
+    """Earlier versions gave a RUN the host's network, or listened on Docker's bridge: both end at the next start."""
+    server = server_for(block)
+    former = {**server.labels(IMAGE_ID), **labels}
+    assert not server.serves(former, IMAGE_ID)
+    later = server.replacing(former)
+    assert (True, labels.get("multiarch.tcp")) == (later.host_network, later.tcp)
+    assert server.serves(later.labels(IMAGE_ID), IMAGE_ID)
+
+
+def test_platform_of_an_unknown_name_is_not_kept() -> None:
+    """The label of a container may hold anything; what is no platform is not announced."""
+    labels = {"multiarch.platforms": "linux/s390x,vax/780,,linux/arm/v99"}
+    assert "linux/amd64 linux/arm64 linux/arm/v7 linux/s390x" == " ".join(
+        map(str, server_for().replacing(labels).platforms)
+    )
 
 
 def test_another_image_or_configuration_does_not_serve() -> None:

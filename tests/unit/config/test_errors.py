@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')"
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
+PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
 OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
@@ -73,6 +74,21 @@ def complaint(
         (
             {"address": "tcp://127.0.0.1:70000"},
             "address: 'tcp://127.0.0.1:70000' needs a host and a port: tcp://127.0.0.1:1234",
+        ),
+        (
+            {"address": "tcp://127.0.0.1:\N{SUPERSCRIPT TWO}"},
+            "address: 'tcp://127.0.0.1:\N{SUPERSCRIPT TWO}' needs a host and a port: tcp://127.0.0.1:1234",
+        ),
+        *(
+            ({"address": address}, f"address: {address!r} needs {PRIVATE}")
+            for address in (
+                "unix:///buildkitd.sock",
+                "unix:////buildkitd.sock",
+                "unix:///home/me/../../buildkitd.sock",
+                "unix:///home/me:/etc/buildkitd.sock",
+                "unix:///home/me\n/buildkitd.sock",
+                f"unix:///{'x' * 107}/buildkitd.sock",
+            )
         ),
         (
             {"address": "unix://run/buildkitd.sock"},

@@ -184,6 +184,34 @@ def test_page_shows_hostile_texts_as_data() -> None:
     assert data == embedded(page)
 
 
+def test_page_shows_clean_texts_and_data_holds_all() -> None:
+    """A browser turns words round as a terminal does; programs read what BuildKit wrote."""
+    hostile = "a\x1b[2J\u202eb\x07"
+    data = data_of(solve((ARM64,), vertex("a", f"[1/1] RUN {hostile}", seconds=1), log("a", f"{hostile}\nc")))
+    (shown,), (step,) = (d["solves"][0]["steps"] for d in (embedded(report.page(data)), data))
+    assert ("RUN a \ufffdb ", ["a \ufffdb ", "c"]) == (shown["instruction"], shown["log"])
+    assert (f"RUN {hostile}", [hostile, "c"]) == (step["instruction"], step["log"])
+
+
+def test_large_output_is_cut_in_the_middle() -> None:
+    """A page of gigabytes opens nowhere; what failed stands at the end."""
+    lines = "".join(f"{number}\n" for number in range(20_000))
+    long = "x" * 50_000
+    data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make"), log("a", lines), vertex("b", long), log("b", long)))
+    many, one = (step["log"] for step in data["solves"][0]["steps"])
+    assert (5001, "0", "… (15000 more lines)", "19999") == (len(many), many[0], many[2500], many[-1])
+    assert [f"{'x' * 4000}… (46000 more characters)"] == one
+    assert f"{'x' * 20_000}… (30000 more characters)" == data["solves"][0]["steps"][1]["name"]
+
+
+def test_large_outputs_share_the_room_of_a_report() -> None:
+    """Many vertices may write much each."""
+    texts = [(vertex(str(n), f"[1/1] RUN {n}"), log(str(n), f"{'y' * 3000}\n" * 1000)) for n in range(40)]
+    data = data_of(solve((ARM64,), *(line for lines in texts for line in lines)))
+    sizes = [sum(map(len, step["log"])) for step in data["solves"][0]["steps"]]
+    assert (40, True, True) == (len(sizes), sum(sizes) <= 32_100_000, min(sizes) > 700_000)
+
+
 @pytest.mark.parametrize("name", ["report.txt", "report", "html", "report.HTML"])
 def test_other_suffixes_are_refused(name: str) -> None:
     """The suffix alone says whether a page or data is wanted."""

@@ -45,12 +45,25 @@ def test_secrets_reach_the_steps_that_push_alone(tmp_path: Path) -> None:
         "REGISTRY_GITLAB_COM_USERNAME": "${{ secrets.REGISTRY_GITLAB_COM_USERNAME }}",
         "REGISTRY_GITLAB_COM_PASSWORD": "${{ secrets.REGISTRY_GITLAB_COM_PASSWORD }}",
     } == steps[-1]["env"]
-    commands = [step["run"].split()[1] for step in steps if "env" in step]
-    assert (["build-arch", "manifest"], {"contents": "read", "packages": "write"}) == (
-        commands,
+    commands = [step["run"].split()[1] for step in steps if step.get("env")]
+    assert ["build-arch", "manifest"] == commands
+
+
+def test_pull_request_has_no_credentials_and_may_only_read(tmp_path: Path) -> None:
+    """Also one from a branch of the repository: its Dockerfile and its tasks.py run with whatever its job has."""
+    workflow = parsed("github", tmp_path, secrets={"t": "env:TOKEN"}, **VARIED)
+    job = workflow["jobs"]["pull-request"]
+    assert ("github.event_name == 'pull_request'", None, {"contents": "read"}) == (
+        job["if"],
+        job.get("permissions"),
         workflow["permissions"],
     )
-    assert {"contents": "read"} == parsed("github", tmp_path)["permissions"]
+    assert {"TOKEN": "${{ secrets.TOKEN }}"} == job["steps"][-1]["env"]
+    pushing = [workflow["jobs"][name] for name in ("build", "manifest")]
+    assert {"github.event_name != 'pull_request'"} == {other["if"].split(" && ")[0] for other in pushing}
+    assert [{"contents": "read", "packages": "write"}] * 2 == [other["permissions"] for other in pushing]
+    elsewhere = parsed("github", tmp_path)["jobs"]
+    assert {"contents": "read"} == elsewhere["build"]["permissions"] == elsewhere["manifest"]["permissions"]
 
 
 def test_secrets_of_the_build_reach_it_alone(tmp_path: Path) -> None:
@@ -70,4 +83,4 @@ def test_a_projects_additions_to_the_workflow_of_github_stay(tmp_path: Path) -> 
     edited = edited.replace("          DOCKER_USERNAME", f"{additions[2]}          DOCKER_USERNAME", 1)
     file = merged(tmp_path, "github", edited, image=["a/b"], platforms=["arm64"])
     assert [] == [addition for addition in additions if addition not in file.text]
-    assert {"contents": "read"} == file.data["permissions"]
+    assert {"contents": "read"} == file.data["permissions"] == file.data["jobs"]["build"]["permissions"]

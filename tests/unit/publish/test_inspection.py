@@ -205,6 +205,24 @@ def test_matrix_does_not_matter(server: RegistryServer, project: Project) -> Non
     assert inspect(server, project) == inspect(server, project, "--platform", "s390x")
 
 
+# What others wrote.
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\nlinux/arm64  sha256:1", "\x1b[2J", "a b", "::error::\u202e", "A" * 999, ["a"], 7]
+)
+def test_a_malformed_value_is_a_question_mark(server: RegistryServer, project: Project, hostile: object) -> None:
+    """A platform or predicate with a line break would be a row that is not there."""
+    entry = image(server, "image", 1)
+    stated = attestation(server, entry, hostile if isinstance(hostile, str) else None)
+    digest = index(server, "latest", {**entry, "platform": {"os": hostile, "architecture": "amd64"}}, stated)
+    result = inspect(server, project)
+    assert (0, [], 3) == (result.status, result.err, len(result.out))
+    assert [f"{server.host}/app:latest@{digest}", OCI_INDEX] == cells(result.out[0])
+    expected = "?" if isinstance(hostile, str) else "unknown"
+    assert ["?/amd64", entry["digest"], "1 B", "0", expected] == cells(result.out[2])
+
+
 # What cannot be shown.
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import requests
@@ -13,7 +14,7 @@ from multiarch.buildkit.faults import hint_for
 from multiarch.image.platform import Platform
 from multiarch.publish import errors as refusals
 from multiarch.registry.transport import refusal
-from multiarch.steps import start_buildkit as buildkit
+from multiarch.steps.start_buildkit import port_taken
 from tests.unit.cli.test_tasks import FLAGS
 from tests.unit.project import ROOT
 
@@ -38,7 +39,7 @@ def _refused(request: str, status: int, code: str, message: str) -> MultiarchErr
     """Return the error of a registry's answer."""
     response = requests.Response()
     response.status_code = status
-    response._content = f'{{"errors": [{{"code": "{code}", "message": "{message}"}}]}}'.encode()
+    response.raw = io.BytesIO(json.dumps({"errors": [{"code": code, "message": message}]}).encode())
     return refusal(request, response)
 
 
@@ -48,13 +49,12 @@ def _words(text: object) -> str:
 
 def test_every_line_that_is_quoted_can_be_met() -> None:
     """Word for word, made by the classes and functions that make it."""
-    tcp = SimpleNamespace(tcp="127.0.0.1:1234")
     riscv = Platform.parse("linux/riscv64")
     denied = _refused("PUT ghcr.io/a/b/manifests/latest", 403, "DENIED", "denied")
     expected = [
         errors.NoDockerError("unix:///var/run/docker.sock", "no such socket"),
         errors.EmulatorError([riscv], "tonistiigi/binfmt:qemu-v10.2.3", ""),
-        errors.PortTakenError("tcp://127.0.0.1:1234", buildkit._remedy(tcp)),  # type: ignore[arg-type]
+        port_taken("127.0.0.1:1234"),
         errors.ForeignContainerError("buildkit"),
         errors.BuilderUnreachableError("tcp://127.0.0.1:1234", "Connection refused"),
         errors.BuildctlNotExecutableError("bin/buildctl", "Darwin on arm64: Exec format error"),

@@ -120,6 +120,35 @@ def test_what_runs_arm64(text: str, expected: list[str]) -> None:
     assert expected == runners(text, "arm64")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        entry("odd", "7f454c4 ffffffff"),
+        entry("letters", "7f454c46zz ffffffffff"),
+        entry("spaces", "7f\t45 ffff"),
+        entry("no-magic", ""),
+        entry("short-mask", AARCH64.split()[0] + " ffff"),
+        entry("long-mask", "7f454c46 ffffffffff"),
+        entry("empty-mask", "7f454c46") + "mask \n",
+        entry("huge", "7f" * 257),
+        entry("far", AARCH64).replace("offset 0", f"offset {'9' * 5000}"),
+        entry("negative", AARCH64).replace("offset 0", "offset -1"),
+        entry("digits", AARCH64).replace("offset 0", "offset \N{SUPERSCRIPT TWO}"),
+        entry("", AARCH64),
+        entry("two words", AARCH64),
+        entry("qemu,all", AARCH64),
+        entry("x" * 256, AARCH64),
+        "# entry nothing\n",
+        "# entry \nmagic\n" * 3,
+        "\0\x1b[31m\u2028# entry x\u2028",
+    ],
+)
+def test_entry_that_is_none_is_left_out(text: str) -> None:
+    """It runs nothing, so the installer is asked; the entries around it are read."""
+    alone = entry("before", RISCV64) + text + entry("after", S390X) + "# entry status\nenabled\n"
+    assert ["before", "after"] == [found.name for found in parse_entries(alone)]
+
+
 def state(text: str, machine: str = "x86_64", *, aarch32: bool = False) -> HostState:
     """Return a host with these entries."""
     return HostState(machine, aarch32, tuple(parse_entries(text)))

@@ -1,0 +1,1 @@
+"""Formats from outside, fed to their readers by the thousand (hypothesis)."""
