@@ -8,7 +8,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -112,9 +112,10 @@ class _Crew(Generic[T]):
     def _first_failure(self) -> BaseException:
         """Return the first failure in time, or the first in order of those that have the same cause as that one.
 
-        Where a host is down, all jobs fail at once; then it is always the same one that is named.
+        Where a host is down, all jobs fail at once; then it is always the same one that is named. A request that was
+        stopped has failed because of another failure, which may take longer to come here.
         """
-        first, *_ = self._failures.values()
+        first, *_ = sorted(self._failures.values(), key=lambda failure: isinstance(failure, StoppedError))
         cause = getattr(first, "cause", None)
         alike = [number for number, failure in self._failures.items() if getattr(failure, "cause", None) == cause]
         return self._failures[min(alike)] if cause else first

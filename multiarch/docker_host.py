@@ -46,14 +46,14 @@ class DockerHost:
     :param policy: how pulls and starts are retried.
     :param say: takes one line of progress.
     :param trace: shows the requests to it, where that is asked for.
+    :param login: returns the SDK's ``auth_config`` for an image.
     """
 
-    def __init__(self, policy: Policy, say: Callable[[str], None], trace: Trace | None = None) -> None:
-        self.policy = policy
-        self.say = say
-        self.trace = trace
-        self._connecting = threading.Lock()
-        self._asking = threading.Lock()
+    def __init__(
+        self, policy: Policy, say: Callable[[str], None], trace: Trace | None = None, login: Any = lambda _: None
+    ) -> None:
+        self.policy, self.say, self.trace, self._login = policy, say, trace, login
+        self._connecting, self._asking = threading.Lock(), threading.Lock()
         self._client: docker.DockerClient | None = None
         self._info: HostInfo | None = None
         self._containers: dict[str, Container] = {}
@@ -130,13 +130,18 @@ class DockerHost:
             return str(image_id)
         self.say(f"pulling {image}")
         try:
-            self.run(f"pull {image}", lambda: self.client.images.pull(image, platform=str(native)))
+            self.pull(image, str(native))
         except DockerNotFoundError:
             raise ImageNotFoundError(image, setting) from None
         image_id = self.run(f"look for image {image}", present)
         if not image_id:
             raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
         return str(image_id)
+
+    def pull(self, image: str, platform: str) -> None:
+        """Pull an image. :raises DockerNotFoundError: no registry has it."""
+        pull, login = self.client.images.pull, self._login(image)
+        self.run(f"pull {image}", lambda: pull(image, platform=platform, auth_config=login))
 
     def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
         """Run a container to its end, remove it, and return what it wrote to both of its outputs.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Request Timeout, Too Early, Too Many Requests (RFC 9110 section 15, RFC 8470, RFC 6585); so is all of 5xx.
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+_ADDRESS = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]{0,30}://[^\s'\"<>]*")
+_PORT = re.compile(r":\d{1,5}$")
 
 
 class MultiarchError(Exception):
@@ -67,7 +71,8 @@ class NoDockerError(MultiarchError):
     """Nothing answers where the Docker host should be."""
 
     def __init__(self, host: str, reason: str) -> None:
-        problem = f"no Docker host at {host} ({reason}): start Docker, point DOCKER_HOST at one"
+        place = f"{shown_address(host)} ({without_secrets(reason)})"
+        problem = f"no Docker host at {place}: start Docker, point DOCKER_HOST at one"
         super().__init__(f"{problem}, or, in this project's own repository, run ./invokew lab release")
 
 
@@ -76,7 +81,7 @@ class DockerPermissionError(MultiarchError):
 
     def __init__(self, host: str) -> None:
         remedy = "add this user to the docker group (sudo usermod -aG docker $USER, then log in again) or use sudo"
-        super().__init__(f"permission denied on the Docker socket {host}: {remedy}")
+        super().__init__(f"permission denied on the Docker socket {shown_address(host)}: {remedy}")
 
 
 class DockerError(MultiarchError):
@@ -133,7 +138,8 @@ class BuilderUnreachableError(MultiarchError):
     """No BuildKit answers at the address of a builder (BUILDKIT_HOST, ``builder``)."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"no BuildKit answers at {address}: {unbroken(reason)}; start it, or correct the address")
+        place, reason = shown_address(address), without_secrets(unbroken(reason))
+        super().__init__(f"no BuildKit answers at {place}: {reason}; start it, or correct the address")
 
 
 class NoBuilderError(MultiarchError):
@@ -198,11 +204,25 @@ class RegistryUnreachableError(MultiarchError):
     """No answer from a registry."""
 
     def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
-        super().__init__(
-            f"{request}: no answer from the registry: {unbroken(reason)}; is it running and the name right?"
-        )
-        self.cause = unbroken(reason)
+        self.cause = without_secrets(unbroken(reason))
+        super().__init__(f"{request}: no answer from the registry: {self.cause}; is it running and the name right?")
         self.transient = transient
+
+
+class InvalidAnswerError(MultiarchError):
+    """A registry answered, and its answer cannot be used."""
+
+    def __init__(self, request: str, problem: str) -> None:
+        super().__init__(f"{request}: {unbroken(problem)}")
+        self.cause = unbroken(problem)
+
+
+class StoppedError(MultiarchError):
+    """A request was not sent, or not awaited, because the run was stopped."""
+
+    def __init__(self, request: str) -> None:
+        super().__init__(f"{request}: stopped")
+        self.cause = "stopped"
 
 
 class DigestMismatchError(MultiarchError):
@@ -224,6 +244,31 @@ class ReadBackError(MultiarchError):
 def is_transient_status(status: int) -> bool:
     """Whether an HTTP status says that trying again may help."""
     return status in _TRANSIENT_STATUS or 500 <= status <= 599
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with each address in it as `shown_address` has it."""
+    return _ADDRESS.sub(lambda found: shown_address(found[0]), text)
+
+
+def shown_address(address: str) -> str:
+    """Return an address that may be shown: without its user and password, and on the web without its query.
+
+    The user of ssh is kept, who is no secret there, unlike a token in the place of one.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    # A password may hold a slash, although it should not; a path in front of an @ is no password.
+    place = rest.split("/", 1)[0]
+    if "@" in place or (":" in place and "@" in rest and not _PORT.search(place)):
+        user, _, rest = rest.rpartition("@")
+        if scheme == "ssh":
+            rest = f"{user.partition(':')[0]}@{rest}"
+    return f"{scheme}://{rest}"
 
 
 def unbroken(text: str) -> str:

@@ -7,18 +7,32 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from multiarch.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def cache_directory() -> Path:
     """Return the directory of files that can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multiarch"
+    return _base("XDG_CACHE_HOME", ".cache") / "multiarch"
 
 
 def state_directory() -> Path:
     """Return the directory of files that outlive a reboot but are of no use to anybody else."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "multiarch"
+    return _base("XDG_STATE_HOME", ".local/state") / "multiarch"
+
+
+def _base(variable: str, default: str) -> Path:
+    """Return a base directory: the variable's; where it is not set, empty or relative, that below the user's home."""
+    base = os.environ.get(variable, "")
+    if Path(base).is_absolute():
+        return Path(base)
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        problem = f"it is not set, and this user has no home directory: set it, or {variable}"
+        raise ConfigurationError("HOME", problem) from None
 
 
 @contextlib.contextmanager

@@ -41,8 +41,9 @@ class Run:
     def host(self) -> DockerHost:
         """The Docker host."""
         from multiarch.docker_host import DockerHost
+        from multiarch.registry.credentials import docker_login
 
-        return DockerHost(self.policy, self.progress.say, self.progress.trace)
+        return DockerHost(self.policy, self.progress.say, self.progress.trace, login=docker_login)
 
     @cached_property
     def registries(self) -> dict[str, Registry]:
@@ -62,7 +63,9 @@ class Run:
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
         from multiarch.buildkit.build import Client
+        from multiarch.registry.login_files import provide
 
+        provide(buildctl)
         return Client(buildctl, self.policy, self.progress, self.solves)
 
     def start_embedded_registry(self) -> None:

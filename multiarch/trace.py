@@ -6,12 +6,12 @@ the query (signed addresses, tokens) nor the user.
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from multiarch.errors import shown_address, without_secrets
 from multiarch.formatting import duration
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     import docker
     import requests
-
-# User and password of an address, anywhere in a command.
-_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 class Trace:
@@ -42,7 +39,7 @@ class Trace:
         :param environ: its variables beyond the environment of this process.
         """
         added = [f"{name}={shlex.quote(value)}" for name, value in (environ or {}).items()]
-        self._say(f"$ {_USER.sub('', ' '.join([*added, shlex.join(words)]))}", about)
+        self._say(f"$ {without_secrets(' '.join([*added, shlex.join(words)]))}", about)
         began = time.monotonic()
 
         def ended(status: int | None) -> None:
@@ -54,14 +51,16 @@ class Trace:
     def answered(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Show a request to a registry, or to a host that it redirected to; a hook for a session of requests."""
         verb = response.request.method or ""
-        self._say(f"{verb} {_bare(response.url)}: {response.status_code}, {_ms(response.elapsed.total_seconds())}")
+        self._say(
+            f"{verb} {shown_address(response.url)}: {response.status_code}, {_ms(response.elapsed.total_seconds())}"
+        )
 
     def unanswered(self, verb: str, url: str, error: Exception, began: float) -> None:
         """Show a request without an answer: only the class of the error, because its text may hold the query.
 
         :param began: by ``time.monotonic``.
         """
-        self._say(f"{verb} {_bare(url)}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
+        self._say(f"{verb} {shown_address(url)}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
 
     def docker_client(self, options: Mapping[str, Any]) -> docker.DockerClient:
         """Return a client of Docker's SDK whose requests are shown, its first included, which asks for the version."""
@@ -86,12 +85,6 @@ class Trace:
                 self.api = Api(**options)
 
         return Client()
-
-
-def _bare(url: str) -> str:
-    """Return an address without user, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _ms(seconds: float) -> str:

@@ -5,20 +5,21 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit import metadata
 from multiarch.buildkit.command import build_command, dockerfile_path, export, record
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind, SecretKind
-from multiarch.errors import ConfigurationError, MissingPathError
+from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
@@ -76,8 +77,8 @@ def build_platform(
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
-    digest = _solve(settings, (entry,), command, client)
-    if output.kind is OutputKind.IMAGE:
+    digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
+    if digest:
         return PushedImage(entry.platform, entry.staging, digest)
     return Path(output.dest) if output.dest else None
 
@@ -93,9 +94,8 @@ def build_together(
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
     command = build_command(settings, entries, client.buildctl, builder, output)
-    digest = _solve(settings, entries, command, client)
-    pushed = entries if settings.build.output.kind is OutputKind.IMAGE else ()
-    return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in pushed)
+    digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
+    return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
 
 
 def build_prefix(
@@ -117,31 +117,59 @@ def build_prefix(
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
     command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
-    _solve(settings, (entry,), command, replace(client, solves=[]))
+    _solve(settings, (entry,), command, replace(client, solves=[]), pushes=False)
 
 
-def _solve(settings: Settings, entries: Sequence[MatrixEntry], command: list[str], client: Client) -> str:
-    """Run a solve until it succeeds; return the digest of what it exported, nothing when that is no image."""
+def _solve(
+    settings: Settings, entries: Sequence[MatrixEntry], command: list[str], client: Client, *, pushes: bool
+) -> str:
+    """Run a solve until it succeeds; return the digest of what it pushed, empty where it pushes nothing.
+
+    :raises BuildFailedError: it failed for good, or no digest is known: what is under the tag may be of an earlier run.
+    """
     for entry in entries:
         check_paths(settings, entry)
     platforms = tuple(entry.platform for entry in entries)
     policy, observer = client.policy, client.observer
 
-    def attempt(metadata: Path) -> None:
+    def attempt(file: Path) -> None:
+        # An attempt that failed at its very end may have written it.
+        file.unlink(missing_ok=True)
         solve = Solve(platforms, observer)
         client.solves.append(solve)
-        words = ["--metadata-file", str(metadata), "--progress", "rawjson"]
+        words = ["--metadata-file", str(file), "--progress", "rawjson"]
         solve.run([*command, *words], policy.stopped)
 
-    with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
-        metadata = Path(directory) / "metadata.json"
+    with _temporary_directory() as directory:
+        file = directory / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(metadata), show=lambda text: observer.retrying(text, platforms))
+            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, platforms))
+            digest = _pushed_digest(platforms, file) if pushes else ""
         except BaseException as error:
             observer.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
         observer.done(platforms)
-        return str(json.loads(metadata.read_text()).get("containerimage.digest", "")) if metadata.exists() else ""
+        return digest
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    """Yield a directory of this user alone, by a name that nobody can know before; remove it."""
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+    except OSError as error:
+        problem = f"no temporary directory can be made: {error.strerror or error}"
+        raise ConfigurationError("TMPDIR", f"{problem}; name one that may be written to") from None
+    with directory as path:
+        yield Path(path)
+
+
+def _pushed_digest(platforms: Sequence[Platform], file: Path) -> str:
+    try:
+        return metadata.read_digest(file)
+    except ValueError as error:
+        problem = f"it ended well, but {error}, so that it is not known what was pushed"
+        raise BuildFailedError(", ".join(map(str, platforms)), f"{problem}; run it again") from None
 
 
 def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_LOOKED_AT = 32 << 10  # characters at the beginning of a text, and as many at its end
 # gRPC codes of a connection that was lost (grpc, doc/statuscodes.md).
 _LOST = re.compile(r"\bcode = (Unavailable|DeadlineExceeded)\b")
 _STATUS = re.compile(r"\b(408|425|429|5\d\d) [A-Z][a-z]")
@@ -25,9 +26,10 @@ _PERMANENT = re.compile(
     r"|no space left on device|x509:|not found$",
     re.IGNORECASE,
 )
+# Each is searched in linear time, as a hostile build may write megabytes: no repetition holds the word before it.
 _HINTS = (
     (
-        r"scanner.*: not found",
+        r"\A(?=([\s\S]*?scanner))\1.*: not found",
         "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
     ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
@@ -42,6 +44,7 @@ _HINTS = (
 
 def is_transient_fault(cause: str) -> bool:
     """Whether a solve that failed with these words of BuildKit may succeed a little later."""
+    cause = _ends_of(cause)
     if _PERMANENT.search(cause) or _REFUSED.search(cause):
         return False
     return bool(_LOST.search(cause) or _STATUS.search(cause) or _NETWORK.search(cause))
@@ -49,4 +52,10 @@ def is_transient_fault(cause: str) -> bool:
 
 def hint_for(cause: str) -> str:
     """Return advice on a fault; empty where there is none."""
+    cause = _ends_of(cause)
     return next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), "")
+
+
+def _ends_of(cause: str) -> str:
+    """Return the beginning and the end of a long text, where a program says what is wrong."""
+    return cause if len(cause) <= 2 * _LOOKED_AT else f"{cause[:_LOOKED_AT]} {cause[-_LOOKED_AT:]}"

@@ -6,16 +6,21 @@ between them the words of an error that ended it.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import select
+import signal
 import subprocess
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.faults import hint_for, is_transient_fault
+from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertices, warnings
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
+from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
     import threading
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
 
 _LOG_LINES = 20  # of the failing vertex; more scroll the error away
+_MOST_WORDS = 200  # lines of words; an error is the last of them, after its excerpt of the Dockerfile
+_LONGEST_WORDS = 4096  # characters of a line of words, and of the cause of an error; one line is to be read
+_LONGEST_LINE = 16 << 20  # bytes of a line; gRPC's limit for a message of BuildKit (util/grpcutil)
+_READ = 1 << 20  # bytes; no pipe holds more (pipe(7), /proc/sys/fs/pipe-max-size)
+_LINGER = 0.5  # seconds that are waited for more when buildctl has ended, and a child of it holds its standard error
+_END = 1.0  # seconds that buildctl has to cancel its solve
 # Log lines of buildctl that are no errors, such as on a local cache that is still empty.
 _LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 
@@ -45,7 +56,7 @@ class Solve:
         self.vertices = Vertices()
         self.failed: Vertex | None = None
         self.where = ""
-        self._words: list[str] = []
+        self._words: deque[str] = deque(maxlen=_MOST_WORDS)
 
     def run(self, command: list[str], stopped: threading.Event) -> None:
         """Run buildctl to its end.
@@ -65,13 +76,15 @@ class Solve:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        except OSError as error:
-            raise BuildctlNotExecutableError(command[0], error.strerror or str(error)) from None
+        except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BuildctlNotExecutableError(command[0], reason) from None
         try:
-            for line in _lines(process, stopped):
+            for line in _lines(_chunks(process, stopped)):
                 self._read(line)
-            if not stopped.is_set():
-                process.wait()
+            while not stopped.is_set() and process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
         finally:
             _end(process)
             if ended:
@@ -82,12 +95,10 @@ class Solve:
             raise self._failure(process.returncode)
 
     def _read(self, line: bytes) -> None:
-        try:
-            state = json.loads(line)
-        except ValueError:
-            state = None
-        if not isinstance(state, dict):
-            if (text := line.decode(errors="replace").strip()) and not _LOGGED.match(text):
+        state = read_state(line)
+        if state is None:
+            text = _cut(line.decode(errors="replace").strip())
+            if text and not _LOGGED.match(text):
                 self._words.append(text)
             return
         for vertex in self.vertices.vertexes(state):
@@ -107,14 +118,14 @@ class Solve:
         failed = next((vertex for vertex in failures if vertex.error in said), failures[0] if failures else None)
         self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
-        cause = failed.error if failed else plain
+        cause = _cut(failed.error if failed else plain)
         hint = hint_for(cause)
         return BuildFailedError(
             self._subject(failed),
             f"{cause}; {hint}" if hint else cause,
-            step=failed.name if failed else "",
+            step=_cut(one_line(failed.name)) if failed else "",
             where=where,
-            log=failed.output[-_LOG_LINES:] if failed else (),
+            log=[_cut(line) for line in failed.output[-_LOG_LINES:]] if failed else (),
             transient=is_transient_fault(failed.error if failed else said),
         )
 
@@ -124,37 +135,71 @@ class Solve:
 
     def _excerpt(self) -> tuple[str, list[str]]:
         """Return ``Dockerfile:12`` from the excerpt that buildctl prints between two rules, and the words after it."""
-        words = self._words
-        rules = [number for number, word in enumerate(words) if word.startswith("-----")]
-        if len(rules) > 1 and rules[0] and re.fullmatch(r".+:\d+", words[rules[0] - 1]):
-            return words[rules[0] - 1], words[rules[1] + 1 :]
+        words = list(self._words)
+        rules = [index for index, word in enumerate(words) if word.startswith("-----")]
+        if len(rules) > 1 and rules[0]:
+            where = words[rules[0] - 1]
+            file, _, number = where.rpartition(":")
+            if file and number.isascii() and number.isdigit():
+                return where, words[rules[1] + 1 :]
         return "", words
 
 
-def _lines(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterator[bytes]:
-    """Yield the lines of standard error until it ends, or until *stopped*."""
-    assert process.stderr is not None  # noqa: S101 (it is a pipe)
+def _chunks(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterator[bytes]:
+    """Yield standard error in pieces until it ends, the process has ended, or *stopped* is set."""
+    if process.stderr is None:
+        return
     descriptor = process.stderr.fileno()
-    rest = b""
+    poll = select.poll()  # select takes no descriptor from 1024 on
+    poll.register(descriptor, select.POLLIN)
+    deadline: float | None = None  # by time.monotonic; None while the process runs
     while not stopped.is_set():
-        if not select.select([descriptor], [], [], 0.2)[0]:
-            continue
-        chunk = os.read(descriptor, 1 << 16)
-        if not chunk:
-            break
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
+        # A program that ended may have left children behind, which hold the pipe open.
+        if deadline is None and process.poll() is not None:
+            deadline = time.monotonic() + _LINGER
+            if not poll.poll(0):
+                poll.poll(_LINGER * 1000)
+        elif deadline and time.monotonic() > deadline:
+            return
+        if poll.poll(200):
+            chunk = os.read(descriptor, _READ)
+            if not chunk:
+                return
+            yield chunk
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a text that comes in pieces; what is too long loses its end. Each byte is looked at once."""
+    pieces: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield b"".join([*pieces, end[: _LONGEST_LINE - size]])
+            pieces, size = [], 0
+        if rest and size < _LONGEST_LINE:
+            pieces.append(rest[: _LONGEST_LINE - size])
+            size += len(pieces[-1])
+    if pieces:
+        yield b"".join(pieces)
+
+
+def _cut(text: str) -> str:
+    """Return a text of words, without what is too long for a line in its middle."""
+    half = _LONGEST_WORDS // 2
+    left_out = len(text) - 2 * half
+    return text if left_out <= 0 else f"{text[:half]} … ({left_out} characters left out) … {text[-half:]}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process: buildctl cancels its solve on SIGTERM."""
+    """End the process: buildctl cancels its solve on SIGTERM. What it started ends with it."""
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(_END)
         except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # its session is its own, and so is its group
             process.kill()
             process.wait()
     if process.stderr:

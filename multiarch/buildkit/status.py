@@ -1,27 +1,29 @@
-"""The vertices of a solve as BuildKit tells of them: one ``SolveStatus`` (client/graph.go) after the other."""
+"""The vertices of a solve as BuildKit tells of them, one state after the other."""
 
 from __future__ import annotations
 
-import base64
-import datetime
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from multiarch.buildkit.output import Output
+from multiarch.buildkit.rawjson import count, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from multiarch.buildkit.rawjson import State
     from multiarch.image.platform import Platform
     from multiarch.trace import Trace
 
-# "[linux/arm64 build 2/3] RUN make", "[linux/amd64->arm64 2/3] …": the platform that it runs on, and is for.
-_NAME = re.compile(
-    r"\[(?:(?P<platform>linux/\w+(?:/\w+)?)(?:->(?P<target>[\w/]+))?\s*)?(?:(?P<stage>[^\]]*?)\s*)?"
-    r"(?:(?P<number>\d+)/(?P<total>\d+))?\] (?P<instruction>.*)",
-    re.DOTALL,
-)
+# "linux/arm64 build 2/3", "linux/amd64->arm64 2/3": the platform that it runs on, and is for.
+_PLATFORM = re.compile(r"(?P<platform>linux/\w+(?:/\w+)?)(?:->(?P<target>[\w/]+))?")
+_NUMBER = re.compile(r"(?P<number>\d{1,6})/(?P<total>\d{1,6})", re.ASCII)
 _IMPORT = "importing cache manifest from "
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_LONGEST_NAME = 64 << 10  # characters of a name or an error; a heredoc is all in its vertex's name
+_LONGEST_DIGEST = 256  # characters; sha256 has 71, sha512 135
+_MOST_VERTICES = 10_000  # vertices of a solve; a Dockerfile of a thousand instructions for ten platforms
+_MOST_TRANSFERS = 10_000  # contents of a vertex; an image has 127 layers at most
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Vertex:
     :ivar target: the platform that it is for, where that is another one (a cross-compiling stage).
     :ivar number: the place of its instruction in its stage, of *total*; 0 where it is no instruction.
     :ivar started: seconds since the epoch, as *completed*; None before.
-    :ivar log: its output, line by line; *unfinished* is the beginning of the next.
+    :ivar log: its output, line by line.
     :ivar doing: its present activity in BuildKit's words, such as "pushing layers".
     :ivar transfers: bytes so far and in all (0 where BuildKit does not say), by the name of the content.
     """
@@ -48,8 +50,7 @@ class Vertex:
     completed: float | None = None
     cached: bool = False
     error: str = ""
-    log: list[str] = field(default_factory=list)
-    unfinished: bytes = b""
+    log: Output = field(default_factory=Output)
     doing: str = ""
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -82,20 +83,24 @@ class Vertex:
 
     @property
     def output(self) -> list[str]:
-        """All lines of its output, the unfinished one too."""
-        return [*self.log, *([last_state(self.unfinished)] if self.unfinished else [])]
+        """The kept lines of its output, the unfinished one too."""
+        return self.log.lines
 
     def named(self, name: str) -> None:
         """Set the name, and what it says: platform, target, number and instruction."""
-        self.name = name
-        found = _NAME.fullmatch(name)
-        self.instruction = name
-        if found:
-            self.platform = found["platform"] or ""
-            target = found["target"] or ""
+        self.name = self.instruction = name
+        self.platform = self.target = ""
+        self.number = self.total = 0
+        place, bracket, instruction = name[1:].partition("] ")
+        if not (name.startswith("[") and bracket) or "]" in place:
+            return
+        self.instruction = instruction
+        first, last = place.split(maxsplit=1)[:1], place.rsplit(maxsplit=1)[-1:]
+        if first and (match := _PLATFORM.fullmatch(first[0])):
+            self.platform, target = match["platform"], match["target"] or ""
             self.target = f"linux/{target}" if target and not target.startswith("linux/") else target
-            self.number, self.total = int(found["number"] or 0), int(found["total"] or 0)
-            self.instruction = found["instruction"]
+        if last and (match := _NUMBER.fullmatch(last[0])):
+            self.number, self.total = int(match["number"]), int(match["total"])
 
 
 class Observer(Protocol):
@@ -134,19 +139,20 @@ class Vertices:
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self._vertices.values())
 
-    def vertexes(self, state: Mapping[str, Any]) -> Iterator[Vertex]:
+    def vertexes(self, state: State) -> Iterator[Vertex]:
         """Apply the vertexes of a state; yield the vertices that began, ended or got a name."""
-        for sent in state.get("vertexes") or ():
-            vertex = self._vertices.setdefault(sent["digest"], Vertex())
+        for sent in state.vertexes or ():
+            vertex = self._vertex(sent.digest)
             before = (vertex.name, vertex.started, vertex.completed)
-            if sent.get("name") and sent["name"] != vertex.name:
-                vertex.named(sent["name"])
-            vertex.error = sent.get("error") or vertex.error
+            name, error = (sent.name or "")[:_LONGEST_NAME], (sent.error or "")[:_LONGEST_NAME]
+            if name and name != vertex.name:
+                vertex.named(name)
+            vertex.error = error or vertex.error
             if vertex.error and vertex.name.startswith(_IMPORT):
                 # No failure: BuildKit goes on without a cache that does not exist yet.
                 vertex.name, vertex.error = f"{vertex.name}: {vertex.error}", ""
-            vertex.cached = bool(sent.get("cached")) or vertex.cached
-            started, completed = seconds(sent.get("started")), seconds(sent.get("completed"))
+            vertex.cached = bool(sent.cached) or vertex.cached
+            started, completed = seconds(sent.started), seconds(sent.completed)
             if vertex.completed is not None and completed is None and started not in (None, vertex.started):
                 # Restarted: a resolved base image is pulled now, an exported image is pushed.
                 vertex.completed, vertex.doing, vertex.transfers = None, "", {}
@@ -155,40 +161,32 @@ class Vertices:
             if before != (vertex.name, vertex.started, vertex.completed):
                 yield vertex
 
-    def statuses(self, state: Mapping[str, Any]) -> None:
+    def statuses(self, state: State) -> None:
         """Apply the activities of a state, and its bytes."""
-        for status in state.get("statuses") or ():
-            vertex = self._vertices.setdefault(status["vertex"], Vertex())
-            vertex.doing = str(status.get("id") or "").rstrip(":")
-            current, total = int(status.get("current") or 0), int(status.get("total") or 0)
-            if current or total:
+        for status in state.statuses or ():
+            vertex = self._vertex(status.vertex)
+            vertex.doing = (status.id or "")[:_LONGEST_NAME].rstrip(":")
+            current, total = count(status.current), count(status.total)
+            is_known = vertex.doing in vertex.transfers or len(vertex.transfers) < _MOST_TRANSFERS
+            if (current or total) and is_known:
                 vertex.transfers[vertex.doing] = current, total
 
-    def logs(self, state: Mapping[str, Any]) -> Iterator[tuple[Vertex, str]]:
+    def logs(self, state: State) -> Iterator[tuple[Vertex, str]]:
         """Apply the output in a state; yield its whole lines."""
-        for log in state.get("logs") or ():
-            vertex = self._vertices.setdefault(log["vertex"], Vertex())
-            *lines, vertex.unfinished = (vertex.unfinished + base64.b64decode(log.get("data") or "")).split(b"\n")
-            for line in lines:
-                vertex.log.append(last_state(line))
-                yield vertex, vertex.log[-1]
+        for log in state.logs or ():
+            vertex = self._vertex(log.vertex)
+            for line in vertex.log.add(log.data or b""):
+                yield vertex, line
+
+    def _vertex(self, digest: str) -> Vertex:
+        """Return the vertex of a digest; where there are too many, the last one stands for all others."""
+        digest = digest[:_LONGEST_DIGEST]
+        if digest not in self._vertices and len(self._vertices) >= _MOST_VERTICES:
+            digest = ""
+        return self._vertices.setdefault(digest, Vertex())
 
 
-def warnings(state: Mapping[str, Any]) -> Iterator[str]:
+def warnings(state: State) -> Iterator[str]:
     """Yield the warnings of the Dockerfile's checks in a state."""
-    for warning in state.get("warnings") or ():
-        yield base64.b64decode(warning.get("short") or "").decode(errors="replace")
-
-
-def last_state(line: bytes) -> str:
-    """Return a line of output as text; a line that was overwritten in place, as by progress bars, in its last state."""
-    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
-
-
-def seconds(time: str | None) -> float | None:
-    """Return a time of Go's (RFC 3339, up to nanoseconds) in seconds since the epoch; None for any other text."""
-    found = _TIME.fullmatch(time or "")
-    if not found:
-        return None
-    zone = "+00:00" if found[3] == "Z" else found[3]
-    return datetime.datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
+    for warning in state.warnings or ():
+        yield (warning.short or b"").decode(errors="replace")

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import signal
 import sys
+import traceback
 from collections import ChainMap
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
+from multiarch import interrupts
 from multiarch.ci import running_in
+from multiarch.cli.invoke_files import check_project_file, show_error
 from multiarch.config.load import load
 from multiarch.config.schema import PREFIX
 from multiarch.display.console import progress_for
 from multiarch.display.lines import LineWriter
 from multiarch.display.outlet import drain
-from multiarch.errors import MultiarchError, OutputError
+from multiarch.errors import MultiarchError, OutputError, without_secrets
 from multiarch.formatting import clean_lines, is_clean, one_line, shell_line, without_commands
+from multiarch.interrupts import DeferringStack, Interrupts
 from multiarch.registry.credentials import logged_in
+from multiarch.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from invoke.collection import Collection
     from invoke.context import Context
@@ -33,6 +39,14 @@ if TYPE_CHECKING:
     from multiarch.config.settings import Settings
     from multiarch.run import Run
 
+_EX_SOFTWARE = 70  # exit status of an internal error (sysexits.h)
+_LONGEST_WORDS = 300  # characters of an error that is not ours
+# Faults of the machine, or of its permissions, that are nobody's in particular.
+_REFUSALS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EAGAIN}
+    | {errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
+)
+_IGNORED = "ending in order: other signals are ignored until then; kill -9 leaves behind what is not yet put back"
 # Our variables, once `prepare` has taken them out of the environment.
 _variables: dict[str, str] = {}
 
@@ -51,14 +65,16 @@ def prepare(ns: Collection) -> None:
     """Prepare this process for Invoke and our tasks; called when `multiarch.ns` is asked for, and nothing else is.
 
     Invoke would read our variables too, and end in a traceback where invoke.yaml has a list in their place: they are
-    taken out of its sight. Commands of other tasks (``c.run``) still get them. Errors of the YAML parser, which Invoke
-    lets pass, become one line. The collection of garbage at the interpreter's end is spared: it takes a fifth of a
-    short run's time, and the memory is returned to the system anyway.
+    taken out of its sight. Commands of other tasks (``c.run``) still get them. What is wrong with Invoke's files
+    becomes one line. The collection of garbage at the interpreter's end is spared: it takes a fifth of a short run's
+    time, and the memory is returned to the system anyway.
     """
     atexit.register(gc.freeze)
+    atexit.register(interrupts.ignore)
     _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})
     ns.configure({"run": {"env": dict(_variables)}})
-    sys.excepthook = _show_yaml_error
+    sys.excepthook = show_error
+    check_project_file()
 
 
 def perform(c: Context, step: Step, **flags: Any) -> None:
@@ -90,15 +106,24 @@ def run_of(
     """
     from multiarch.run import Run
 
-    with _errors_as_exits(), _signals_as_exits():
+    signals = Interrupts()
+    with _errors_as_exits(signals, verbose=verbose), signals.handled():
         settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
+        signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
         pushes = pushes and settings.publish.push.wanted
         if pushes:
             settings.publish.push.check()
         registries = [image.registry for image in settings.publish.images]
-        with logged_in(registries, os.environ, needed=pushes), _reported(run, task, report, dry=c.config.run.dry):
-            yield run
+        stack = DeferringStack()
+        try:
+            with stack:
+                stack.enter_context(logged_in(registries, os.environ, needed=pushes))
+                stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
+                yield run
+        finally:
+            # Does nothing, unless the one signal that is raised came just before the stack began to end itself.
+            stack.close()
 
 
 def print_results(results: Iterable[object]) -> None:
@@ -128,13 +153,51 @@ def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:
 
 
 @contextmanager
-def _errors_as_exits() -> Iterator[None]:
+def _errors_as_exits(signals: Interrupts, *, verbose: bool) -> Iterator[None]:
+    """Turn every error into an exit with one line."""
     try:
         yield
-    except MultiarchError as error:
-        raise _exit(str(error), 1) from None
+    except Exit:
+        raise
     except KeyboardInterrupt:
-        raise _exit("interrupted", 128 + signal.SIGINT) from None
+        raise _exit("interrupted", 128 + (signals.number or signal.SIGINT)) from None
+    except Exception as error:  # noqa: BLE001 (the last net: no run ends in a traceback)
+        raise _exit_for(error, signals.number, verbose=verbose) from None
+
+
+def _exit_for(error: Exception, interrupt: int, *, verbose: bool) -> Exit:
+    """Return the exit for an error.
+
+    :param interrupt: the signal that ended the run before, 0 for none.
+    """
+    is_ours = isinstance(error, MultiarchError)
+    if interrupt and (not is_ours or getattr(error, "cause", None) == "stopped"):
+        return _exit("interrupted", 128 + interrupt)
+    if is_ours:
+        return _exit(str(error), 128 + interrupt if interrupt else 1)
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        where = f"{error.filename}: " if error.filename else ""
+        return _exit(f"{where}the system refuses it: {error.strerror}", 1)
+    return _exit("\n".join([_our_fault(error), *(_trace(error) if verbose else ())]), _EX_SOFTWARE)
+
+
+def _our_fault(error: Exception) -> str:
+    """Return the line for an error that no code of ours has foreseen; of its words nothing that may be a secret."""
+    try:
+        words = one_line(without_secrets(str(error)[:_LONGEST_WORDS]))
+    except Exception:  # noqa: BLE001 (an error that cannot even be shown)
+        words = ""
+    name = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return (
+        f"internal error: {name}; this is a fault of multiarch {__version__} itself:"
+        " report it in the project's issue tracker, with this line and what --verbose shows"
+    )
+
+
+def _trace(error: Exception) -> list[str]:
+    """Return where an error was raised: files, lines and source, no values."""
+    entries = "".join(traceback.format_tb(error.__traceback__)).splitlines()
+    return [f"  | {entry}" for entry in entries]
 
 
 def _exit(text: str, code: int) -> Exit:
@@ -149,28 +212,6 @@ def _exit(text: str, code: int) -> Exit:
     return Exit(code=code)
 
 
-@contextmanager
-def _signals_as_exits() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the run in order, as an interrupt does."""
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
 def _plain(value: Any) -> Any:
     """Undo Invoke's wrapping of mappings."""
     return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value
-
-
-def _show_yaml_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show the error of a file that is no YAML in one line; fits ``sys.excepthook``, and passes on all others."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        sys.stderr.write(f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file\n")

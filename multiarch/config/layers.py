@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from multiarch.config.plain import check_plain
 from multiarch.config.schema import PREFIX, Block, PlatformEntry
 from multiarch.errors import ConfigurationError
 
@@ -68,11 +69,14 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
     :raises ConfigurationError: a name or type that no setting has.
     """
     block = {} if configured is None else configured
+    check_plain("multiarch", block)
     if not isinstance(block, dict):
         raise ConfigurationError("multiarch", f"expected a mapping of settings, got {block!r}")
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for written, value in block.items():
+        if not isinstance(written, str):
+            raise ConfigurationError("multiarch", "expected text as a name: quote it")
         name: Any = _SYNONYMS.get(written, written)
         if name in merged:
             raise ConfigurationError(f"multiarch.{written}", f"is the same setting as {origin[name]}; give one of them")
@@ -103,6 +107,8 @@ def _from_environment(variable: str, name: str, text: str) -> Any:
         return text
     try:
         return msgspec.convert(text, types[name], strict=False)
+    except UnicodeError:
+        raise ConfigurationError(variable, "it is not UTF-8; correct it") from None
     except msgspec.ValidationError as error:
         raise ConfigurationError(variable, _expected(str(error)) + _got(name, text)) from None
 
@@ -126,6 +132,8 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
     value: Any = merged
     for key in keys:
         value = value[int(key)] if isinstance(value, (list, tuple)) else value.get(key)
+    if not keys:
+        raise ConfigurationError("multiarch", _expected(problem))
     where = origin.get(keys[0], "multiarch") + path.rstrip("`").removeprefix(f".{keys[0]}")
     if where.endswith("[...]"):  # a mapping with text in it, and somewhere something else
         key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.config.checkout import Checkout
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.plain import check_pairs
 from multiarch.config.settings import (
     EMBEDDED_REGISTRY,
     BuilderSettings,
@@ -27,6 +28,7 @@ from multiarch.config.settings import (
 )
 from multiarch.config.tags import check_template, expand
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
+from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference, check_tag
 
 if TYPE_CHECKING:
@@ -52,8 +54,15 @@ def load(
     """
     wanted = flags.get("platforms") or None
     layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
-    checkout = Checkout(environ, directory or Path.cwd())
+    checkout = Checkout(environ, directory or _working_directory())
     return _Reader(layers, environ.get("BUILDKIT_HOST") or None, checkout).settings(wanted)
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigurationError("the working directory", f"{error.strerror}; change to another one") from None
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class _Reader:
         untagged = "" if tags else self._untagged()
         staging = read_staging(self.layers, images[0], tags or (_UNTAGGED,), self.block.build or self.checkout.build)
         matrix = read_matrix(self.layers, staging, narrowed)
+        self._check_names()
         self._check_frontend()
         self._check_numbers()
         in_ci = self.checkout.ci is not None
@@ -137,6 +147,12 @@ class _Reader:
             installer=self.block.installer,
             jobs=self.block.jobs,
         )
+
+    def _check_names(self) -> None:
+        block, where = self.block, self.layers.where
+        check_pairs(where("build_args"), block.build_args, "a build argument")
+        check_pairs(where("labels"), block.labels, "a label")
+        check_pairs(where("annotations"), block.annotations, "an annotation")
 
     def _check_frontend(self) -> None:
         block = self.block

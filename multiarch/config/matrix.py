@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiarch.config.plain import check_pairs
 from multiarch.config.schema import PREFIX, PlatformEntry
 from multiarch.config.settings import CIS, MatrixEntry
 from multiarch.config.tags import fields_of
@@ -106,6 +107,9 @@ def _entry(
 ) -> MatrixEntry:
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
+    where = layers.where("platforms", index)
+    check_pairs(where, written.build_args, "a build argument")
+    check_pairs(where, written.annotations, "an annotation")
     return MatrixEntry(
         platform=platform,
         staging=staging.reference(platform),
@@ -113,7 +117,7 @@ def _entry(
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
         build_args={**block.build_args, **written.build_args},
-        builder=read_builder(layers.where("platforms", index), written.builder),
+        builder=read_builder(where, written.builder),
         annotations=written.annotations,
         smoke=block.smoke if written.smoke is None else written.smoke,
         runners=_runners(layers, written.runner, index),

@@ -121,7 +121,7 @@ def report_of(
     :param error: why it failed; empty when it succeeded.
     """
     # Each vertex has its share, so that none hides what others wrote.
-    room = _ALL_OUTPUT // max(sum(bool(vertex.log or vertex.unfinished) for s in solves for vertex in s.vertices), 1)
+    room = _ALL_OUTPUT // max(sum(bool(vertex.output) for s in solves for vertex in s.vertices), 1)
     reported = tuple(
         _solve(solve, solves[:index], settings.matrix, machine, room) for index, solve in enumerate(solves)
     )

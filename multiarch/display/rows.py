@@ -176,4 +176,4 @@ def _title(vertex: Vertex | None) -> str:
 
 def _last_output(vertex: Vertex | None) -> str:
     """Return the last line of the vertex's output."""
-    return one_line(vertex.log[-1][:_LONGEST]) if vertex and vertex.log else ""
+    return one_line(vertex.log.latest[:_LONGEST]) if vertex else ""

@@ -47,7 +47,7 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
     reference = f"{image.reference.name}@{image.manifest.digest}"
     host.say(f"{platform}: running {command}")
     try:
-        host.run(f"pull {reference}", lambda: host.client.images.pull(reference, platform=platform))
+        host.pull(reference, platform)
         container = host.create(
             f"create a container of {reference}", reference, entry.smoke, platform=platform, **_CONFINED
         )

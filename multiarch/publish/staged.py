@@ -197,7 +197,7 @@ def _claim(entry: Descriptor) -> str:
 def _read_config(repository: str, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
     """Return an image's config (image-spec, config.md); empty when it is none."""
     try:
-        config = json.loads(registry.blob(repository, descriptor.digest))
+        config = json.loads(registry.blob(repository, descriptor.digest, descriptor.size or None))
     except ValueError:
         return {}
     return config if isinstance(config, dict) else {}

@@ -153,6 +153,8 @@ class _Transaction:
                 signals.check()
             except BaseException as error:
                 self._put_back(error, interrupted=signals.first is not None)
+                # An error that only the stop has caused is not worth telling.
+                signals.check()
                 raise
 
     def _move(self, tag: TagState, signals: Deferred) -> None:

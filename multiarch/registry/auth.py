@@ -6,27 +6,27 @@ Secrets stay in this module: neither errors nor log lines hold them.
 
 from __future__ import annotations
 
-import base64
+import math
 import re
 import threading
 import time
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from multiarch.errors import ConfigurationError, MultiarchError, RegistryError
-from multiarch.image.reference import DOCKER_HUB
-from multiarch.retry import describe
+from multiarch.errors import MultiarchError, RegistryError, StoppedError
+from multiarch.registry.challenge import parse_challenge
+from multiarch.registry.credentials import Login, stored_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
+    from multiarch.registry.answers import Answer
 
 Scopes = tuple[str, ...]  # what a request needs: one or more of ``repository:NAME:pull,push``
 _SLACK = 5.0  # seconds; a token that expires sooner is renewed, as it may expire on its way
-_CHALLENGE = re.compile(r'(?:^|,\s*)(Basic|Bearer)((?:\s*,?\s*\w+=(?:"[^"]*"|[^\s,"]+))*)', re.IGNORECASE)
+_VALUE = re.compile(r"[\x21-\x7e]+")  # what a header can hold as a token (RFC 6750 allows less)
+_SHORTEST_SECRET = 4  # characters; a shorter one is in many words that hide nothing
 
 
 @dataclass(frozen=True)
@@ -37,37 +37,29 @@ class _Authorization:
     expires: float = float("inf")
 
 
-@dataclass(frozen=True)
-class _Credentials:
-    """What ``docker login`` stored for a host: user and password, or an identity token, or nothing."""
-
-    user: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-
-
 class Authorizer:
     """Answers the challenges of one registry. Safe to use from several threads.
 
     :param host: ``host[:port]`` as it stands in image references.
-    :param send: sends a token request, without retries: its name, verb, address, and what requests takes.
+    :param send: sends a token request, without retries or redirects: its name, verb, address, and what requests takes.
     :param refusal: makes the error of an answer.
-    :param is_safe: whether credentials may be sent to an address.
+    :param check_realm: checks the realm of a challenge, by the name of the request and the address that was challenged.
     """
 
     def __init__(
         self,
         host: str,
-        send: Callable[..., requests.Response],
-        refusal: Callable[[str, requests.Response], RegistryError],
-        is_safe: Callable[[str], bool],
+        send: Callable[..., Answer],
+        refusal: Callable[[str, Answer], RegistryError],
+        check_realm: Callable[[str, str, str], None],
     ) -> None:
         self.host = host
         self._send = send
         self._refusal = refusal
-        self._is_safe = is_safe
+        self._check_realm = check_realm
         # The last challenge, and the scopes that it was for: with it, the next token is fetched before a refusal.
         self._challenge: tuple[Scopes, str] = ((), "")
+        self._challenged = ""  # the address that it came from
         self._authorizations: dict[Scopes, _Authorization] = {}
         # When a token was last refused, by ``time.monotonic``, and the error.
         self._failures: dict[Scopes, tuple[float, MultiarchError]] = {}
@@ -84,13 +76,23 @@ class Authorizer:
             current = self._authorizations.get(scopes)
         return current.header if current else None
 
-    def challenged(self, scopes: Scopes, challenge: str, used: str | None) -> None:
+    def hide(self, text: str) -> str:
+        """Return a text without the secrets that were sent: a registry may repeat them in its words."""
+        login = self.__dict__.get("_login") or Login()
+        headers = [authorization.header for authorization in list(self._authorizations.values())]
+        values = [header.partition(" ")[2] for header in headers]
+        secrets = {login.password, login.identity_token, login.basic, *values}
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
+    def challenged(self, scopes: Scopes, answer: Answer, used: str | None) -> None:
         """Answer a refusal (status 401), so that `header` returns what the registry asks for.
 
-        :param challenge: the WWW-Authenticate header.
         :param used: the header that was refused; where it is not the current one, another thread has renewed it.
         """
-        self._challenge = scopes, challenge
+        self._challenge, self._challenged = (scopes, answer.header("WWW-Authenticate")), answer.url
         self._renew(scopes, used)
 
     def _renew(self, scopes: Scopes, used: str | None) -> None:
@@ -104,80 +106,55 @@ class Authorizer:
                 raise error  # another thread was refused while this one waited for the lock
             self._authorizations.pop(scopes, None)
             challenged_scopes, challenge = self._challenge
-            schemes = _parse(challenge)
+            schemes = parse_challenge(challenge)
             if challenged_scopes != scopes:
                 schemes.get("bearer", {}).pop("scope", None)
             if "realm" in schemes.get("bearer", {}):
                 try:
                     self._authorizations[scopes] = self._token(schemes["bearer"], scopes)
+                except StoppedError:
+                    raise  # it says nothing to a client that is not stopped
                 except MultiarchError as refused:
                     refused.cause = str(refused)  # the line of a retry names the request, not the token's
                     self._failures[scopes] = time.monotonic(), refused
                     raise
-            elif "basic" in schemes and (stored := self._credentials).user:
-                encoded = base64.b64encode(f"{stored.user}:{stored.password}".encode()).decode()
-                self._authorizations[scopes] = _Authorization(f"Basic {encoded}")
+            elif "basic" in schemes and self._login.user:
+                self._authorizations[scopes] = _Authorization(f"Basic {self._login.basic}")
 
     def _token(self, challenge: Mapping[str, str], scopes: Scopes) -> _Authorization:
         """Fetch a token. Not retried here: the request that needs it is, as a whole."""
         name = f"token for {self.host}"
-        stored, realm = self._credentials, challenge["realm"]
-        if (stored.user or stored.identity_token) and not self._is_safe(realm):
-            place = realm.partition("?")[0]
-            problem = f"credentials are not sent to {place}, which has no TLS; correct the registry's settings"
-            raise ConfigurationError(name, problem)
+        login, realm = self._login, challenge["realm"]
+        self._check_realm(name, self._challenged, realm)
         # The registry knows best what a request needs, but may name only one of two repositories.
         scope = [challenge["scope"]] if challenge.get("scope") and len(scopes) == 1 else list(scopes)
         service = challenge.get("service", "")
-        if stored.identity_token:
-            form = {"grant_type": "refresh_token", "refresh_token": stored.identity_token, "client_id": "multiarch"}
+        if login.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": login.identity_token, "client_id": "multiarch"}
             form |= {"service": service, "scope": " ".join(scope)}
             answer = self._send(name, "POST", realm, data=form)
         else:
             query = {"service": service, "scope": scope}
-            # As bytes: requests would write text as latin-1.
-            basic = (stored.user.encode(), stored.password.encode()) if stored.user else None
-            answer = self._send(name, "GET", realm, params=query, auth=basic)
-        if answer.status_code >= 400:
+            headers = {"Authorization": f"Basic {login.basic}"} if login.user else {}
+            answer = self._send(name, "GET", realm, params=query, headers=headers)
+        if not 200 <= answer.status < 300:
             raise self._refusal(name, answer)
-        try:
-            body = answer.json()
-            token = body.get("token") or body.get("access_token")
-            lifetime = float(body.get("expires_in") or "inf")
-        except (ValueError, TypeError, AttributeError):
-            token = None
-        if not token:
-            raise RegistryError(name, answer.status_code, "without a token in it")
+        token = answer.json.get("token") or answer.json.get("access_token")
+        if not isinstance(token, str) or not _VALUE.fullmatch(token):
+            raise RegistryError(name, answer.status, "without a token in it")
+        lifetime = _lifetime(answer.json.get("expires_in"))
         return _Authorization(f"Bearer {token}", time.monotonic() + lifetime - min(_SLACK, lifetime / 2))
 
     @cached_property
-    def _credentials(self) -> _Credentials:
-        """The stored credentials. :raises ConfigurationError: a credential helper fails."""
-        import docker.auth
-        import docker.errors
-
-        # The helpers know Docker Hub by the name that the SDK turns None into.
-        host = None if self.host == DOCKER_HUB else self.host
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the error below says more
-                entry = docker.auth.load_config().resolve_authconfig(host) or {}
-        except (docker.errors.DockerException, ValueError) as error:
-            problem = f"the credential helper for {self.host} failed ({describe(error)}); is it installed and on PATH?"
-            raise ConfigurationError("~/.docker/config.json", problem) from None
-        # Their case depends on where they come from: a helper or the file.
-        fields = {key.lower(): value for key, value in entry.items()}
-        if identity_token := fields.get("identitytoken"):
-            return _Credentials(identity_token=str(identity_token))
-        user, password = fields.get("username"), fields.get("password")
-        return _Credentials(str(user), str(password)) if user and password else _Credentials()
+    def _login(self) -> Login:
+        """The credentials for the registry. :raises ConfigurationError: a credential helper fails."""
+        return stored_login(self.host)
 
 
-def _parse(challenge: str) -> dict[str, dict[str, str]]:
-    """Return the schemes of a WWW-Authenticate header, in lower case, with their parameters."""
-    return {
-        scheme.lower(): {
-            name.lower(): quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,"]+))', rest)
-        }
-        for scheme, rest in _CHALLENGE.findall(challenge)
-    }
+def _lifetime(value: object) -> float:
+    """Return the seconds that a token is valid; for ever where the server does not say."""
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError):
+        return math.inf
+    return seconds if seconds > 0 else math.inf

@@ -7,14 +7,15 @@ import io
 from typing import TYPE_CHECKING
 
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryUnreachableError
-from multiarch.retry import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import requests
-
     from multiarch.image.manifest import Descriptor
+    from multiarch.registry.answers import Answer, Body
+
+
+_PIECE = 1 << 20  # bytes of what is skipped that are read at once
 
 
 class BlobReader(io.RawIOBase):
@@ -30,7 +31,7 @@ class BlobReader(io.RawIOBase):
         self,
         name: str,
         descriptor: Descriptor,
-        fetch: Callable[[int, int | None], requests.Response],
+        fetch: Callable[[int, int | None], Answer],
         call: Callable[[str, Callable[[], bytes]], bytes],
         *,
         first: int | None = None,
@@ -44,7 +45,7 @@ class BlobReader(io.RawIOBase):
         self._offset = 0
         self._end = first if first is not None and first < self.size else None
         self._hash = hashlib.sha256()
-        self._response: requests.Response | None = None
+        self._body: Body | None = None
 
     def readable(self) -> bool:
         """Whether it can be read: always."""
@@ -64,9 +65,9 @@ class BlobReader(io.RawIOBase):
 
     def close(self) -> None:
         """Give the connection back where all was read; else cut it off, so that it is not used again."""
-        if self._response is not None:
-            self._response.raw.close()
-            self._response = None
+        if self._body is not None:
+            self._body.close()
+            self._body = None
         super().close()
 
     def _next(self, count: int) -> bytes:
@@ -84,36 +85,24 @@ class BlobReader(io.RawIOBase):
         return self._call(self._name, again)
 
     def _read(self, count: int) -> bytes:
-        import urllib3
-
         while True:
-            response = self._response or self._open()
-            try:
-                data: bytes = response.raw.read(count)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                self._response = None
-                response.close()
-                raise RegistryUnreachableError(self._name, describe(error)) from None
-            if data:
+            body, self._body = self._body or self._open(), None
+            if data := body.read(count):
+                self._body = body
                 return data
-            self._response = None
+            body.close()
             if self._end is None or self._offset < self._end:
                 raise RegistryUnreachableError(self._name, f"the blob ended after {self._offset} of {self.size} bytes")
             self._end = None
 
-    def _open(self) -> requests.Response:
-        import urllib3
-
-        response = self._fetch(self._offset, self._end)
-        if response.status_code != 206 and self._offset:
-            # A registry without ranges sends the whole blob: skip the part that was already read.
-            try:
-                response.raw.read(self._offset)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                response.close()
-                raise RegistryUnreachableError(self._name, describe(error)) from None
-        self._response = response
-        return response
+    def _open(self) -> Body:
+        answer = self._fetch(self._offset, self._end)
+        assert answer.stream is not None  # noqa: S101 (a stream was asked for, and this is no refusal)
+        # A registry without ranges sends the whole blob: skip the part that was already read.
+        skipped = self._offset if answer.status != 206 else 0
+        while skipped and (data := answer.stream.read(min(skipped, _PIECE))):
+            skipped -= len(data)
+        return answer.stream
 
 
 class Upload:
@@ -130,10 +119,14 @@ class Upload:
 
     def restart(self) -> Upload:
         """Open the blob at its start, and return this body."""
-        if self._reader is not None:
-            self._reader.close()
+        self.close()
         self._reader = self._source()
         return self
+
+    def close(self) -> None:
+        """Close the blob."""
+        if self._reader is not None:
+            self._reader.close()
 
     def __len__(self) -> int:
         return self._reader.size if self._reader else 0

@@ -8,27 +8,35 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import re
 import secrets
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import DigestMismatchError, MultiarchError, ReadBackError, RegistryError
+from multiarch.errors import (
+    DigestMismatchError,
+    InvalidAnswerError,
+    ReadBackError,
+    RegistryError,
+    RegistryUnreachableError,
+)
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
+from multiarch.registry import limits
 from multiarch.registry.blobs import BlobReader, Upload
+from multiarch.registry.remembered import RememberedManifests
 from multiarch.registry.transport import Transport
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import requests
-
     from multiarch.image.reference import ImageReference
+    from multiarch.registry.answers import Answer
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 
+_REFERENCE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ACCEPT = ", ".join(MANIFESTS)
 
 
@@ -53,6 +61,7 @@ class Registry:
     ) -> None:
         self.host = host
         self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
+        self._remembered = RememberedManifests()
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
         """Begin connections for so many requests at the same time, which are sent within the context."""
@@ -65,31 +74,37 @@ class Registry:
 
         :raises DigestMismatchError: the bytes are not those of the digest asked for.
         """
-        path = f"{repository}/manifests/{reference}"
-        response = self._transport.ask("GET", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
-        if response.status_code == 404:
+        if reference.startswith("sha256:"):
+            return self._remembered.get((repository, reference), lambda: self._manifest(repository, reference))
+        return self._manifest(repository, reference)
+
+    def _manifest(self, repository: str, reference: str) -> Manifest | None:
+        path = self._path(repository, "manifests", reference)
+        options: dict[str, Any] = {"headers": {"Accept": _ACCEPT}, "fine": (404,), "most": limits.MANIFEST_BYTES}
+        answer = self._transport.ask("GET", path, _pull(repository), **options)
+        if answer.status == 404:
             return None
-        manifest = Manifest(response.headers.get("Content-Type", "").partition(";")[0], response.content)
-        expected = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
+        manifest = Manifest(answer.header("Content-Type").partition(";")[0], answer.body)
+        expected = reference if reference.startswith("sha256:") else answer.header("Docker-Content-Digest")
         if expected and expected != manifest.digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", expected, manifest.digest)
         return manifest
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest; it is not read."""
-        path = f"{repository}/manifests/{digest}"
-        response = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
-        return response.status_code != 404
+        path = self._path(repository, "manifests", digest)
+        answer = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
+        return answer.status != 404
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> str:
         """Write a manifest or index under a tag or its digest; return the digest ("Pushing manifests").
 
         :raises DigestMismatchError: the registry stored something else.
         """
-        path = f"{repository}/manifests/{reference}"
+        path = self._path(repository, "manifests", reference)
         headers = {"Content-Type": manifest.media_type}
-        response = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
-        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
+        answer = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
+        stored = answer.header("Docker-Content-Digest") or manifest.digest
         if stored != manifest.digest:
             raise DigestMismatchError(f"PUT {self.host}/{path}", manifest.digest, stored)
         return stored
@@ -138,10 +153,15 @@ class Registry:
 
     # Blobs.
 
-    def blob(self, repository: str, digest: str) -> bytes:
-        """Return the content of a small blob, such as an image's config ("Pulling blobs")."""
-        path = f"{repository}/blobs/{digest}"
-        content = self._transport.ask("GET", path, _pull(repository)).content
+    def blob(self, repository: str, digest: str, size: int | None = None) -> bytes:
+        """Return the content of a small blob, such as an image's config ("Pulling blobs").
+
+        :param size: the bytes that its descriptor says; None where there is none.
+        :raises InvalidAnswerError: it has more.
+        """
+        most = limits.MANIFEST_BYTES if size is None else max(0, min(size, limits.MANIFEST_BYTES))
+        path = self._path(repository, "blobs", digest)
+        content = self._transport.ask("GET", path, _pull(repository), most=most).body
         if (actual := digest_of(content)) != digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", digest, actual)
         return content
@@ -151,13 +171,12 @@ class Registry:
 
         :param first: ask for that many bytes at first, and for the rest only when they are read.
         """
-        path = f"{repository}/blobs/{descriptor.digest}"
+        path = self._path(repository, "blobs", descriptor.digest)
         name = self._transport.name("GET", path)
 
-        def fetch(start: int, end: int | None) -> requests.Response:
+        def fetch(start: int, end: int | None) -> Answer:
             part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
-            headers = {"Accept-Encoding": "identity", **part}
-            return self._transport.once(name, "GET", path, _pull(repository), headers=headers, stream=True)
+            return self._transport.once(name, "GET", path, _pull(repository), headers=part, stream=True)
 
         return BlobReader(name, descriptor, fetch, self._transport.call, first=first)
 
@@ -167,6 +186,7 @@ class Registry:
         ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
         """
         digest = descriptor.digest
+        self._path(repository, "blobs", digest)
         uploads = f"{repository}/blobs/uploads/"
         is_mounted = self.host == source.host
         if is_mounted:
@@ -178,18 +198,21 @@ class Registry:
 
         def attempt() -> None:
             answer = self._transport.once(name, "POST", uploads, scopes, headers={"Content-Length": "0"})
-            if answer.status_code == 201:
+            if answer.status == 201:
                 return
-            if not (location := answer.headers.get("Location")):
-                raise RegistryError(name, answer.status_code, "without a Location to send it to")
-            url = urljoin(answer.url, location)
+            if not answer.header("Location"):
+                raise RegistryError(name, answer.status, "without a Location to send it to")
+            url = self._transport.follow(name, answer)
             url += f"{'&' if '?' in url else '?'}digest={digest}"
             headers = {"Content-Type": "application/octet-stream"}
             self._transport.once(name, "PUT", url, scopes, headers=headers, data=body.restart)
 
         body = Upload(lambda: source.open_blob(origin, descriptor))
         # An error of the source is final: its reads were already retried.
-        self._transport.call(name, attempt, transient=lambda error: error is not body.failure and is_transient(error))
+        with contextlib.closing(body):
+            self._transport.call(
+                name, attempt, transient=lambda error: error is not body.failure and is_transient(error)
+            )
 
     def check_push(self, repository: str) -> None:
         """Check that this user may push, by an upload that is begun and cancelled.
@@ -198,14 +221,14 @@ class Registry:
         """
         path = f"{repository}/blobs/uploads/"
         answer = self._transport.ask("POST", path, _push(repository), headers={"Content-Length": "0"})
-        if "Location" in answer.headers:
-            # Not every registry allows to cancel an upload; it expires there.
-            with contextlib.suppress(MultiarchError):
-                url = urljoin(answer.url, answer.headers["Location"])
-                self._transport.once(self._transport.name("DELETE", path), "DELETE", url, _delete(repository))
+        if answer.header("Location"):
+            # Not every registry allows to cancel an upload, or names where; it expires there.
+            with contextlib.suppress(RegistryError, RegistryUnreachableError, InvalidAnswerError):
+                name = self._transport.name("DELETE", path)
+                self._transport.once(name, "DELETE", self._transport.follow(name, answer), _delete(repository))
 
     def stop(self) -> None:
-        """End all waits between attempts; nothing is retried from now on."""
+        """End all requests and all waits between attempts; nothing is sent from now on."""
         self._transport.policy.stopped.set()
 
     def unstoppable(self) -> Registry:
@@ -213,15 +236,22 @@ class Registry:
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
         again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
+        again._remembered = RememberedManifests()
         return again
 
+    def _path(self, repository: str, kind: str, reference: str) -> str:
+        """Return the path of a manifest or blob. :raises InvalidAnswerError: another manifest names it wrongly."""
+        if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+            raise InvalidAnswerError(f"{self.host}/{repository}/{kind}", f"{str(reference)[:80]!a} is no sha256 digest")
+        return f"{repository}/{kind}/{reference}"
+
     def _has_blob(self, repository: str, digest: str) -> bool:
-        path = f"{repository}/blobs/{digest}"
-        return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status_code != 404
+        path = self._path(repository, "blobs", digest)
+        return self._transport.ask("HEAD", path, _pull(repository), fine=(404,)).status != 404
 
 
 def stop_all(registries: Iterable[Registry]) -> None:
-    """Stop the retries of registries."""
+    """Stop the requests of registries, and their retries."""
     for registry in registries:
         registry.stop()
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.settings import EMBEDDED_REGISTRY
 from multiarch.docker_host import OWNER
-from multiarch.errors import ConfigurationError, NotReadyError
+from multiarch.errors import (
+    ConfigurationError,
+    InvalidAnswerError,
+    NotReadyError,
+    RegistryError,
+    RegistryUnreachableError,
+)
+from multiarch.registry.connections import Connections
+from multiarch.registry.transport import refusal
 from multiarch.retry import describe
 
 if TYPE_CHECKING:
@@ -58,17 +66,14 @@ def commands() -> list[list[str]]:
 
 
 def _wait_until_ready(container: Container, host: DockerHost) -> None:
-    import requests
-
-    session = requests.Session()
-    if host.trace:
-        session.hooks["response"].append(host.trace.answered)
-    session.trust_env = False  # no proxy is between this machine and itself
+    connections, name = Connections(EMBEDDED_REGISTRY, trace=host.trace), f"GET {EMBEDDED_REGISTRY}/v2/"
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            session.get(f"http://{EMBEDDED_REGISTRY}/v2/", timeout=5).raise_for_status()
-        except requests.RequestException as error:
+            answer = connections.send(name, "GET", connections.base(), timeout=5)
+            if answer.status >= 400:
+                raise refusal(name, answer)
+        except (RegistryError, RegistryUnreachableError, InvalidAnswerError) as error:
             if time.monotonic() > deadline:
                 log = container.logs(tail=20).decode(errors="replace").splitlines()
                 raise NotReadyError(f"{CONTAINER} ({IMAGE})", describe(error), log) from None

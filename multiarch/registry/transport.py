@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from multiarch.errors import RegistryError
+from multiarch.errors import InvalidAnswerError, RegistryError, unbroken
+from multiarch.registry import limits
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Connections
+from multiarch.registry.destinations import origin
+from multiarch.registry.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
-
+    from multiarch.registry.answers import Answer
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 
 T = TypeVar("T")
 # characters; the longest form of a date has 33, and Python refuses to read thousands of digits (`int` raises)
 _LONGEST_RETRY_AFTER = 64
+_LONGEST_REASON = 1000  # characters of a registry's own words that are shown
+_FOLLOWED = {"GET": (301, 302, 303, 307, 308), "HEAD": (301, 302, 303, 307, 308)}
+_FOLLOWED_BY_WRITES = (307, 308)  # the others ask for GET in place of the verb
 
 
 class Transport:
@@ -45,9 +50,10 @@ class Transport:
         self.policy = policy
         self.say = say
         self.connections = Connections(host, insecure=insecure, trace=trace)
-        self._authorizer = Authorizer(host, self.connections.send, refusal, self.connections.is_safe)
+        check_realm = self.connections.destinations.check_realm
+        self._authorizer = Authorizer(host, self.connections.send, self._refusal, check_realm)
 
-    def ask(self, verb: str, path: str, scopes: Scopes, **options: Any) -> requests.Response:
+    def ask(self, verb: str, path: str, scopes: Scopes, **options: Any) -> Answer:
         """Send a request until it is answered; *options* are those of `once`.
 
         :raises RegistryError: the registry refuses. :raises RegistryUnreachableError: it does not answer.
@@ -63,6 +69,10 @@ class Transport:
         """Return the name of a request for errors and lines: without its query."""
         return f"{verb} {self.host}/{path.partition('?')[0]}"
 
+    def follow(self, name: str, answer: Answer) -> str:
+        """Return the address that the Location of an answer names. :raises InvalidAnswerError: it may not be used."""
+        return self.connections.destinations.follow(name, answer.url, answer.header("Location"))
+
     def once(
         self,
         name: str,
@@ -73,54 +83,82 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         data: bytes | Callable[[], Any] | None = None,
         fine: tuple[int, ...] = (),
+        most: int = limits.ERROR_BYTES,
         stream: bool = False,
-    ) -> requests.Response:
+    ) -> Answer:
         """Send a request, and once more with the authorisation that the registry asks for; not retried.
 
-        :param where: a path below ``/v2/``, or the address that the registry gave.
+        Redirects are followed, each as the policy of destinations allows.
+
+        :param where: a path below ``/v2/``, or an address that `follow` returned.
         :param data: the body, or a function that makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
+        :param most: bytes that the answer may have; not of a stream.
+        :raises StoppedError: the run was stopped; nothing is sent then.
         """
-        base = self.connections.base()
-        url = urljoin(base, where)
-        is_own = _origin(url) == _origin(base)
+        with Limits(self.policy.stopped):
+            url = urljoin(self.connections.base(), where)
+            for _ in range(limits.REDIRECTS + 1):
+                answer = self._authorised(name, verb, url, scopes, headers, data, most=most, stream=stream)
+                if answer.status not in _FOLLOWED.get(verb, _FOLLOWED_BY_WRITES) or not answer.header("Location"):
+                    break
+                if answer.stream:
+                    answer.stream.cut()
+                url = self.follow(name, answer)
+            else:
+                raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
+        if 200 <= answer.status < 300 or answer.status in fine:
+            return answer
+        if answer.stream:
+            answer.stream.cut()
+        raise self._refusal(name, answer)
 
-        def send() -> tuple[str | None, requests.Response]:
+    def _authorised(
+        self,
+        name: str,
+        verb: str,
+        url: str,
+        scopes: Scopes,
+        headers: Mapping[str, str] | None,
+        data: bytes | Callable[[], Any] | None,
+        **options: Any,
+    ) -> Answer:
+        """Return the answer to a request without redirects; to the registry itself, and it alone, with credentials."""
+        is_own = origin(url) == origin(self.connections.base())
+        is_blob = options["stream"] or callable(data)
+
+        def send() -> tuple[str | None, Answer]:
             authorization = self._authorizer.header(scopes) if is_own else None
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
             body = data() if callable(data) else data
-            return authorization, self.connections.send(name, verb, url, headers=sent, data=body, stream=stream)
+            sending: dict[str, Any] = {"headers": sent, "data": body, "is_blob": is_blob, **options}
+            return authorization, self.connections.send(name, verb, url, **sending)
 
-        used, response = send()
-        # Once: the token may have expired (RFC 9110, 15.5.2), and a second refusal is the answer. A host that the
-        # registry redirected to gets no credentials.
-        if response.status_code == 401 and is_own and _origin(response.url) == _origin(base):
-            response.close()
-            self._authorizer.challenged(scopes, response.headers.get("WWW-Authenticate", ""), used)
-            response = send()[1]
-        if response.status_code < 400 or response.status_code in fine:
-            return response
-        raise refusal(name, response)
+        used, answer = send()
+        # Once: the token may have expired (RFC 9110, 15.5.2), and a second refusal is the answer.
+        if answer.status == 401 and is_own:
+            self._authorizer.challenged(scopes, answer, used)
+            answer = send()[1]
+        return answer
+
+    def _refusal(self, name: str, answer: Answer) -> RegistryError:
+        return refusal(name, answer, self._authorizer.hide)
 
 
-def refusal(name: str, response: requests.Response) -> RegistryError:
-    """Return the error of an answer, with the registry's own words (distribution-spec, "Error codes")."""
-    reason = response.reason or ""
-    try:
-        errors = response.json().get("errors") or []
-        reason = "; ".join(f"{e.get('code', '')}: {e.get('message', '')}" for e in errors) or reason
-    except (ValueError, TypeError, AttributeError, OSError):
-        pass
+def refusal(name: str, answer: Answer, hide: Callable[[str], str] = str) -> RegistryError:
+    """Return the error of an answer, with the registry's own words (distribution-spec, "Error codes").
+
+    :param hide: removes secrets from these words.
+    """
+    errors = answer.json.get("errors")
+    found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    reason = "; ".join(f"{e.get('code', '')}: {e.get('message', '')}" for e in found) or answer.reason
+    reason = hide(unbroken(reason))
+    if len(reason) > _LONGEST_REASON:
+        reason = f"{reason[: _LONGEST_REASON - 3]}..."
     host = name.rpartition(" ")[2].partition("/")[0]
-    hint = f"log in with: docker login {host}" if response.status_code in (401, 403) else ""
-    retry_after = _retry_after(response.headers.get("Retry-After"))
-    return RegistryError(name, response.status_code, reason, hint=hint, retry_after=retry_after)
-
-
-def _origin(url: str) -> tuple[str, str]:
-    """Return the scheme and the host with its port."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+    hint = f"log in with: docker login {host}" if answer.status in (401, 403) else ""
+    return RegistryError(name, answer.status, reason, hint=hint, retry_after=_retry_after(answer.header("Retry-After")))
 
 
 def _retry_after(value: str | None) -> float | None:

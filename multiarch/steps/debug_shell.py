@@ -55,7 +55,7 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     except BuildFailedError:
         if run.solves:
             run.resume()
-            _enter(run, build_arch.only_entry(run.settings), run.solves[-1])
+            _try_to_enter(run, run.solves[-1])
         raise
 
 
@@ -78,6 +78,15 @@ def _check(run: Run) -> None:
     if shutil.which("docker") is None:
         raise ConfigurationError("--shell", "it needs the docker command, which is not on PATH")
     run.host.info  # noqa: B018 (asked before the build, to know that there is one)
+
+
+def _try_to_enter(run: Run, failure: Solve) -> None:
+    """Open the shell, or say why there is none: the build has failed, and its error follows in any case."""
+    try:
+        _enter(run, build_arch.only_entry(run.settings), failure)
+    except Exception as error:  # noqa: BLE001 (a terminal that is gone, an archive that is none, a full disk)
+        words = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        run.progress.say(f"--shell: the state before the failure cannot be entered: {words}")
 
 
 def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:

@@ -11,7 +11,7 @@ from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.display.summary import summarise
-from multiarch.errors import BuildctlMissingError, ConfigurationError
+from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.build import Client, PushedImage
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform
+    from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
 
@@ -50,10 +51,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, digests)
-    run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
-    _show_table(run)
-    for platform in settings.platforms:
-        run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
+    _tell(run, published)
     return published.tags
 
 
@@ -120,7 +118,22 @@ def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
         built = run.together(jobs, keep_going=build.keep_going)[: len(groups)]
     finally:
         run.progress.end()
-    return {image.platform: image.digest for images in built for image in images}
+    digests = {image.platform: image.digest for images in built for image in images}
+    if build.output.kind is OutputKind.IMAGE and (unknown := [p for p in settings.platforms if not digests.get(p)]):
+        # What is under their staging tags may be of an earlier run.
+        raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
+    return digests
+
+
+def _tell(run: Run, published: Published) -> None:
+    """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
+    try:
+        run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
+        _show_table(run)
+        for platform in run.settings.platforms:
+            run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
+    except Exception as error:  # noqa: BLE001 (whatever it is, the tags are published)
+        run.progress.say(f"published; what follows cannot be shown ({type(error).__name__})")
 
 
 def _show_table(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -46,10 +47,15 @@ class Project:
         """Run the console script in this process; its working directory is the project's."""
         out, err, status = StringIO(), StringIO(), 0
         with redirect_stdout(out), redirect_stderr(err):
+            former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
             try:
                 program.run(["multiarch", *words])
             except SystemExit as end:
                 status = int(end.code or 0)
+            finally:
+                # A run that a signal ended ignores all others, as its process would end.
+                for number, handler in former.items():
+                    signal.signal(number, handler)
         return Result(status, out.getvalue().splitlines(), err.getvalue().splitlines())
 
     def command(self, *words: str, program: str = "") -> list[str]:

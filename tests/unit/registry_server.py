@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -66,6 +67,13 @@ def refusal(status: int, code: str = "DENIED", message: str = "no", **headers: s
     return json_reply({"errors": [{"code": code, "message": message}]}, status, **headers)
 
 
+class _HttpServer(ThreadingHTTPServer):
+    def handle_error(self, *args: Any) -> None:
+        """Show an error, but for that of a client that was stopped and has cut its connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*args)
+
+
 class RegistryServer:
     """A registry that answers from *table*, and a request that is not in it from *contents*.
 
@@ -84,7 +92,7 @@ class RegistryServer:
         self.knows_ranges = True
         self.deletes: tuple[str, ...] = ("tag", "digest")
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
+        self._http = _HttpServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
         self._http.request_queue_size = 64
         # Bound and not listening: no other program gets the port, and it refuses connections.
@@ -204,7 +212,13 @@ class RegistryServer:
             disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                body = b""
+                with suppress(ConnectionError):
+                    body = self.rfile.read(length)
+                if len(body) < length:  # a request that was cut off is none (RFC 9112, section 8)
+                    self.close_connection = True
+                    return
                 # A proxy is asked to CONNECT to host:port, which is no path.
                 url = urlsplit(self.path if self.command != "CONNECT" else f"//{self.path}/{self.path}")
                 headers = {name.lower(): value for name, value in self.headers.items()}

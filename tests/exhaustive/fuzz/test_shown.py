@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from multiarch.buildkit.output import Output
 from multiarch.buildkit.status import Vertex
 from multiarch.display.console import progress_for
 from multiarch.display.live import LiveProgress
@@ -145,7 +146,7 @@ def test_harmless_words_of_a_command_stay(text: str) -> None:
 def test_a_row_is_one_line_of_its_width(name: str, output: str, width: int) -> None:
     """On a terminal of any width."""
     row = Row("linux/arm64", emulated=True)
-    row.changed(Vertex(name=name, instruction=name, number=1, total=2, started=1.0, log=[output]))
+    row.changed(Vertex(name=name, instruction=name, number=1, total=2, started=1.0, log=Output([output])))
     drawn = row.draw(11, width, emulated=True)
     assert is_shown_clean(drawn.plain.removesuffix("\n"))
     assert drawn.cell_len <= width
@@ -159,7 +160,7 @@ def test_a_terminal_gets_no_code_but_ours(text: str) -> None:
     progress = LiveProgress(stream)
     progress.say(text)
     progress.begin({ARM64: True})
-    progress.changed(Vertex(name=text, instruction=text, started=1.0, log=[text]), [ARM64])
+    progress.changed(Vertex(name=text, instruction=text, started=1.0, log=Output([text])), [ARM64])
     progress.say(text, [ARM64])
     progress.end()
     plain = re.sub(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[hl])|\r", "", stream.getvalue())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertex, Vertices
 from tests.unit.rawjson import status, vertex
 
@@ -12,8 +11,10 @@ def _only_vertex(*lines: str) -> Vertex:
     """Return the only vertex that these lines describe."""
     vertices = Vertices()
     for line in lines:
-        list(vertices.vertexes(json.loads(line)))
-        vertices.statuses(json.loads(line))
+        state = read_state(line.encode())
+        assert state
+        list(vertices.vertexes(state))
+        vertices.statuses(state)
     (only,) = vertices
     return only
 

@@ -303,3 +303,36 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], expected: str) -> No
 def test_a_wrong_flag_is_named(flags: dict[str, Any], expected: str) -> None:
     """The line names the flag, also where a variable sets the same setting."""
     assert complaint({"platforms": ["amd64", "arm64"]}, {"INVOKE_MULTIARCH_TAGS": "x"}, flags).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"labels": {"a=b": "c"}}, "labels: the name 'a=b' of a label holds =, which ends a name; choose another"),
+        ({"labels": {"": "c"}}, "labels: the name '' of a label is empty; choose another"),
+        (
+            {"annotations": {"a\nb": "c"}},
+            (
+                r"annotations: the name 'a\nb' of an annotation holds a line break or another control character;"
+                " choose another"
+            ),
+        ),
+        (
+            {"build_args": {"A=B": "c"}},
+            "build_args: the name 'A=B' of a build argument holds =, which ends a name; choose another",
+        ),
+        (
+            {"platforms": [{"platform": "arm64", "build_args": {"A=": "c"}}]},
+            "platforms[0]: the name 'A=' of a build argument holds =, which ends a name; choose another",
+        ),
+    ],
+)
+def test_a_name_that_would_end_elsewhere_is_refused(block: dict[str, Any], expected: str) -> None:
+    """``{"a=b": "c"}`` and ``{"a": "b=c"}`` would be the same label."""
+    assert f"multiarch.{expected}" == complaint(block)
+
+
+@pytest.mark.parametrize("block", [{"dest": "nul\0"}, {"labels": {"a": "\0"}}, {"tags": ["\0"]}, {"platforms": ["\0"]}])
+def test_a_nul_is_refused(block: dict[str, Any]) -> None:
+    """No word of a command and no name of a file can hold one."""
+    assert "multiarch: a text in it has a NUL, which no command can be given; remove it" == complaint(block)

@@ -179,11 +179,12 @@ def test_hostile_names_stay_in_their_row() -> None:
 
 def shown_name(progress: LiveProgress, name: str) -> str:
     """Return the row that shows a vertex of a name."""
+    from multiarch.buildkit.output import Output
     from multiarch.buildkit.status import Vertex
     from multiarch.display.rows import Row
 
     row = Row("linux/arm64", emulated=True)
-    row.changed(Vertex(name=name, instruction=name, started=time.time(), log=[name]))
+    row.changed(Vertex(name=name, instruction=name, started=time.time(), log=Output([name])))
     return row.draw(11, 70, emulated=True).plain
 
 

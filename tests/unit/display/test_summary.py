@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.solve import Solve
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
@@ -23,7 +23,8 @@ def solve(platforms: tuple[Platform, ...], *lines: str) -> Solve:
     """Return an attempt in which BuildKit reported these states."""
     attempt = Solve(platforms, Progress(io.StringIO(), quiet=True))
     for line in lines:
-        state: dict[str, Any] = json.loads(line)
+        state = read_state(line.encode())
+        assert state
         list(attempt.vertices.vertexes(state))
         list(attempt.vertices.logs(state))
     return attempt

@@ -259,9 +259,9 @@ def test_stop_ends_the_wait_of_a_request(server: RegistryServer) -> None:
     """When another platform has failed, the run must end at once, and nothing may be published after that."""
     server.table["PUT /v2/app/manifests/latest"] = [Reply(503, headers={"Retry-After": "30"})]
     policy = Policy(seconds=60.0, attempts=9, longest=30.0)
-    threading.Timer(0.05, policy.stopped.set).start()
+    registry = Registry(server.host, policy, lambda _: threading.Timer(0.05, policy.stopped.set).start())
     with pytest.raises(RegistryError, match="503"):
-        client(server, policy=policy).put_manifest("app", "latest", MANIFEST)
+        registry.put_manifest("app", "latest", MANIFEST)
     assert 1 == len(server.requests)
 
 

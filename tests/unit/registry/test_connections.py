@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import ssl
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from multiarch.errors import ConfigurationError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST, Manifest
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
+from tests.unit.certificates import make_certificate, server_context
 from tests.unit.registry_server import RegistryServer, Reply
 
 if TYPE_CHECKING:
@@ -49,35 +43,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate, in the file ``ca.crt``; its key is in ``ca.key``."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a registry")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("0.0.0.0"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "ca.crt"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (tmp_path / "ca.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
+    return make_certificate(tmp_path)
 
 
 @pytest.fixture
 def tls_server(certificate: Path) -> Iterator[RegistryServer]:
     """A registry that speaks TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    server = RegistryServer(context)
+    server = RegistryServer(server_context(certificate))
     server.table["GET /v2/app/manifests/latest"] = [REPLY]
     yield server.start()
     server.stop()

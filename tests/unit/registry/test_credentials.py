@@ -5,24 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import os
-import stat
 from pathlib import Path
 
-import docker.auth
 import pytest
 
 from multiarch.errors import ConfigurationError
-from multiarch.registry.credentials import logged_in, variables
+from multiarch.registry.credentials import docker_login, logged_in, stored_login, variables
 
 USER, PASSWORD = "somebody", "s3cret-of-the-ci"
 LOGIN = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
+BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 IN_CI = LOGIN | {"CI": "true"}
 
 
-def known(registry: str | None) -> tuple[str, str] | None:
-    """Return the user and password that Docker's own library has for a registry."""
-    entry = docker.auth.load_config().resolve_authconfig(registry)
-    return (entry["username"], entry["password"]) if entry else None
+def known(registry: str) -> tuple[str, str] | None:
+    """Return the user and password that requests to a registry are sent with."""
+    login = stored_login(registry)
+    return (login.user, login.password) if login.user else None
 
 
 @pytest.mark.parametrize(
@@ -50,56 +49,96 @@ def test_password_of_docker_hub_is_sent_to_no_other_registry(docker_config: Path
     with logged_in(["ghcr.io"], LOGIN):
         assert known("ghcr.io") is None
     with logged_in(["ghcr.io", "docker.io"], LOGIN | {"CI": "true"}):
-        assert (None, (USER, PASSWORD)) == (known("ghcr.io"), known(None))
+        assert (None, (USER, PASSWORD)) == (known("ghcr.io"), known("docker.io"))
     with logged_in(["ghcr.io"], LOGIN | {"CI": "true"}):
         assert (USER, PASSWORD) == known("ghcr.io")
     with logged_in(["ghcr.io"], LOGIN | {"CI": "true", "GHCR_IO_USERNAME": "me", "GHCR_IO_PASSWORD": "mine"}):
         assert ("me", "mine") == known("ghcr.io")
 
 
-@pytest.mark.parametrize(("registry", "sdk_name"), [("docker.io", None), ("r.example.com:5000", "r.example.com:5000")])
-def test_login_ends_with_the_run(docker_config: Path, registry: str, sdk_name: str | None) -> None:
-    """It is in a directory for this user alone, in memory: a runner of a CI may be shared."""
+@pytest.mark.parametrize(
+    ("registry", "key"),
+    [("docker.io", "https://index.docker.io/v1/"), ("r.example.com:5000", "r.example.com:5000")],
+)
+def test_login_ends_with_the_run(docker_config: Path, registry: str, key: str) -> None:
+    """It is in no file: programs that are started get it as docker/cli reads it."""
+    before = set(Path("/dev/shm").iterdir())
     with logged_in([registry], IN_CI):
-        directory = Path(os.environ["DOCKER_CONFIG"])
-        assert (USER, PASSWORD) == known(sdk_name)
-        assert "/dev/shm" == str(directory.parent)
-        assert 0o700 == stat.S_IMODE(directory.stat().st_mode)
-    assert (False, docker_config.parent) == (directory.exists(), Path(os.environ["DOCKER_CONFIG"]))
-    assert known(sdk_name) is None
+        assert {"auths": {key: {"auth": BASIC}}} == json.loads(os.environ["DOCKER_AUTH_CONFIG"])
+        assert (USER, PASSWORD) == known(registry)
+        assert before >= set(Path("/dev/shm").glob("multiarch-*"))
+        assert str(docker_config.parent) == os.environ["DOCKER_CONFIG"]
+    assert "DOCKER_AUTH_CONFIG" not in os.environ
+    assert known(registry) is None
 
 
 def test_login_ends_with_an_interrupt_too(docker_config: Path) -> None:
     """No exception may leave a password behind."""
     with pytest.raises(KeyboardInterrupt), logged_in(["docker.io"], LOGIN):
-        directory = Path(os.environ["DOCKER_CONFIG"])
         raise KeyboardInterrupt
-    assert not directory.exists()
+    assert "DOCKER_AUTH_CONFIG" not in os.environ
 
 
-def test_stored_configuration_is_used_and_kept(docker_config: Path) -> None:
-    """Other registries, proxies, contexts and plug-ins work as before; the environment wins over a stored login."""
-    stored = {r: {"auth": base64.b64encode(b"old:one").decode()} for r in ("a.example.com", "b.example.com")}
-    docker_config.write_text(json.dumps({"auths": stored, "proxies": {"default": {}}, "currentContext": "far"}))
-    (docker_config.parent / "contexts").mkdir()
-    with logged_in(["a.example.com"], IN_CI):
-        assert ((USER, PASSWORD), ("old", "one")) == (known("a.example.com"), known("b.example.com"))
-        directory = Path(os.environ["DOCKER_CONFIG"])
-        config = json.loads((directory / "config.json").read_text())
-        assert ({"default": {}}, "far") == (config["proxies"], config["currentContext"])
-        assert docker_config.parent / "contexts" == (directory / "contexts").resolve()
-    assert ["a.example.com", "b.example.com"] == list(json.loads(docker_config.read_text())["auths"])
-    assert (docker_config.parent / "contexts").is_dir()
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "https://index.docker.io/v1/"])
+def test_variables_win_over_a_login_by_any_name(docker_config: Path, name: str) -> None:
+    """Docker's libraries know Docker Hub by several names, and an older docker login wrote each of them."""
+    docker_config.write_text(json.dumps({"auths": {name: {"auth": base64.b64encode(b"old:one").decode()}}}))
+    assert ("old", "one") == known("docker.io")
+    with logged_in(["docker.io"], LOGIN):
+        assert (USER, PASSWORD) == known("docker.io")
 
 
-def test_helper_is_not_asked_for_a_registry_with_variables(docker_config: Path) -> None:
-    """A helper for all registries would win over the environment; it stays for those that it has logins of."""
-    auths: dict[str, object] = {"a.example.com": {}, "b.example.com": {}}
-    docker_config.write_text(json.dumps({"auths": auths, "credsStore": "x", "credHelpers": {"c.example.com": "y"}}))
-    with logged_in(["a.example.com"], IN_CI):
-        config = json.loads((Path(os.environ["DOCKER_CONFIG"]) / "config.json").read_text())
-    assert {"b.example.com": "x", "c.example.com": "y"} == config["credHelpers"]
-    assert "credsStore" not in config
+def test_variable_of_the_user_is_kept(docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_AUTH_CONFIG may have the logins of base images; ours are added for the time of the run."""
+    given = json.dumps({"auths": {"base.example.com": {"auth": base64.b64encode(b"me:mine").decode()}}})
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", given)
+    with logged_in(["ghcr.io"], IN_CI):
+        assert (("me", "mine"), (USER, PASSWORD)) == (known("base.example.com"), known("ghcr.io"))
+    assert given == os.environ["DOCKER_AUTH_CONFIG"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"auths": []}',
+        '{"auths": {"a": {}}}',
+        '{"auths": {"a": {"auth": "?"}}}',
+        '{"auths": {"a": {"auth": 1}}}',
+        '{"auths": {"a": {"auth": "YTpi", "email": "x"}}}',
+        '{"auths": {"a": {"auth": "YTpi"}, "b": {}}}',
+        '{"credsStore": "x"}',
+        "[" * 100_000,
+    ],
+)
+def test_variable_that_docker_ignores_is_ignored(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Docker takes all of it or nothing: what BuildKit does not use must not make us think that we may push."""
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", text)
+    assert known("a") is None
+
+
+def test_docker_host_pulls_with_the_login(docker_config: Path) -> None:
+    """Docker's SDK does not read the variable: it is given user and password with the request."""
+    assert docker_login("ghcr.io/someone/app:latest") is None
+    with logged_in(["ghcr.io"], IN_CI):
+        expected = {"username": USER, "password": PASSWORD}
+        assert expected == docker_login(f"ghcr.io/someone/app@sha256:{'0' * 64}")
+        assert docker_login("busybox") is None
+
+
+@pytest.mark.parametrize(
+    "content", ['{"auths": 5}', '{"auths": {"docker.io": {"auth": 5}}}', '{"auths": {"docker.io": []}}', "[" * 100_000]
+)
+def test_broken_configuration_is_one_line(docker_config: Path, content: str) -> None:
+    """Or no login at all, as Docker has it; never a fault of the program."""
+    docker_config.write_text(content)
+    try:
+        assert known("docker.io") is None
+    except ConfigurationError as error:
+        assert 1 == len(str(error).splitlines())
 
 
 @pytest.mark.parametrize("environ", [{}, {"DOCKER_USERNAME": "", "DOCKER_PASSWORD": ""}])
@@ -124,4 +163,4 @@ def test_half_a_login_is_an_error_where_something_is_pushed(
         pass
     assert expected == str(caught.value)
     with logged_in(["docker.io"], environ, needed=False):
-        assert known(None) is None
+        assert known("docker.io") is None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 from typing import TYPE_CHECKING
-
-import requests
 
 from multiarch import errors
 from multiarch.buildkit.faults import hint_for
 from multiarch.image.platform import Platform
 from multiarch.publish import errors as refusals
+from multiarch.registry.answers import Answer
 from multiarch.registry.transport import refusal
 from multiarch.steps.start_buildkit import port_taken
 from tests.unit.cli.test_tasks import FLAGS
@@ -37,10 +34,8 @@ def _failed(platform: str, step: str, cause: str, where: str = "") -> MultiarchE
 
 def _refused(request: str, status: int, code: str, message: str) -> MultiarchError:
     """Return the error of a registry's answer."""
-    response = requests.Response()
-    response.status_code = status
-    response.raw = io.BytesIO(json.dumps({"errors": [{"code": code, "message": message}]}).encode())
-    return refusal(request, response)
+    body = f'{{"errors": [{{"code": "{code}", "message": "{message}"}}]}}'.encode()
+    return refusal(request, Answer(status, "", {}, "", body))
 
 
 def _words(text: object) -> str:

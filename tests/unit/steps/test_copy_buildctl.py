@@ -128,9 +128,9 @@ def test_container_that_vanishes_is_one_line(daemon: Daemon, tmp_path: Path) -> 
         copy(tmp_path / "dest")
 
 
-@pytest.mark.parametrize("name", ["file/below", "nul\0", "taken"])
+@pytest.mark.parametrize("name", ["file/below", "taken"])
 def test_place_that_cannot_be_written_is_one_line(daemon: Daemon, tmp_path: Path, name: str) -> None:
-    """A file above it, a name that no file has, or a directory of the program's own name."""
+    """A file above it, or a directory of the program's own name."""
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "buildctl").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match=r"^--dest: cannot write to ") as caught:

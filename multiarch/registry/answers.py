@@ -1,0 +1,147 @@
+"""Answers of registries: read within their limits, and never expanded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from multiarch.errors import InvalidAnswerError, RegistryUnreachableError, StoppedError
+from multiarch.registry import limits
+from multiarch.registry.destinations import ForbiddenAddressError
+from multiarch.retry import describe, is_transient, root_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
+    from multiarch.registry.limits import Limits
+
+_PIECE = 64 << 10  # bytes of a body that are read at once
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a request.
+
+    :ivar url: the address that was asked.
+    :ivar body: the whole body; empty where *stream* has it.
+    :ivar stream: the body, where it is to be read in pieces.
+    """
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    url: str
+    body: bytes = b""
+    stream: Body | None = None
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, empty without it or where it is too long to be of use."""
+        value = self.headers.get(name) or ""
+        return value if len(value) <= limits.FIELD_CHARACTERS else ""
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            parsed = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+
+class Body:
+    """The body of an answer, read in pieces within the limits of its request.
+
+    :param name: names the request in errors.
+    """
+
+    def __init__(self, name: str, response: requests.Response, bounds: Limits) -> None:
+        self._name = name
+        self._response = response
+        self._limits = bounds
+
+    def read(self, count: int) -> bytes:
+        """Return up to so many bytes, none at the end.
+
+        :raises RegistryUnreachableError: the connection broke. :raises StoppedError: the run was stopped.
+        """
+        try:
+            with self._limits:
+                self._limits.check()
+                data: bytes = self._response.raw.read(count)
+        except Exception as error:  # noqa: BLE001 (whatever an HTTP library raises at bytes from outside)
+            self.cut()
+            raise failure(self._name, error) from None
+        return data
+
+    def close(self) -> None:
+        """Give the connection back where all was read; else cut it off, so that it is not used again."""
+        self._response.raw.close()
+
+    def cut(self) -> None:
+        """Close the connection."""
+        self._response.close()
+
+
+def read_whole(name: str, response: requests.Response, bounds: Limits, most: int) -> bytes:
+    """Return a body of no more than so many bytes; of a refusal its beginning.
+
+    :raises InvalidAnswerError: it is longer.
+    """
+    body = Body(name, response, bounds)
+    is_refusal = response.status_code >= 400
+    if is_refusal and is_encoded(response):
+        body.cut()
+        return b""
+    check_plain(name, response)
+    most = limits.ERROR_BYTES if is_refusal else most
+    pieces, length = [], 0
+    while length <= most and (piece := body.read(min(_PIECE, most + 1 - length))):
+        pieces.append(piece)
+        length += len(piece)
+    if length <= most:
+        body.close()
+        return b"".join(pieces)
+    body.cut()
+    if is_refusal:
+        return b""
+    raise InvalidAnswerError(name, f"the registry sent more than {_size(most)}, so the answer is not used")
+
+
+def is_encoded(response: requests.Response) -> bool:
+    """Whether a body is compressed, although that was not asked for."""
+    return response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
+
+
+def check_plain(name: str, response: requests.Response) -> None:
+    """Check that a body is not compressed, or it may expand to any size. :raises InvalidAnswerError: it is."""
+    if is_encoded(response):
+        response.close()
+        raise InvalidAnswerError(name, "the registry sent a compressed answer that was not asked for")
+
+
+def failure(name: str, error: Exception) -> Exception:
+    """Return the error of ours for one that was raised while an answer was awaited or read."""
+    from http.client import BadStatusLine
+
+    cause = root_cause(error)
+    if isinstance(cause, limits.RequestStopped):
+        return StoppedError(name)
+    if isinstance(cause, ForbiddenAddressError):
+        return InvalidAnswerError(name, f"the registry leads to {cause}")
+    if type(error).__module__.startswith("requests"):
+        transient = is_transient(error) and not isinstance(error, ValueError)
+    else:
+        transient = not isinstance(error, (ValueError, TypeError, LookupError))
+    is_odd = isinstance(cause, (ValueError, TypeError, LookupError)) and not isinstance(cause, OSError)
+    if is_odd or type(cause) is BadStatusLine:
+        # Its text may hold what was sent or received, such as a header.
+        return RegistryUnreachableError(name, "what was sent or received is not HTTP", transient=transient)
+    return RegistryUnreachableError(name, describe(error), transient=transient)
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB" if count >= 1 << 10 else f"{count} bytes"

@@ -1,0 +1,159 @@
+"""The directory of credentials for a BuildKit client that reads no other: removed on signals, and swept after kills.
+
+Clients before BuildKit 0.24 do not know ``DOCKER_AUTH_CONFIG``. Theirs is in memory where the system has such a file
+system, and for this user alone. The process that made it holds a lock on it: what is not locked is stale.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.registry.credentials import VARIABLE, is_key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_MEMORY = "/dev/shm"  # noqa: S108 (a directory for this user alone is made in it)
+_PREFIX = "multiarch-login-"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_directories: list[tuple[Path, int]] = []  # with the descriptor that holds the lock
+
+
+def sweep() -> None:
+    """Remove the directories of runs that have ended without removing theirs, such as by a SIGKILL."""
+    for path in Path(_MEMORY if _has_memory() else tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
+
+
+def provide(client: Path) -> None:
+    """Put this run's credentials into a directory, for a client that does not read them from the environment."""
+    if VARIABLE not in os.environ or _directories or _knows_variable(client):
+        return
+    stored = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111 (there may be no home)
+    directory = _make()
+    _write(directory, stored, json.loads(os.environ[VARIABLE])["auths"])
+    os.environ["DOCKER_CONFIG"] = str(directory)
+
+
+def remove() -> None:
+    """Remove the directory, if there is one."""
+    while _directories:
+        path, descriptor = _directories.pop()
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+@contextmanager
+def removing() -> Iterator[None]:
+    """Remove the directory at the end, and on a signal before anything else is done about it."""
+    former_config = os.environ.get("DOCKER_CONFIG")
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                _remove_first(number, stack)
+        try:
+            yield
+        finally:
+            remove()
+            if former_config is None:
+                os.environ.pop("DOCKER_CONFIG", None)
+            else:
+                os.environ["DOCKER_CONFIG"] = former_config
+
+
+def _remove_first(number: int, stack: ExitStack) -> None:
+    former = signal.getsignal(number)
+    if former is signal.SIG_IGN:
+        return
+
+    def handle(number: int, frame: FrameType | None) -> Any:
+        remove()
+        if callable(former):
+            return former(number, frame)
+        signal.signal(number, signal.SIG_DFL)
+        return signal.raise_signal(number)
+
+    signal.signal(number, handle)
+    stack.callback(signal.signal, number, former or signal.SIG_DFL)
+
+
+def _make() -> Path:
+    """Return a new directory that this process has locked."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _has_memory() else None))
+        descriptor = _locked(path)
+        # Another run may have swept it before it was locked.
+        if descriptor is not None and path.exists():
+            _directories.append((path, descriptor))
+            return path
+
+
+def _has_memory() -> bool:
+    return os.access(_MEMORY, os.W_OK)
+
+
+def _locked(path: Path) -> int | None:
+    """Return a descriptor that locks a directory, None where another process has it. :raises OSError: it is none."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _knows_variable(client: Path) -> bool:
+    """Whether a program reads the variable: its name is in it. One that cannot be read is taken for an older one."""
+    try:
+        with client.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(VARIABLE.encode()) >= 0
+    except (OSError, ValueError):
+        return False
+
+
+def _write(directory: Path, stored: Path, auths: dict[str, Any]) -> None:
+    """Write the stored configuration of Docker into a directory, with these logins in place of the stored ones."""
+    try:
+        content = json.loads((stored / "config.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        content = {}
+    config = _mapping(content)
+    # Contexts and plug-ins are beside the file.
+    with suppress(OSError):
+        for entry in stored.iterdir():
+            if entry.name != "config.json":
+                (directory / entry.name).symlink_to(entry.absolute())
+    old, helpers = _mapping(config.get("auths")), _mapping(config.get("credHelpers"))
+    # A helper for all registries is asked before any login is read: it stays for those that it had logins of.
+    if helper := config.pop("credsStore", None):
+        helpers = {**dict.fromkeys(old, helper), **helpers}
+    kept, asked = (
+        {name: value for name, value in entries.items() if not any(is_key_of(name, new) for new in auths)}
+        for entries in (old, helpers)
+    )
+    text = json.dumps({**config, "auths": {**kept, **auths}, "credHelpers": asked})
+    with (directory / "config.json").open("x") as file:
+        os.chmod(file.fileno(), 0o600)  # noqa: PTH101 (before anything is in it)
+        file.write(text)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping as it is, and an empty one for anything else, as Docker ignores that too."""
+    return dict(value) if isinstance(value, dict) else {}

@@ -1,0 +1,158 @@
+"""Credentials for a BuildKit client that reads no variable: in a directory, for as short as can be."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import docker.auth
+import pytest
+
+from multiarch.registry import login_files
+from multiarch.registry.credentials import logged_in
+
+USER, PASSWORD = "somebody", "s3cret-of-the-ci"
+IN_CI = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD, "CI": "true"}
+OLD = base64.b64encode(b"old:one").decode()
+# A run that says where its credentials are, and waits; at its end, whether they are still there.
+RUN = """
+import os, sys, time
+from pathlib import Path
+from multiarch.registry import login_files
+from multiarch.registry.credentials import logged_in
+with logged_in(["docker.io"], {"DOCKER_USERNAME": "u", "DOCKER_PASSWORD": "p"}):
+    login_files.provide(Path("/nowhere/buildctl"))
+    try:
+        print(os.environ["DOCKER_CONFIG"], flush=True)
+        time.sleep(60)
+    finally:
+        print(os.path.exists(os.environ["DOCKER_CONFIG"]), flush=True)
+"""
+
+
+@pytest.fixture
+def old_client(tmp_path: Path) -> Path:
+    """A client that does not know the variable."""
+    path = tmp_path / "buildctl"
+    path.write_bytes(b"a program that reads config.json")
+    return path
+
+
+def known(registry: str | None) -> tuple[str, str] | None:
+    """Return the user and password that Docker's own library has for a registry."""
+    entry = docker.auth.load_config().resolve_authconfig(registry)
+    return (entry["username"], entry["password"]) if entry else None
+
+
+def start() -> tuple[subprocess.Popen[str], Path]:
+    """Start a run, and return it with the directory of its credentials."""
+    process = subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_client_that_reads_the_variable_gets_no_file(docker_config: Path, tmp_path: Path) -> None:
+    """Nothing is left of what was never written."""
+    client = tmp_path / "buildctl"
+    client.write_bytes(b"\x7fELF...Failed to create credential store from DOCKER_AUTH_CONFIG: ...")
+    with logged_in(["docker.io"], IN_CI):
+        login_files.provide(client)
+        assert str(docker_config.parent) == os.environ["DOCKER_CONFIG"]
+
+
+def test_nothing_is_written_without_credentials(docker_config: Path, old_client: Path) -> None:
+    """The stored configuration serves as it is."""
+    with logged_in(["docker.io"], {}):
+        login_files.provide(old_client)
+        assert str(docker_config.parent) == os.environ["DOCKER_CONFIG"]
+
+
+@pytest.mark.parametrize(("registry", "sdk_name"), [("docker.io", None), ("r.example.com:5000", "r.example.com:5000")])
+def test_directory_ends_with_the_run(
+    docker_config: Path, old_client: Path, registry: str, sdk_name: str | None
+) -> None:
+    """It is for this user alone, in memory: a runner of a CI may be shared."""
+    with logged_in([registry], IN_CI):
+        login_files.provide(old_client)
+        directory = Path(os.environ["DOCKER_CONFIG"])
+        assert (USER, PASSWORD) == known(sdk_name)
+        assert "/dev/shm" == str(directory.parent)
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (directory, directory / "config.json")]
+        assert [0o700, 0o600] == modes
+    assert (False, docker_config.parent) == (directory.exists(), Path(os.environ["DOCKER_CONFIG"]))
+    assert known(sdk_name) is None
+
+
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "https://index.docker.io/v1/"])
+def test_variables_win_over_a_login_by_any_name(docker_config: Path, old_client: Path, name: str) -> None:
+    """Docker's libraries know Docker Hub by several names, and take the first that they find."""
+    docker_config.write_text(json.dumps({"auths": {name: {"auth": OLD}}, "credHelpers": {name: "x"}}))
+    with logged_in(["docker.io"], IN_CI):
+        login_files.provide(old_client)
+        assert (USER, PASSWORD) == known(None)
+
+
+def test_stored_configuration_is_used_and_kept(docker_config: Path, old_client: Path) -> None:
+    """Other registries, proxies, contexts and plug-ins work as before; the environment wins over a stored login."""
+    stored = {registry: {"auth": OLD} for registry in ("a.example.com", "b.example.com")}
+    docker_config.write_text(json.dumps({"auths": stored, "proxies": {"default": {}}, "currentContext": "far"}))
+    (docker_config.parent / "contexts").mkdir()
+    with logged_in(["a.example.com"], IN_CI):
+        login_files.provide(old_client)
+        assert ((USER, PASSWORD), ("old", "one")) == (known("a.example.com"), known("b.example.com"))
+        directory = Path(os.environ["DOCKER_CONFIG"])
+        config = json.loads((directory / "config.json").read_text())
+        assert ({"default": {}}, "far") == (config["proxies"], config["currentContext"])
+        assert docker_config.parent / "contexts" == (directory / "contexts").resolve()
+    assert ["a.example.com", "b.example.com"] == list(json.loads(docker_config.read_text())["auths"])
+    assert (docker_config.parent / "contexts").is_dir()
+
+
+def test_helper_is_not_asked_for_a_registry_with_variables(docker_config: Path, old_client: Path) -> None:
+    """A helper for all registries would win over the environment; it stays for those that it has logins of."""
+    auths: dict[str, object] = {"a.example.com": {}, "b.example.com": {}}
+    docker_config.write_text(json.dumps({"auths": auths, "credsStore": "x", "credHelpers": {"c.example.com": "y"}}))
+    with logged_in(["a.example.com"], IN_CI):
+        login_files.provide(old_client)
+        config = json.loads((Path(os.environ["DOCKER_CONFIG"]) / "config.json").read_text())
+    assert {"b.example.com": "x", "c.example.com": "y"} == config["credHelpers"]
+    assert "credsStore" not in config
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_removes_the_directory_first(docker_config: Path, number: signal.Signals) -> None:
+    """A container that is stopped is killed ten seconds later, while the run may still put tags back."""
+    process, directory = start()
+    assert directory.is_dir()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert not directory.exists()
+    # An interrupt is an exception; the others end this run at once, where nothing makes them one.
+    assert ("False" if number == signal.SIGINT else "") == out.strip()
+
+
+def test_directory_of_a_killed_run_is_swept_and_that_of_a_living_one_is_not(docker_config: Path) -> None:
+    """Nothing runs in a process that is killed: the next run removes what it left."""
+    killed, left = start()
+    living, kept = start()
+    try:
+        killed.kill()
+        killed.communicate()
+        assert left.is_dir()
+        with logged_in(["docker.io"], {}):
+            pass
+        assert (False, True) == (left.exists(), kept.is_dir())
+    finally:
+        living.terminate()
+        living.communicate()
+    deadline = time.monotonic() + 10
+    while kept.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not kept.exists()
