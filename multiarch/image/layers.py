@@ -5,35 +5,44 @@ from __future__ import annotations
 import contextlib
 import copy
 import posixpath
-import tarfile
+import sys
 import threading
-import zlib
+from array import array
 from dataclasses import dataclass
-from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from multiarch.image.streams import PIECE, Decompressed, ReadAhead
+from multiarch.image.elf import Elf
+from multiarch.image.streams import Decompressed, ReadAhead, UnreadableError
+from multiarch.image.tar import Entry, Kind, TarReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Container
 
-
-# Bytes of a file that are kept: an ELF header, or the first line of a script (BINPRM_BUF_SIZE of Linux).
-_HEAD = 256
-# Errors of a layer that is no tar, is cut off, or is of a compression that cannot be read.
-UNREADABLE = (tarfile.TarError, zlib.error, EOFError)
-# Files that are read at a time behind the first ones, so that the readers of a layer seldom wait for each other.
-_BATCH = 16
+# Entries that are read at a time, so that the readers of a layer seldom wait for each other.
+_BATCH = 1024
 # Bytes of a layer before it is read ahead; most programs are within them.
 _FIRST = 1 << 20
+# Bytes of an ELF header that say what it is for.
+_ELF = 20
+# Bytes of memory that a kept name takes beside its text: its place in a dictionary, and the file.
+_OVERHEAD = 256
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a layer: the target of a link, or the beginning of the content."""
+    """A file of a layer.
+
+    :ivar link: the target of a link.
+    :ivar head: the beginning of a program; of other content a byte; nothing of a directory or an empty file.
+    :ivar note: why it is not known whether it is a program.
+    """
 
     link: str = ""
     head: bytes = b""
+    note: str = ""
+
+
+_EMPTY, _DATA = File(), File(head=b"\0")
 
 
 class Layer:
@@ -44,72 +53,101 @@ class Layer:
 
     def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
         self._tar = _Tar(open_)
-        self._next: int | None = 0  # None when it is closed
+        self._seen: int | None = 0  # entries; None when it is closed
 
     @property
-    def files(self) -> Mapping[str, File]:
-        """The files that were read so far, by this reader or another of the same layer; by name."""
-        return self._tar.files
+    def count(self) -> int:
+        """The number of entries that were read so far, by this reader or another of the same layer."""
+        return self._tar.count
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that the names of these take."""
+        return self._tar.memory
+
+    def find(self, name: str) -> File | None:
+        """Return a file that was read so far, by this reader or another of the same layer; None if it was not."""
+        return self._tar.find(name)
 
     def again(self) -> Layer:
         """Return another reader of the same layer, at its beginning; the layer is read once for both."""
         other = copy.copy(self)
-        other._next = 0
+        other._seen = 0
         self._tar.join()
         return other
 
-    def advance(self) -> str | None:
-        """Return the name of the next file, which is read then; None at the end.
+    def advance(self, wanted: Container[str]) -> bool:
+        """Read on: until an entry of a *wanted* name, or for a while. Whether there is more to find; not at the end.
 
-        :raises UNREADABLE: the layer is no tar, or its compression cannot be read.
+        :raises UnreadableError: the layer is no tar, is beyond the bounds, or its compression cannot be read.
         """
-        if self._next is None:
-            return None
-        name = self._tar.name(self._next)
-        self._next += name is not None
-        return name
+        if self._seen is None:
+            return False
+        seen, self._seen = self._seen, self._tar.read_on(self._seen, wanted)
+        return self._seen > seen
 
     def prefetch(self) -> None:
-        """Read the beginning of the layer before it is needed; an error of the layer is raised when it is needed."""
-        with contextlib.suppress(*UNREADABLE):
-            self._tar.name(0)
+        """Read the first entry of the layer before it is needed; an error of the layer is raised when it is needed."""
+        with contextlib.suppress(UnreadableError):
+            self._tar.read_on(0, (), most=1)
 
     def close(self) -> None:
         """Stop reading."""
-        if self._next is not None:
-            self._next = None
+        if self._seen is not None:
+            self._seen = None
             self._tar.leave()
 
 
 class _Tar:
-    """State that the readers of a layer share: its files in their order, as far as any of them has read."""
+    """State that the readers of a layer share: what is known of its entries, as far as any of them has read.
+
+    Of links and programs the names are kept, as a search may come to need them later; of all other entries no more
+    than that they were there.
+
+    :ivar count: entries that were read.
+    :ivar memory: bytes that their names take.
+    """
 
     def __init__(self, open_: Callable[[], IO[bytes]]) -> None:
-        self.files: dict[str, File] = {}
-        self._names: list[str] = []
-        self._members = self._read(open_)
+        self.count = self.memory = 0
+        self._open = open_
+        self._source: ReadAhead | None = None
+        self._reader: TarReader | None = None
+        self._kept: dict[str, File] = {}
+        self._data, self._empty = _Names(), _Names()
         self._error: BaseException | None = None
+        self._is_over = False
         self._readers = 1
         self._lock = threading.Lock()
 
-    def name(self, number: int) -> str | None:
-        """Return the name of one of the files, None when there are fewer; a few more may be read on the way."""
-        if number < len(self._names):
-            return self._names[number]
+    def find(self, name: str) -> File | None:
+        if file := self._kept.get(name):
+            return file
+        if name in self._data:
+            return _DATA
+        return _EMPTY if name in self._empty else None
+
+    def read_on(self, seen: int, wanted: Container[str], most: int = _BATCH) -> int:
+        """Read at most so many entries, unless more than *seen* were already read; return how many there are now."""
         with self._lock:
-            if number == len(self._names) and self._error is None:
-                try:
-                    for name in islice(self._members, 1 if number < _BATCH else _BATCH):
-                        self._names.append(name)
-                except BaseException as error:
-                    self._error = error
-                    if not isinstance(error, Exception):
-                        raise
-            if number < len(self._names):
-                return self._names[number]
+            if self.count > seen or self._is_over:
+                return self.count
             if self._error is not None:
                 raise self._error
-            return None
+            try:
+                for _ in range(most):
+                    if (entry := self._next()) is None:
+                        self._is_over = True
+                        break
+                    name = _normalised(entry.name)
+                    self._note(name, entry)
+                    self.count += 1
+                    if name in wanted:
+                        break
+            except BaseException as error:
+                self._error = error
+                raise
+            return self.count
 
     def join(self) -> None:
         with self._lock:
@@ -119,24 +157,71 @@ class _Tar:
         """Note that a reader is done. The last one closes the layer."""
         with self._lock:
             self._readers -= 1
-            if not self._readers:
-                self._members.close()
+            if not self._readers and self._source is not None:
+                self._source.close()
 
-    def _read(self, open_: Callable[[], IO[bytes]]) -> Generator[str, None, None]:
-        with (
-            contextlib.closing(ReadAhead(open_(), after=_FIRST)) as raw,
-            tarfile.open(fileobj=Decompressed(raw), mode="r|*", bufsize=PIECE) as tar,  # type: ignore[call-overload]
-        ):
-            for member in tar:
-                name = posixpath.normpath(posixpath.join("/", member.name)).lstrip("/")
-                if member.issym():
-                    self.files[name] = File(link=member.linkname)
-                elif member.islnk():
-                    # A hard link is another name of a file before it, also where a layer above removes the first name.
-                    target = posixpath.normpath(posixpath.join("/", member.linkname)).lstrip("/")
-                    self.files[name] = self.files.get(target) or File(link=f"/{target}")
-                elif member.isfile() and (content := tar.extractfile(member)):
-                    self.files[name] = File(head=content.read(_HEAD))
-                else:
-                    self.files.setdefault(name, File())
-                yield name
+    def _next(self) -> Entry | None:
+        if self._reader is None:
+            self._source = ReadAhead(self._open(), after=_FIRST)
+            self._reader = TarReader(Decompressed(self._source))
+        return self._reader.next()
+
+    def _note(self, name: str, entry: Entry) -> None:
+        """Note an entry; of several with the same name the last one counts, as when they are unpacked."""
+        if entry.kind is Kind.OTHER:
+            self._empty.add(name)
+            self.memory += _Names.ITEM
+            return
+        file = self._file(entry)
+        self._kept.pop(name, None)
+        if file in (_EMPTY, _DATA):
+            (self._data if file == _DATA else self._empty).add(name)
+            self.memory += _Names.ITEM
+        else:
+            self._kept[name] = file
+            self.memory += sys.getsizeof(name) + sys.getsizeof(file.link) + _OVERHEAD
+
+    def _file(self, entry: Entry) -> File:
+        if entry.kind is Kind.LINK:
+            return File(link=entry.link)
+        if entry.kind is Kind.SPARSE:
+            return File(note="is a sparse file, which is not read")
+        if entry.kind is Kind.HARD_LINK:
+            # A hard link is another name of a file before it, also where a layer above removes the first name.
+            target = _normalised(entry.link)
+            return self.find(target) or File(link=f"/{target}")
+        if entry.head.startswith(b"#!"):
+            return File(head=entry.head.partition(b"\n")[0])
+        if Elf.parse(entry.head):
+            return File(head=entry.head[:_ELF])
+        return _DATA if entry.head else _EMPTY
+
+
+class _Names:
+    """A set of names, of which their hashes are kept: as lists by their last byte.
+
+    A name that was not added is taken for one of a million that were once in 2^44 lookups.
+    """
+
+    ITEM = 8  # bytes of a name
+
+    def __init__(self) -> None:
+        self._lists: dict[int, array[int]] = {}
+
+    def add(self, name: str) -> None:
+        key = hash(name)
+        names = self._lists.get(key & 0xFF)
+        if names is None:
+            names = self._lists[key & 0xFF] = array("q")
+        names.append(key)
+
+    def __contains__(self, name: str) -> bool:
+        key = hash(name)
+        return key in self._lists.get(key & 0xFF, ())
+
+
+def _normalised(name: str) -> str:
+    """Return a name as a path from the root, without a slash before it."""
+    if "//" not in name and "/." not in name and not name.startswith((".", "/")):
+        return name.rstrip("/")
+    return posixpath.normpath(posixpath.join("/", name)).lstrip("/")
