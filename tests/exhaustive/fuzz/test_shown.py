@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ARM64, AMD64 = Platform.parse("arm64"), Platform.parse("amd64")
 # seconds a case
-LONGEST = 5.0
+LONGEST = 20.0
 # What is hostile, in pieces that are put together in any order, and between any other text.
 PIECES = [
     *("\x1b", "\x1b[", "\x1b]", "\x1b[31m", "\x1b]52;c;", "\x07", "\x1b\\", "\x9b", "\x9d", "\x9c", "\x1bP", "\x08"),

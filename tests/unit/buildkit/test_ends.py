@@ -48,7 +48,7 @@ def test_a_child_that_holds_standard_error_holds_nobody(tmp_path: Path, child: s
                 run("sh", "-c", script)
         else:
             assert "RUN 499  1.0s" in run("sh", "-c", script)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
@@ -60,7 +60,7 @@ def test_a_program_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Pa
     began = time.monotonic()
     with pytest.raises(BuildFailedError, match="stopped"):
         run("sh", "-c", f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait", stopped=stopped)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
     for _ in range(100):
         try:
             state = Path(f"/proc/{int((tmp_path / 'pid').read_text())}/stat").read_text().split()[2]

@@ -212,7 +212,7 @@ def test_heartbeat_that_cannot_write_holds_nobody() -> None:
         began = time.monotonic()
         with heartbeat.beating():
             time.sleep(0.3)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         # Let the thread go.
         os.read(reader, 1 << 20)
 
@@ -230,4 +230,4 @@ def test_interrupt_during_a_build_ends_the_threads_of_the_display() -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.wait(10)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10

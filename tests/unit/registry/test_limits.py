@@ -220,7 +220,7 @@ def test_request_has_a_deadline(monkeypatch: pytest.MonkeyPatch, drip: str) -> N
     with serving(DRIPS[drip]) as server:
         began = time.monotonic()
         fails(read(server.host), MultiarchError, "took longer than 0 s")
-    assert 0.3 < time.monotonic() - began < 2
+    assert 0.3 < time.monotonic() - began < 10
 
 
 def test_blob_has_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_blob_has_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(DRIPS["body"]) as server, client(server.host).open_blob("app", LARGE) as blob:
         began = time.monotonic()
         fails(blob.readall, MultiarchError, "bytes passed in 0 s")
-    assert 0.3 < time.monotonic() - began < 2
+    assert 0.3 < time.monotonic() - began < 10
 
 
 def test_blob_that_grows_is_read_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_stop_ends_a_request(tmp_path: Path, drip: str, kind: str, tls: bool) ->
                 registry.open_blob("app", LARGE).readall()
             else:
                 registry.manifest("app", "latest")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
     timer.join()
     assert str(caught.value).endswith(": stopped")
 
@@ -283,7 +283,7 @@ def test_stop_ends_a_handshake() -> None:
         began = time.monotonic()
         registry = client(server.host.replace("127.0.0.1", "0.0.0.0"), policy)
         fails(lambda: registry.manifest("app", "x"), StoppedError, ": stopped$")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
     timer.join()
 
 
