@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from multiarch.retry import Policy
     from multiarch.trace import Trace
 
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,256}")
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ACCEPT = ", ".join(MANIFESTS)
 
@@ -85,7 +86,7 @@ class Registry:
         if answer.status == 404:
             return None
         manifest = Manifest(answer.header("Content-Type").partition(";")[0], answer.body)
-        expected = reference if reference.startswith("sha256:") else answer.header("Docker-Content-Digest")
+        expected = reference if reference.startswith("sha256:") else _digest_of(answer, f"GET {self.host}/{path}")
         if expected and expected != manifest.digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", expected, manifest.digest)
         return manifest
@@ -104,7 +105,7 @@ class Registry:
         path = self._path(repository, "manifests", reference)
         headers = {"Content-Type": manifest.media_type}
         answer = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
-        stored = answer.header("Docker-Content-Digest") or manifest.digest
+        stored = _digest_of(answer, f"PUT {self.host}/{path}") or manifest.digest
         if stored != manifest.digest:
             raise DigestMismatchError(f"PUT {self.host}/{path}", manifest.digest, stored)
         return stored
@@ -254,6 +255,14 @@ def stop_all(registries: Iterable[Registry]) -> None:
     """Stop the requests of registries, and their retries."""
     for registry in registries:
         registry.stop()
+
+
+def _digest_of(answer: Answer, name: str) -> str:
+    """Return the digest in the head of an answer, empty without one. :raises InvalidAnswerError: it is no digest."""
+    digest = answer.header("Docker-Content-Digest")
+    if digest and not _DIGEST.fullmatch(digest):
+        raise InvalidAnswerError(name, "the registry sent a Docker-Content-Digest that is no digest")
+    return digest
 
 
 def _pull(repository: str) -> tuple[str, ...]:

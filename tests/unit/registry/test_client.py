@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import DigestMismatchError, RegistryError, RegistryUnreachableError
+from multiarch.errors import DigestMismatchError, InvalidAnswerError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
@@ -340,3 +340,13 @@ def test_other_registries_are_asked_over_tls(
     with pytest.raises(RegistryUnreachableError, match=f"^GET {host}/library/busybox/manifests/latest: "):
         Registry(host, Policy(attempts=1), print).manifest("library/busybox", "latest")
     assert [f"CONNECT /{expected}"] == server.asked
+
+
+@pytest.mark.parametrize("value", ["x\x85y", "sha256:x", "sha256:", "latest", "é" * 64])
+def test_digest_that_is_none_is_not_shown(server: RegistryServer, value: str) -> None:
+    """A line break in it once broke the one line of the error."""
+    server.table["GET /v2/app/manifests/latest"] = [Reply(200, MANIFEST.body, {"Docker-Content-Digest": value})]
+    with pytest.raises(
+        InvalidAnswerError, match=r"latest: the registry sent a Docker-Content-Digest that is no digest$"
+    ):
+        client(server).manifest("app", "latest")
