@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from multiarch.image.documents import PLATFORM, are_texts, maps_texts, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +24,43 @@ PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
 # Annotations of an attestation's descriptor (BuildKit, docs/attestations/attestation-storage.md).
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
+# The registered algorithms (image-spec, descriptor.md, "Digests").
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+# RFC 6838, section 4.2, with room for parameters; without blanks and control characters at least.
+_MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,254}")
+_LARGEST_SIZE = (1 << 63) - 1  # bytes; sizes are int64 (descriptor.md)
+# Descriptors of one document. All known platforms with their attestations are 60; Linux stacks 500 layers at most.
+MOST_DESCRIPTORS = 500
 
 
 def digest_of(content: bytes) -> str:
     """Return ``sha256:`` and the hash of the bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _is_platform(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        value.get(key) is None or is_valid(value[key]) for key, is_valid in PLATFORM.items()
+    )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_SIZE
+
+
+def _problem(value: object) -> str:
+    """Return what is wrong with a part of a document that should be a descriptor; nothing where it is one."""
+    if not isinstance(value, dict):
+        return "is no object"
+    if not (isinstance(value.get("digest"), str) and _DIGEST.fullmatch(value["digest"])):
+        return "has no valid digest"
+    if not _is_size(value.get("size")):
+        return "has no valid size"
+    media_type = value.get("mediaType") or "none"
+    if not (isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)):
+        return "has no valid media type"
+    checks = (("platform", _is_platform), ("annotations", maps_texts), ("urls", are_texts))
+    return next((f"has no valid {key}" for key, is_valid in checks if value.get(key) and not is_valid(value[key])), "")
 
 
 @dataclass(frozen=True)
@@ -50,16 +84,18 @@ class Descriptor:
     @classmethod
     def parse(cls, value: object) -> Descriptor | None:
         """Return the descriptor that a part of a JSON document is; None when it is none."""
-        if not isinstance(value, dict):
+        if _problem(value) or not isinstance(value, dict):
             return None
-        digest, size, urls = value.get("digest"), value.get("size"), value.get("urls")
-        platform, annotations = value.get("platform") or None, value.get("annotations") or {}
-        if not (isinstance(digest, str) and isinstance(size, int) and size >= 0):
-            return None
-        if not (isinstance(platform, dict | None) and isinstance(annotations, dict)):
-            return None
-        elsewhere = tuple(map(str, urls)) if isinstance(urls, list) else ()
-        return cls(str(value.get("mediaType") or ""), digest, size, platform, annotations, elsewhere, value)
+        platform, annotations, urls = value.get("platform"), value.get("annotations"), value.get("urls")
+        return cls(
+            value.get("mediaType") or "",
+            value["digest"],
+            value["size"],
+            platform or None,
+            annotations or {},
+            tuple(urls or ()),
+            value,
+        )
 
     @property
     def json(self) -> dict[str, Any]:
@@ -106,20 +142,37 @@ class Manifest:
     def json(self) -> dict[str, Any]:
         """The parsed body; empty when it is no JSON object."""
         try:
-            parsed = json.loads(self.body)
+            return parse_object(self.body)
         except ValueError:
             return {}
-        return parsed if isinstance(parsed, dict) else {}
 
     @property
     def is_index(self) -> bool:
         """Whether it lists manifests instead of being one."""
         return self.media_type in INDEXES
 
-    @property
-    def is_malformed(self) -> bool:
-        """Whether layers are listed that are not as image-spec's manifest.md has them."""
-        return bool(self.json.get("layers")) and not self.layers
+    @cached_property
+    def problem(self) -> str:
+        """What is not as image-spec's manifest.md and image-index.md have it; nothing where all is well."""
+        try:
+            fields = parse_object(self.body)
+        except ValueError as error:
+            return str(error)
+        if self.is_index:
+            return self._problem_of_list("manifests", fields.get("manifests"))
+        config = fields.get("config")
+        if config is not None and (problem := _problem(config)):
+            return f"its config {problem}"
+        return self._problem_of_list("layers", fields.get("layers") or [])
+
+    @staticmethod
+    def _problem_of_list(key: str, values: object) -> str:
+        if not isinstance(values, list):
+            return f"it has no {key}"
+        if len(values) > MOST_DESCRIPTORS:
+            return f"it has {len(values)} {key}, more than {MOST_DESCRIPTORS}"
+        problems = ((number, _problem(value)) for number, value in enumerate(values, 1))
+        return next((f"number {number} of its {key} {problem}" for number, problem in problems if problem), "")
 
     @property
     def descriptor(self) -> Descriptor:
@@ -134,8 +187,7 @@ class Manifest:
     @cached_property
     def config(self) -> Descriptor | None:
         """The descriptor of an image's config; None of what is no image."""
-        value = self.json.get("config")
-        return Descriptor.parse({"size": 0, **value}) if isinstance(value, dict) else None
+        return Descriptor.parse(self.json.get("config"))
 
     @cached_property
     def layers(self) -> tuple[Descriptor, ...]:
@@ -149,6 +201,6 @@ class Manifest:
 
     def _descriptors(self, key: str) -> tuple[Descriptor, ...]:
         values = self.json.get(key)
-        descriptors = tuple(map(Descriptor.parse, values)) if isinstance(values, list) else ()
-        well_formed = tuple(descriptor for descriptor in descriptors if descriptor)
-        return well_formed if len(well_formed) == len(descriptors) else ()
+        if self._problem_of_list(key, values) or not isinstance(values, list):
+            return ()
+        return tuple(descriptor for value in values if (descriptor := Descriptor.parse(value)))

@@ -139,11 +139,23 @@ class SmokeError(GateError):
 
 
 class NotAnImageError(MultiarchError):
-    """A staging tag that holds no image which an index can list."""
+    """A staging tag that holds no image which an index can list.
 
-    def __init__(self, reference: object, media_type: str) -> None:
-        actual = media_type or "something without a media type"
+    :ivar actual: what it holds.
+    """
+
+    def __init__(self, reference: object, media_type: str, problem: str = "") -> None:
+        actual = (media_type or "something without a media type") + (f" ({problem})" if problem else "")
+        self.actual = actual
         super().__init__(f"not published: {reference} holds no image but {actual}; push it again with build-arch")
+
+
+class UnreadableTagError(MultiarchError):
+    """A published tag that cannot be read, so that it is not known which platforms it has."""
+
+    def __init__(self, reference: object, problem: str) -> None:
+        remedy = "look at what is there, or pass --allow-dropping to replace it"
+        super().__init__(f"{reference}: its platforms are not known: {problem}; {remedy}")
 
 
 class NotPublishedError(MultiarchError):

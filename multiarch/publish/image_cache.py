@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from multiarch.config.checkout import REVISION
+from multiarch.image.documents import parse_config, parse_object
 from multiarch.image.elf import Elf
 from multiarch.image.manifest import PLATFORM_FIELDS
 from multiarch.image.programs import Program
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Cache format version; raise it when the inspection of images changes.
-_VERSION = "2"
+_VERSION = "3"
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class InspectedImage:
 def recall(digest: str) -> InspectedImage | None:
     """Return the image with this manifest; None when it is not in the cache."""
     try:
-        kept = json.loads(_path(digest).read_text())
-        return InspectedImage(dict(kept["config"]), tuple(Program(path, Elf(*elf)) for path, elf in kept["programs"]))
+        kept = parse_object(_path(digest).read_bytes())
+        config = parse_config(json.dumps(kept["config"]).encode())
+        programs = tuple(Program(str(path), _elf(*elf)) for path, elf in kept["programs"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return InspectedImage(config, programs) if programs else None
 
 
 def remember(digest: str, image: InspectedImage) -> None:
@@ -60,6 +64,14 @@ def remember(digest: str, image: InspectedImage) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, mode=0o600) as file:
             file.write(json.dumps(kept).encode())
+
+
+def _elf(bits: object, endianness: object, machine: object) -> Elf:
+    """Return the marks that were kept. :raises ValueError: they are none."""
+    order = next((order for order in _ORDERS if order == endianness), None)
+    if not (isinstance(bits, int) and isinstance(machine, int) and order):
+        raise ValueError("no ELF header")
+    return Elf(bits, order, machine)
 
 
 def _path(digest: str) -> Path:

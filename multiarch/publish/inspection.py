@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
-from multiarch.publish.errors import NotPublishedError
+from multiarch.publish.errors import NotPublishedError, UnreadableTagError
 from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import stop_all
 
@@ -49,7 +49,7 @@ class _Entry:
 def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]:
     """Return, for each tag, a line with its digest and media type, and a table of its platforms.
 
-    :raises NotPublishedError: nothing is under a tag.
+    :raises NotPublishedError: nothing is under a tag. :raises UnreadableTagError: what is there is not well-formed.
     """
     tables = each(
         lambda tag: _table(tag, registries[tag.registry]),
@@ -71,6 +71,8 @@ def _table(tag: ImageReference, registry: Registry) -> list[str]:
     manifest = registry.manifest(tag.repository, tag.tag)
     if manifest is None:
         raise NotPublishedError(tag)
+    if manifest.is_index and manifest.problem:
+        raise UnreadableTagError(tag, f"{manifest.media_type} ({manifest.problem})")
     if manifest.is_index:
         rows = _rows(manifest, tag.repository, registry)
     else:

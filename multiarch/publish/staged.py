@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -10,17 +9,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
+from multiarch.image.documents import parse_config
 from multiarch.image.layers import Layer
+from multiarch.image.manifest import MANIFESTS, MOST_DESCRIPTORS, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program, started_programs
 from multiarch.image.reference import ImageReference
-from multiarch.publish.errors import IncompleteMatrixError, MissingImage, NotAnImageError
+from multiarch.publish.errors import IncompleteMatrixError, MissingImage, NotAnImageError, UnreadableTagError
 from multiarch.publish.image_cache import InspectedImage, recall, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from multiarch.image.manifest import Descriptor, Manifest
+    from multiarch.image.manifest import Descriptor
     from multiarch.registry.client import Registry
 
 # Layers of an image that are read at the same time before they are needed, from the top; most programs are in them.
@@ -82,19 +83,23 @@ def read_staged(places: Sequence[StagedPlatform], registry: Registry) -> list[St
 
 
 def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
-    """Return the platforms of what a tag points to; none where it does not say."""
+    """Return the platforms of what a tag points to; none where it does not say.
+
+    :raises UnreadableTagError: it is an image or an index, and is not well-formed.
+    """
+    reference = ImageReference(registry.host, repository, digest=manifest.digest)
     described: list[Mapping[str, Any]] = []
-    if manifest.entries:
-        entries = _flattened(manifest, ImageReference(registry.host, repository), registry)
-        described = [entry.platform or {} for entry in entries if not entry.is_attestation]
-    elif manifest.config and not manifest.is_index:
-        described = [_read_config(repository, manifest.config, registry)]
-    platforms = []
-    for fields in described:
-        try:
-            platforms.append(_platform(fields))
-        except ValueError:
-            continue
+    try:
+        if manifest.is_index:
+            entries = _flattened(manifest, reference, registry)
+            described = [entry.platform or {} for entry in entries if not entry.is_attestation]
+        elif manifest.problem and manifest.media_type in MANIFESTS:
+            raise NotAnImageError(reference, manifest.media_type, manifest.problem)
+        elif manifest.config:
+            described = [_read_config(reference, manifest.config, registry)]
+    except NotAnImageError as error:
+        raise UnreadableTagError(reference, error.actual) from None
+    platforms = map(_platform_as_written, described)
     return tuple(platform for platform in platforms if platform.os and platform.os != "unknown")
 
 
@@ -118,23 +123,29 @@ class _Reader:
         In one place alone there are all; of several, the first has those that the index names for none.
         """
         entries = list(_flattened(index, places[0].reference, self._registry))
+        images = [entry for entry in entries if not entry.is_attestation]
+        by_claim = {str(place.platform): place for place in places[1:]}
+        listed: dict[StagedPlatform, list[Descriptor]] = {place: [] for place in places}
+        for entry in images:
+            listed[by_claim.get(_claim(entry), places[0])].append(entry)
 
-        def read(entry: Descriptor) -> StagedImage:
-            claim = _claim(entry)
-            place = next((p for p in places if len(places) > 1 and str(p.platform) == claim), places[0])
-            exact = place.reference.with_digest(entry.digest)
-            manifest = self._registry.manifest(self._repository, entry.digest)
-            if manifest is None:
-                raise IncompleteMatrixError([MissingImage(place.platform, exact)])
-            attestations = tuple(e for e in entries if e.attested_digest == manifest.digest)
-            image = self.read_image(replace(place, reference=exact) if place.reference.digest else place, manifest)
-            return replace(image, claim=claim or image.claim, annotations=entry.annotations, attestations=attestations)
+        def read(place: StagedPlatform) -> StagedPlatform:
+            # Several in one place are refused, however many they are: they are not read.
+            read = self._read_entry if len(listed[place]) == 1 else _unread
+            return replace(place, images=tuple(read(place, entry, entries) for entry in listed[place]))
 
-        images = each(read, [entry for entry in entries if not entry.is_attestation], on_failure=self._registry.stop)
-        return [
-            replace(place, images=tuple(image for image in images if image.platform == place.platform))
-            for place in places
-        ]
+        return each(read, places, on_failure=self._registry.stop)
+
+    def _read_entry(self, place: StagedPlatform, entry: Descriptor, entries: Sequence[Descriptor]) -> StagedImage:
+        """Return the image of an entry of an index."""
+        exact = place.reference.with_digest(entry.digest)
+        manifest = self._registry.manifest(self._repository, entry.digest)
+        if manifest is None:
+            raise IncompleteMatrixError([MissingImage(place.platform, exact)])
+        attestations = tuple(e for e in entries if e.attested_digest == manifest.digest)
+        image = self.read_image(replace(place, reference=exact) if place.reference.digest else place, manifest)
+        claim = _claim(entry) or image.claim
+        return replace(image, claim=claim, annotations=entry.annotations, attestations=attestations)
 
     def read_image(self, place: StagedPlatform, manifest: Manifest) -> StagedImage:
         """Return the image with this manifest.
@@ -142,16 +153,16 @@ class _Reader:
         :raises NotAnImageError: it is no image.
         """
         platform, reference = place.platform, place.reference
-        if manifest.config is None or manifest.is_malformed:
-            raise NotAnImageError(reference, manifest.media_type)
-        inspected = recall(manifest.digest) or self._inspect(manifest, manifest.config)
+        if manifest.config is None or manifest.problem:
+            raise NotAnImageError(reference, manifest.media_type, manifest.problem)
+        inspected = recall(manifest.digest) or self._inspect(reference, manifest, manifest.config)
         return StagedImage(platform, reference, str(platform), manifest, inspected.config, inspected.programs)
 
-    def _inspect(self, manifest: Manifest, descriptor: Descriptor) -> InspectedImage:
+    def _inspect(self, reference: ImageReference, manifest: Manifest, descriptor: Descriptor) -> InspectedImage:
         """Read an image's config, to which the descriptor points, and its layers as far as its program is not found."""
         # A layer that may not be distributed is not in the registry.
         layers = [self._layer(descriptor) for descriptor in manifest.layers if not descriptor.urls]
-        jobs: list[Callable[[], Any]] = [partial(_read_config, self._repository, descriptor, self._registry)]
+        jobs: list[Callable[[], Any]] = [partial(_read_config, reference, descriptor, self._registry)]
         jobs += [layer.prefetch for layer in layers[-_LAYERS_AHEAD:]]
         try:
             config = together(jobs, on_failure=self._registry.stop)[0]
@@ -172,37 +183,59 @@ class _Reader:
             return self._layers[descriptor.digest].again()
 
 
-def _flattened(index: Manifest, reference: ImageReference, registry: Registry, depth: int = 1) -> Iterator[Descriptor]:
-    """Yield the entries of an index, and of the indexes that it lists."""
-    if not index.entries and index.json.get("manifests") != []:
-        raise NotAnImageError(reference, index.media_type)
-    for entry in index.entries:
+def _unread(place: StagedPlatform, entry: Descriptor, _entries: object) -> StagedImage:
+    """Return one of several images in a place, which is not read."""
+    claim = _claim(entry) or str(place.platform)
+    return StagedImage(place.platform, place.reference, claim, Manifest(entry.media_type, b""), {}, ())
+
+
+def _flattened(index: Manifest, reference: ImageReference, registry: Registry) -> list[Descriptor]:
+    """Return the entries of an index, and of the indexes that it lists."""
+    _check_index(index, reference)
+    entries: list[Descriptor] = []
+    pending = [(entry, 1) for entry in reversed(index.entries)]
+    count = 0
+    while pending:
+        entry, depth = pending.pop()
+        count += 1
+        if count > MOST_DESCRIPTORS:
+            raise NotAnImageError(reference, index.media_type, f"it lists more than {MOST_DESCRIPTORS} manifests")
         if not entry.is_index:
-            yield entry
+            entries.append(entry)
             continue
+        place = reference.with_digest(entry.digest)
         inner = registry.manifest(reference.repository, entry.digest) if depth < _DEEPEST else None
         if inner is None:
-            raise NotAnImageError(reference.with_digest(entry.digest), "an index that cannot be followed")
-        yield from _flattened(inner, reference, registry, depth + 1)
+            raise NotAnImageError(place, "an index that cannot be followed")
+        _check_index(inner, place)
+        pending += [(entry, depth + 1) for entry in reversed(inner.entries)]
+    return entries
+
+
+def _check_index(index: Manifest, reference: ImageReference) -> None:
+    """Check that an index is one. :raises NotAnImageError: it is not."""
+    if index.problem or not index.is_index:
+        raise NotAnImageError(reference, index.media_type, index.problem)
 
 
 def _claim(entry: Descriptor) -> str:
     """Return the platform that an entry of an index names."""
+    return str(_platform_as_written(entry.platform)) if entry.platform else ""
+
+
+def _read_config(reference: ImageReference, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
+    """Return an image's config. :raises NotAnImageError: it is none."""
+    content = registry.blob(reference.repository, descriptor.digest, descriptor.size)
     try:
-        return str(_platform(entry.platform)) if entry.platform else ""
-    except ValueError:
-        return str(entry.platform)
+        return parse_config(content)
+    except ValueError as error:
+        raise NotAnImageError(reference, descriptor.media_type, f"config: {error}") from None
 
 
-def _read_config(repository: str, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
-    """Return an image's config (image-spec, config.md); empty when it is none."""
+def _platform_as_written(fields: Mapping[str, Any]) -> Platform:
+    """Return the platform of a descriptor or a config, as it is written where its variant does not exist."""
+    os, architecture, variant = (str(fields.get(key) or "") for key in ("os", "architecture", "variant"))
     try:
-        config = json.loads(registry.blob(repository, descriptor.digest, descriptor.size or None))
+        return Platform.normalised(os, architecture, variant)
     except ValueError:
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
-def _platform(fields: Mapping[str, Any]) -> Platform:
-    """Return the platform of a descriptor or a config. :raises ValueError: the variant does not exist."""
-    return Platform.normalised(*(str(fields.get(key) or "") for key in ("os", "architecture", "variant")))
+        return Platform(os, architecture, variant)

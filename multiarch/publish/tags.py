@@ -18,7 +18,7 @@ from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
 from multiarch.image.reference import ImageReference
 from multiarch.interrupts import deferred
-from multiarch.publish.errors import TagsNotMovedError, TakenTag, UnrestoredTag
+from multiarch.publish.errors import NotAnImageError, TagsNotMovedError, TakenTag, UnrestoredTag
 from multiarch.registry.client import stop_all
 from multiarch.retry import describe
 
@@ -124,6 +124,8 @@ def _read(source: ImageReference, digest: str, registry: Registry) -> Manifest:
     if manifest is None:
         name = f"GET {registry.host}/{source.repository}/manifests/{digest}"
         raise RegistryError(name, 404, "an attestation is gone", hint="push the image again with build-arch")
+    if manifest.problem:
+        raise NotAnImageError(source.with_digest(digest), manifest.media_type, manifest.problem)
     return manifest
 
 

@@ -44,17 +44,22 @@ def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[Pu
     return publish_matrix(settings, {server.host: registry_of(server)}, say=print, **more).tags
 
 
+def config_of(server: RegistryServer, config: object) -> dict[str, Any]:
+    """Put a config into the repository `app`; return its descriptor."""
+    body = json.dumps(config).encode()
+    return {"digest": server.hold_blob("app", body), "size": len(body)}
+
+
 def image(server: RegistryServer, config: dict[str, Any], tag: str, kind: str = OCI_MANIFEST) -> dict[str, Any]:
     """Put an image with this config into the repository `app`; return its descriptor."""
-    digest = server.hold_blob("app", json.dumps(config).encode())
-    body = {"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []}
+    body = {"schemaVersion": 2, "mediaType": kind, "config": config_of(server, config), "layers": []}
     return server.hold_manifest("app", tag, body, kind)
 
 
 def attested(server: RegistryServer, config: dict[str, Any], tag: str) -> list[dict[str, Any]]:
     """Put an image with an attestation under *tag*, as BuildKit pushes it; return the descriptors of its index."""
     plain = image(server, config, f"{tag}-image")
-    attestation = server.hold_manifest("app", f"{tag}-attestation", {"config": {"digest": "sha256:0"}, "for": tag})
+    attestation = server.hold_manifest("app", f"{tag}-attestation", {"layers": [], "for": tag})
     entries = [
         {**plain, "platform": {"os": config["os"], "architecture": config["architecture"]}},
         {
@@ -115,8 +120,7 @@ def layered(
     for layer in files:
         blob = compress(tar({**layer}))
         layers.append({"mediaType": media_type, "digest": server.hold_blob("app", blob), "size": len(blob)})
-    digest = server.hold_blob("app", json.dumps(config).encode())
-    body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {"digest": digest}, "layers": layers}
+    body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config_of(server, config), "layers": layers}
     server.hold_manifest("app", tag, body)
     return layers
 

@@ -161,7 +161,7 @@ def test_quiet_and_verbose_exclude_each_other(project: Project, step: str) -> No
 def test_verbose_leaves_results_alone_on_standard_output(server: RegistryServer, project: Project) -> None:
     """Scripts read them. Without --verbose its module is not imported, because start-up takes time."""
     config = server.hold_blob("app", b'{"os": "linux", "architecture": "arm64"}')
-    server.hold_manifest("app", "latest-arm64", {"config": {"digest": config}})
+    server.hold_manifest("app", "latest-arm64", {"config": {"digest": config, "size": 40}})
     project.write(invoke_yaml=f"multiarch:\n  image: {server.host}/app\n  platforms: [linux/arm64]\n")
     result = project.run("manifest", "--verbose")
     assert (0, [f"{server.host}/app:latest"]) == (result.status, [line.partition("@")[0] for line in result.out])

@@ -110,7 +110,7 @@ def test_a_reader_that_leaves_is_no_traceback(project: Project) -> None:
 def _staged(server: RegistryServer, project: Project) -> None:
     """Have the image of one platform staged, and a project that publishes it."""
     config = server.hold_blob("app", b'{"os": "linux", "architecture": "arm64"}')
-    server.hold_manifest("app", "latest-arm64", {"config": {"digest": config}})
+    server.hold_manifest("app", "latest-arm64", {"config": {"digest": config, "size": 40}})
     project.write(
         invoke_yaml=f"multiarch:\n  image: {server.host}/app\n  platforms: [linux/arm64]\n  retry_seconds: 5\n"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from multiarch.image.documents import parse_config, parse_object
 from multiarch.image.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -97,22 +98,131 @@ def test_an_index_is_known_by_its_media_type(media_type: str, expected: bool) ->
         {**PLAIN, "size": -1},
         {**PLAIN, "size": None},
         {**PLAIN, "platform": "linux/amd64"},
+        {**PLAIN, "size": True},
+        {**PLAIN, "size": 5.0},
+        {**PLAIN, "size": 1 << 63},
+        {**PLAIN, "digest": "sha256:0"},
+        {**PLAIN, "digest": f"sha256:{'A' * 64}"},
+        {**PLAIN, "digest": f"{DIGEST}/../../x"},
+        {**PLAIN, "digest": f"{DIGEST}\n"},
+        {**PLAIN, "mediaType": 5},
+        {**PLAIN, "mediaType": "a\nb"},
+        {**PLAIN, "mediaType": "a" * 300},
+        {**PLAIN, "platform": {"os": ["linux"]}},
+        {**PLAIN, "platform": {"os.features": "win32k"}},
         {**PLAIN, "annotations": ["a"]},
+        {**PLAIN, "annotations": {"a": 1}},
+        {**PLAIN, "annotations": {"vnd.docker.reference.digest": [DIGEST]}},
+        {**PLAIN, "urls": "https://example.com/a"},
+        {**PLAIN, "urls": [5]},
     ],
-    ids=str,
+    ids=lambda value: str(value)[-60:],
 )
 def test_what_is_no_descriptor(value: object) -> None:
-    """A list with one such part counts as not there, so that no part of it is passed over."""
+    """A list with one such part counts as not there, so that no part of it is passed over; it is named."""
     assert Descriptor.parse(value) is None
     body = json.dumps({"manifests": [PLAIN, value], "layers": [PLAIN, value]}).encode()
     index, image = Manifest(OCI_INDEX, body), Manifest(OCI_MANIFEST, body)
-    assert ((), (), True) == (index.entries, image.layers, image.is_malformed)
+    assert ((), ()) == (index.entries, image.layers)
+    assert index.problem.startswith("number 2 of its manifests ")
+    assert image.problem.startswith("number 2 of its layers ")
 
 
 @pytest.mark.parametrize("layers", [[], None, [PLAIN]], ids=str)
 def test_an_image_that_is_well_formed(layers: object) -> None:
     """It may have no layers."""
-    assert not Manifest(OCI_MANIFEST, json.dumps({"layers": layers}).encode()).is_malformed
+    assert "" == Manifest(OCI_MANIFEST, json.dumps({"layers": layers}).encode()).problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        (OCI_INDEX, {}, "it has no manifests"),
+        (OCI_INDEX, {"manifests": {"a": 1}}, "it has no manifests"),
+        (OCI_INDEX, {"manifests": [PLAIN] * 501}, "it has 501 manifests, more than 500"),
+        (DOCKER_LIST, {"manifests": [PLAIN, 5]}, "number 2 of its manifests is no object"),
+        (OCI_MANIFEST, {"config": {**PLAIN, "size": "5"}}, "its config has no valid size"),
+        (OCI_MANIFEST, {"config": {"digest": DIGEST}}, "its config has no valid size"),
+        (OCI_MANIFEST, {"config": PLAIN, "layers": [PLAIN] * 501}, "it has 501 layers, more than 500"),
+        (OCI_MANIFEST, {"config": PLAIN, "layers": "none"}, "it has no layers"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_named(kind: str, body: object, problem: str) -> None:
+    """Nothing of it is used: no part of a malformed list is read or published."""
+    manifest = Manifest(kind, json.dumps(body).encode())
+    assert (problem, (), ()) == (manifest.problem, manifest.entries, manifest.layers)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{"a": ' * 65 + b"1" + b"}" * 65, "it is nested too deeply"),
+        (b"[" * 1_000_000, "it is nested too deeply"),
+        (b'{"a": ' * 100_000, "it is nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "it is no JSON"),
+        (b'{"a": 1e999}', "it is no JSON"),
+        (b'{"a": NaN}', "it is no JSON"),
+        (b'{"a": "\xff"}', "it is no JSON"),
+        (b'{"a": "\\ud800"}', "it has text that is no Unicode"),
+        (b'{"\\udfff": 1}', "it has text that is no Unicode"),
+        (b"[]", "it is no JSON object"),
+        (b"", "it is no JSON"),
+        (b'\xef\xbb\xbf{"a": 1}', "it is no JSON"),
+    ],
+    ids=["deep", "deeper", "objects", "digits", "large", "NaN", "bytes", "surrogate", "key", "list", "nothing", "BOM"],
+)
+def test_documents_that_are_no_json_are_named(body: bytes, problem: str) -> None:
+    """Whatever could not be written again, or would be a traceback."""
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        parse_object(body)
+    assert (problem, {}) == (Manifest(OCI_INDEX, body).problem, Manifest(OCI_INDEX, body).json)
+
+
+@pytest.mark.parametrize("text", ["ä", "\n", "a\u202e", "\U0001f600\n", "x" * 100_000])
+def test_documents_may_have_any_unicode(text: str) -> None:
+    """At all depths that are allowed."""
+    value: dict[str, Any] = {"a": text}
+    for _ in range(62):
+        value = {text: value}
+    assert value == parse_object(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"architecture": ["amd64"]}, "its architecture is malformed"),
+        ({"os": 5}, "its os is malformed"),
+        ({"os.features": "win32k"}, "its os.features is malformed"),
+        ({"config": ["a"]}, "its config is no object"),
+        ({"config": {"Labels": ["a"]}}, "its Labels is malformed"),
+        ({"config": {"Labels": {"a": 1}}}, "its Labels is malformed"),
+        ({"config": {"Env": "PATH=/bin"}}, "its Env is malformed"),
+        ({"config": {"Entrypoint": 5}}, "its Entrypoint is malformed"),
+        ({"config": {"Entrypoint": ["a", 5]}}, "its Entrypoint is malformed"),
+        ({"config": {"Cmd": {"a": "b"}}}, "its Cmd is malformed"),
+        ({"config": {"WorkingDir": ["/"]}}, "its WorkingDir is malformed"),
+    ],
+    ids=str,
+)
+def test_malformed_configs_are_named(config: object, problem: str) -> None:
+    """By the field."""
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        parse_config(json.dumps(config).encode())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"config": None, "os": None},
+        {"config": {"Labels": None, "Env": [], "Entrypoint": "/app", "Cmd": ["a"], "WorkingDir": ""}},
+    ],
+    ids=str,
+)
+def test_well_formed_configs_are_read(config: object) -> None:
+    """None is as good as missing, and a text as a list of one, as for Docker."""
+    assert config == parse_config(json.dumps(config).encode())
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'"text"', b'{"config": "text"}', b'{"config": {}}'])
@@ -126,5 +236,3 @@ def test_the_size_of_an_image_is_that_of_its_parts() -> None:
     """Config and layers, compressed, as they travel."""
     body = {"config": {"digest": DIGEST, "size": 7}, "layers": [PLAIN, {**PLAIN, "size": 100}]}
     assert 112 == Manifest(OCI_MANIFEST, json.dumps(body).encode()).size
-    without = {**body, "config": {"digest": DIGEST}}
-    assert 105 == Manifest(OCI_MANIFEST, json.dumps(without).encode()).size

@@ -115,7 +115,7 @@ def test_attestations_of_other_images_are_left_out(server: RegistryServer) -> No
 def test_every_attestation_follows_its_image(server: RegistryServer) -> None:
     """In their order, right behind the image, as BuildKit lists them."""
     entry, attestation = attested(server, ARM64, "one")
-    another = {**attestation, **server.hold_manifest("app", "sbom", {"config": {"digest": "sha256:0"}, "of": "one"})}
+    another = {**attestation, **server.hold_manifest("app", "sbom", {"layers": [], "of": "one"})}
     listed(server, "latest-arm64", attestation, entry, another)
     image(server, AMD64, "latest-amd64")
     publish(server, settings_for(f"{server.host}/app", platforms=["arm64", "amd64"]))

@@ -208,19 +208,30 @@ def test_matrix_does_not_matter(server: RegistryServer, project: Project) -> Non
 # What others wrote.
 
 
-@pytest.mark.parametrize(
-    "hostile", ["a\nlinux/arm64  sha256:1", "\x1b[2J", "a b", "::error::\u202e", "A" * 999, ["a"], 7]
-)
-def test_a_malformed_value_is_a_question_mark(server: RegistryServer, project: Project, hostile: object) -> None:
+@pytest.mark.parametrize("platform", [{"os": ["a"]}, {"os": 7}, ["linux"], {"os.features": "a"}], ids=str)
+def test_a_malformed_index_is_named(server: RegistryServer, project: Project, platform: object) -> None:
+    """A table without its entries would say that there are none."""
+    index(server, "latest", {**image(server, "image", 1), "platform": platform})
+    result = inspect(server, project)
+    problem = "number 1 of its manifests has no valid platform"
+    remedy = "look at what is there, or pass --allow-dropping to replace it"
+    assert (1, [], True) == (
+        result.status,
+        result.out,
+        f"{server.host}/app:latest: its platforms are not known: {OCI_INDEX} ({problem}); {remedy}" in result.err[-1],
+    )
+
+
+@pytest.mark.parametrize("hostile", ["a\nlinux/arm64  sha256:1", "\x1b[2J", "a b", "::error::\u202e", "A" * 999])
+def test_a_malformed_value_is_a_question_mark(server: RegistryServer, project: Project, hostile: str) -> None:
     """A platform or predicate with a line break would be a row that is not there."""
     entry = image(server, "image", 1)
-    stated = attestation(server, entry, hostile if isinstance(hostile, str) else None)
+    stated = attestation(server, entry, hostile)
     digest = index(server, "latest", {**entry, "platform": {"os": hostile, "architecture": "amd64"}}, stated)
     result = inspect(server, project)
     assert (0, [], 3) == (result.status, result.err, len(result.out))
     assert [f"{server.host}/app:latest@{digest}", OCI_INDEX] == cells(result.out[0])
-    expected = "?" if isinstance(hostile, str) else "unknown"
-    assert ["?/amd64", entry["digest"], "1 B", "0", expected] == cells(result.out[2])
+    assert ["?/amd64", entry["digest"], "1 B", "0", "?"] == cells(result.out[2])
 
 
 # What cannot be shown.

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
-from multiarch.image.manifest import Manifest
+from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.publish.errors import (
+    DroppedPlatformError,
     ForeignProgramError,
+    NotAnImageError,
+    SurplusImageError,
+    UnreadableTagError,
 )
 from multiarch.publish.publication import publish_matrix
 from tests.unit.staging import (
@@ -176,3 +180,85 @@ def test_image_is_inspected_once(server: RegistryServer, cache: Path) -> None:
     for path in kept:
         path.write_text("half a")
     assert once == publish(server, settings)
+
+
+# How much is read, and what is not well-formed.
+
+
+def test_index_of_many_images_is_refused_unread(server: RegistryServer) -> None:
+    """Where one image should be, several are refused, however many; none of them is asked for."""
+    entries = [{"mediaType": OCI_MANIFEST, "digest": f"sha256:{n:064}", "size": 1} for n in range(400)]
+    listed(server, "latest-arm64", *entries)
+    assert "should hold an image for linux/arm64 alone, and holds linux/arm64, linux/arm64," in (
+        refused(server, SurplusImageError, only_arm64(server))
+    )
+    assert ["latest-arm64", "latest"] == [asked.rpartition("/")[2] for asked in server.asked if "/manifests/" in asked]
+
+
+def test_index_of_more_entries_than_there_are_platforms_is_refused_by_name(server: RegistryServer) -> None:
+    """By their number."""
+    entry = {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'a' * 64}", "size": 1}
+    listed(server, "latest-arm64", *[entry] * 10_000)
+    assert (
+        f"not published: {server.host}/app:latest-arm64 holds no image but {OCI_INDEX}"
+        " (it has 10000 manifests, more than 500); push it again with build-arch"
+    ) == refused(server, NotAnImageError, only_arm64(server))
+
+
+def test_indexes_within_indexes_are_read_once_each(server: RegistryServer) -> None:
+    """Twelve times the same, four deep: 20,736 images for four requests."""
+    inner = layered_index(server, "inner", [])
+    for depth in range(3):
+        inner = layered_index(server, f"deep-{depth}" if depth < 2 else "latest-arm64", [inner] * 12)
+    refused(server, NotAnImageError, only_arm64(server))
+    assert len([asked for asked in server.asked if "/manifests/" in asked]) <= 5
+
+
+def layered_index(server: RegistryServer, tag: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put an index under a tag, of twelve images where it has no other entries; return its descriptor."""
+    entry = {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'a' * 64}", "size": 1}
+    return listed(server, tag, *(entries or [entry] * 12))
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({**ARM64, "config": {"Entrypoint": 5}}, "config: its Entrypoint is malformed"),
+        ({**ARM64, "config": {"Labels": ["a"]}}, "config: its Labels is malformed"),
+        ({**ARM64, "os.features": "a"}, "config: its os.features is malformed"),
+        (["a"], "config: it is no JSON object"),
+    ],
+    ids=str,
+)
+def test_malformed_config_is_refused_by_name(server: RegistryServer, config: Any, problem: str) -> None:
+    """It would be copied into the index, and no runtime could read it."""
+    layered(server, "latest-arm64", config, {"bin/sh": PROGRAM["arm64"]})
+    assert f"holds no image but something without a media type ({problem}); push it again" in (
+        refused(server, NotAnImageError, only_arm64(server))
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        (OCI_INDEX, {"manifests": "none"}, "it has no manifests"),
+        (OCI_MANIFEST, {"config": {"digest": "a"}}, "its config has no valid digest"),
+    ],
+)
+def test_published_tag_that_is_malformed_may_be_replaced_by_name_alone(
+    server: RegistryServer, kind: str, body: dict[str, Any], problem: str
+) -> None:
+    """Which platforms it has today is not known, and unknown is not none."""
+    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
+    server.hold_manifest("app", "latest", body, kind)
+    message = refused(server, UnreadableTagError, only_arm64(server))
+    assert (": its platforms are not known: " in message, problem in message) == (True, True)
+    assert publish(server, only_arm64(server, allow_dropping=True))
+
+
+def test_published_platform_of_an_unknown_variant_is_not_dropped(server: RegistryServer) -> None:
+    """Today it is there; whether anybody knows it does not matter."""
+    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
+    entry = {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'a' * 64}", "size": 1}
+    listed(server, "latest", {**entry, "platform": {**ARM64, "variant": "v77"}})
+    assert "app:latest has linux/arm64/v77 today" in refused(server, DroppedPlatformError, only_arm64(server))

@@ -49,8 +49,9 @@ class Release:
 
     def _image(self, name: str) -> str:
         """Have the registry hold an image that the script will say it pushed."""
-        config = self.server.hold_blob("app", json.dumps({"os": "linux", "architecture": name}).encode())
-        digest = str(self.server.hold_manifest("app", f"pushed-{name}", {"config": {"digest": config}})["digest"])
+        body = json.dumps({"os": "linux", "architecture": name}).encode()
+        config = {"digest": self.server.hold_blob("app", body), "size": len(body)}
+        digest = str(self.server.hold_manifest("app", f"pushed-{name}", {"config": config})["digest"])
         (self.project.path / f"digest-{name}").write_text(digest)
         return digest
 

@@ -1,0 +1,102 @@
+"""JSON documents from outside: manifests, indexes, and the configs of images."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+# Objects and lists within each other in a document; those of BuildKit have 5.
+_DEEPEST = 64
+# Digits of a number; those of 64 bits have 20, and Python takes quadratic time for thousands.
+_MOST_DIGITS = 20
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a document from outside is.
+
+    :raises ValueError: it is none, is nested too deeply, or has numbers or texts that JSON does not have.
+    """
+    try:
+        parsed = json.loads(body.decode(), parse_int=_integer, parse_float=_float, parse_constant=_float)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError:
+        raise ValueError("it is no JSON") from None
+    if not isinstance(parsed, dict):
+        raise ValueError("it is no JSON object")
+    level: list[Any] = [parsed]
+    for _ in range(_DEEPEST + 2):  # with the texts and numbers in the last ones, and nothing in those
+        if not level:
+            return parsed
+        texts = [value for value in level if isinstance(value, str)]
+        lists = [value for value in level if isinstance(value, list)]
+        objects = [value for value in level if isinstance(value, dict)]
+        if not all(map(_is_unicode, texts)):
+            raise ValueError("it has text that is no Unicode")
+        level = [child for values in (*lists, *objects, *(value.values() for value in objects)) for child in values]
+    raise ValueError("it is nested too deeply")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number of too many digits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):  # it could not be written again
+        raise ValueError("a number that is too large, or none")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no lone surrogates, which escapes may write and nothing can encode."""
+    return text.isascii() or text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def parse_config(body: bytes) -> dict[str, Any]:
+    """Return an image's config (image-spec, config.md).
+
+    :raises ValueError: it is none, or the message names the field that is not what it should be.
+    """
+    config = parse_object(body)
+    run = config.get("config") or {}
+    if not isinstance(run, dict):
+        raise ValueError("its config is no object")
+    for where, kinds in ((config, PLATFORM), (run, _RUN)):
+        for key, is_valid in kinds.items():
+            if where.get(key) is not None and not is_valid(where[key]):
+                raise ValueError(f"its {key} is malformed")
+    return config
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def are_texts(value: object) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_text_or_texts(value: object) -> bool:
+    """Whether it is what Docker takes for words: one text is a list of one."""
+    return _is_text(value) or are_texts(value)
+
+
+def maps_texts(value: object) -> bool:
+    """Whether it is an object of texts."""
+    return isinstance(value, dict) and are_texts([*value.values()])
+
+
+# The fields that are used, of a platform, of a config, and of what it runs. None is as good as missing.
+PLATFORM = {**dict.fromkeys(("architecture", "os", "variant", "os.version"), _is_text), "os.features": are_texts}
+_RUN = {
+    "Entrypoint": _is_text_or_texts,
+    "Cmd": _is_text_or_texts,
+    "Env": are_texts,
+    "WorkingDir": _is_text,
+    "Labels": maps_texts,
+}
