@@ -71,7 +71,7 @@ class Case:
         (folder / "Dockerfile").write_text(f"FROM busybox:stable\n{new}\n{self.dockerfile}\n")
         for number in range(self.files):
             (folder / "data" / f"{number:04}").write_bytes(secrets.token_bytes(100_000))
-        os.sync()  # lest the first to read it pays for its writing
+        os.sync()  # else the first to read it pays for its writing
 
 
 CASES = (

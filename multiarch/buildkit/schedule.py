@@ -48,8 +48,8 @@ def groups(
     One solve of several platforms sends the context once. Measured, it is as fast as their solves side by side with a
     small context, and faster with a large one (benchmarks/README.md).
 
-    :param apart: whether each platform has a solve of its own, so that one may fail without the others, or has a cache
-        of its own.
+    :param apart: whether each platform has a solve of its own: one may fail without the others then, or has its own
+        cache.
     """
     alike: list[list[MatrixEntry]] = []
     for entry in matrix:

@@ -47,7 +47,7 @@ def test_limits_end_the_reading_of_what_is_too_much(tmp_path: Path, name: str) -
     began = time.monotonic()
     assert f".travis.yml:{line}: {problem}" == error(tmp_path, text)
     assert [f".travis.yml:{line}: {problem}"] == lint.check(text, ".travis.yml")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(

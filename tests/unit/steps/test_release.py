@@ -117,7 +117,7 @@ def test_platforms_are_built_at_the_same_time(release: Release) -> None:
     ("cache", "solves"), [("none", ["linux/amd64,linux/arm64"]), ("registry", ["linux/amd64", "linux/arm64"])]
 )
 def test_platforms_with_a_cache_are_built_apart(release: Release, cache: str, solves: list[str]) -> None:
-    """What could be one solve is one for each platform, lest one's cache overwrites the other's."""
+    """What could be one solve is one for each platform: one's cache would overwrite the other's."""
     release.project.write(
         invoke_yaml=f"multiarch:\n  image: {release.server.host}/app\n  dest: bin\n  jobs: 9\n  retry_seconds: 5\n"
         f"  cache: {cache}\n  platforms: [linux/amd64, linux/arm64]\n"
