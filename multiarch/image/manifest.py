@@ -106,7 +106,7 @@ class Descriptor:
             "size": self.size,
             "platform": self.platform,
             "annotations": self.annotations or None,
-            "urls": self.urls or None,
+            "urls": list(self.urls) or None,
         }
         return {**self.fields, **{key: value for key, value in known.items() if value is not None}}
 
