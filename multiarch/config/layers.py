@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 # The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
 _LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
@@ -31,10 +32,14 @@ _SYNONYMS = {"images": "image"}
 
 @dataclass(frozen=True)
 class Layers:
-    """The joined block, and where each of its settings came from."""
+    """The joined block, and where each of its settings came from.
+
+    :ivar merged: the block before it is typed.
+    """
 
     block: Block
     origin: Mapping[str, str]
+    merged: Mapping[str, Any]
 
     def where(self, name: str, index: int | None = None) -> str:
         """Name the flag, variable or key that set *name*: ``--tag``, ``multiarch.platforms[1]``."""
@@ -72,15 +77,7 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
     check_plain("multiarch", block)
     if not isinstance(block, dict):
         raise ConfigurationError("multiarch", f"expected a mapping of settings, got {block!r}")
-    merged: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    for written, value in block.items():
-        if not isinstance(written, str):
-            raise ConfigurationError("multiarch", "expected text as a name: quote it")
-        name: Any = _SYNONYMS.get(written, written)
-        if name in merged:
-            raise ConfigurationError(f"multiarch.{written}", f"is the same setting as {origin[name]}; give one of them")
-        merged[name], origin[name] = value, f"multiarch.{written}"
+    merged, origin = _named(block, "multiarch")
     for variable in sorted(environ):
         if variable.startswith(PREFIX):
             written = variable.removeprefix(PREFIX).lower()
@@ -90,14 +87,43 @@ def join(configured: object, environ: Mapping[str, str], flags: Mapping[str, Any
     for name, value in flags.items():
         if value not in (None, False, [], ()):
             merged[name], origin[name] = value, f"--{_FLAG_OF.get(name, name).replace('_', '-')}"
+    _spell_out(merged)
+    return Layers(typed(merged, origin, Block), origin, merged)
+
+
+def tidied(written: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of a mapping by their names, as `typed` takes them, and the key of each.
+
+    :param where: the key of the mapping.
+    :raises ConfigurationError: a setting is given by two names, or its name is no text.
+    """
+    values, origin = _named(written, where)
+    _spell_out(values)
+    return values, origin
+
+
+def _named(written: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for key, value in written.items():
+        if not isinstance(key, str):
+            raise ConfigurationError(where, "expected text as a name: quote it")
+        name = _SYNONYMS.get(key, key)
+        if name in values:
+            raise ConfigurationError(f"{where}.{key}", f"is the same setting as {origin[name]}; give one of them")
+        values[name], origin[name] = value, f"{where}.{key}"
+    return values, origin
+
+
+def _spell_out(values: dict[str, Any]) -> None:
+    """Turn the short forms of settings into the long ones."""
     for name in _LISTS:
-        if isinstance(merged.get(name), str):
-            merged[name] = [part.strip() for part in merged[name].split(",") if part.strip()]
-    if isinstance(merged.get("attestations"), dict):
-        merged["attestations"] = [merged["attestations"]]
-    if isinstance(merged.get("platforms"), list):
-        merged["platforms"] = [{"platform": item} if isinstance(item, str) else item for item in merged["platforms"]]
-    return Layers(_convert(merged, origin), origin)
+        if isinstance(values.get(name), str):
+            values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
+    if isinstance(values.get("attestations"), dict):
+        values["attestations"] = [values["attestations"]]
+    if isinstance(values.get("platforms"), list):
+        values["platforms"] = [{"platform": item} if isinstance(item, str) else item for item in values["platforms"]]
 
 
 def _from_environment(variable: str, name: str, text: str) -> Any:
@@ -113,21 +139,29 @@ def _from_environment(variable: str, name: str, text: str) -> Any:
         raise ConfigurationError(variable, _expected(str(error)) + _got(name, text)) from None
 
 
-def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
+def typed(merged: Mapping[str, Any], origin: Mapping[str, str], kind: type[S]) -> S:
+    """Return settings as a record.
+
+    :param origin: the key, flag or variable of each.
+    :param kind: `Block`, or the record of a target.
+    :raises ConfigurationError: a name or type that no setting has.
+    """
     try:
-        return msgspec.convert(merged, Block)
+        return msgspec.convert(merged, kind)
     except msgspec.ValidationError as error:
         if no_text := re.search(r" - at `key` in `\$(.*?)`", str(error)):
             expected = _expected(str(error).partition(" - at")[0])
-            raise ConfigurationError(f"multiarch{no_text[1]}", f"{expected} as a name: quote it") from None
+            name, rest = re.fullmatch(r"\.?(\w*)(.*)", no_text[1]).groups()  # type: ignore[union-attr]
+            raise ConfigurationError(origin.get(name, "multiarch") + rest, f"{expected} as a name: quote it") from None
         problem, _, path = str(error).partition(" - at `$")
         keys = re.findall(r"\w+", path)
     if unknown := re.search(r"unknown field `(.*)`", problem):
-        struct = PlatformEntry if keys else Block
+        struct: type[msgspec.Struct] = PlatformEntry if keys else kind
         names = struct.__struct_fields__
         near = difflib.get_close_matches(unknown[1], names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-        where = f"multiarch{path.rstrip('`')}.{unknown[1]}" if keys else origin[unknown[1]]
+        rest = path.rstrip("`").removeprefix(f".{keys[0]}") if keys else ""
+        where = f"{origin[keys[0]]}{rest}.{unknown[1]}" if keys else origin[unknown[1]]
         raise ConfigurationError(where, f"unknown setting; {hint}")
     value: Any = merged
     for key in keys:

@@ -54,11 +54,29 @@ def load(
     """
     wanted = flags.get("platforms") or None
     layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
-    checkout = Checkout(environ, directory or _working_directory())
-    return _Reader(layers, environ.get("BUILDKIT_HOST") or None, checkout).settings(wanted)
+    checkout = Checkout(environ, directory or working_directory())
+    return read_settings(layers, environ.get("BUILDKIT_HOST") or None, checkout, wanted)
 
 
-def _working_directory() -> Path:
+def read_settings(
+    layers: Layers,
+    buildkit_host: str | None,
+    checkout: Checkout,
+    platforms: Iterable[str] | None,
+    target: str = "",
+) -> Settings:
+    """Return the settings of one image.
+
+    :param buildkit_host: ``BUILDKIT_HOST``.
+    :param platforms: those of ``--platform``, which narrow the matrix; None for all of it.
+    :param target: its name, where the project has several; it may have no tags then.
+    :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
+    """
+    return _Reader(layers, buildkit_host, checkout, target).settings(platforms)
+
+
+def working_directory() -> Path:
+    """Return the working directory. :raises ConfigurationError: it is gone."""
     try:
         return Path.cwd()
     except OSError as error:
@@ -72,6 +90,7 @@ class _Reader:
     layers: Layers
     buildkit_host: str | None
     checkout: Checkout
+    target: str
 
     @property
     def block(self) -> Block:
@@ -80,9 +99,11 @@ class _Reader:
     def settings(self, narrowed: Iterable[str] | None) -> Settings:
         images = self._images()
         tags = self._tags()
-        untagged = "" if tags else self._untagged()
-        staging = read_staging(self.layers, images[0], tags or (_UNTAGGED,), self.block.build or self.checkout.build)
-        matrix = read_matrix(self.layers, staging, narrowed)
+        untagged = "" if tags or not self.block.tags else self._untagged()
+        # Each target stages under a name of its own.
+        stems = tags or (self.target or _UNTAGGED,)
+        staging = read_staging(self.layers, images[0], stems, self.block.build or self.checkout.build)
+        matrix = read_matrix(self.layers, staging, narrowed, self.target)
         self._check_names()
         self._check_frontend()
         self._check_numbers()
@@ -94,7 +115,7 @@ class _Reader:
         return Settings(
             matrix=matrix,
             build=build,
-            publish=self._publish(images, tags or (_UNTAGGED,), push),
+            publish=self._publish(images, tags or (stems if self.block.tags else ()), push),
             builder=self._builder_settings(),
             ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
@@ -104,7 +125,7 @@ class _Reader:
         images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
-            images = (ImageReference(EMBEDDED_REGISTRY, name),)
+            images = (ImageReference(EMBEDDED_REGISTRY, f"{name}/{self.target.lower()}" if self.target else name),)
         self.layers.check_unique("image", [str(image) for image in images])
         return images
 
@@ -184,7 +205,7 @@ class _Reader:
     def _tags(self) -> tuple[str, ...]:
         """Return the tags to publish: those that apply to what is checked out, which may be none."""
         written = self.block.tags
-        if not written:
+        if not written and not self.target:
             raise self.layers.error("tags", "needs at least one tag")
         for index, template in enumerate(written):
             self.layers.check("tags", index, check_template, template)

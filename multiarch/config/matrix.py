@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from multiarch.config.plain import check_pairs
@@ -70,13 +70,17 @@ def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], b
     return Staging(image, template, tags, build)
 
 
-def read_matrix(layers: Layers, staging: Staging, wanted: Iterable[str] | None) -> tuple[MatrixEntry, ...]:
+def read_matrix(
+    layers: Layers, staging: Staging, wanted: Iterable[str] | None, target: str = ""
+) -> tuple[MatrixEntry, ...]:
     """Read ``platforms``.
 
     :param wanted: the platforms of ``--platform``, which narrow the matrix; None for all of it.
+    :param target: the name of the target; empty where the project has none.
     :raises ConfigurationError: a platform that does not exist or is given twice; staging tags that are alike, or none.
     """
     matrix = _narrow(_configured(layers, staging), layers, staging, wanted)
+    matrix = tuple(replace(entry, target=target) for entry in matrix) if target else matrix
     holders = dict.fromkeys(staging.tags, "the published tag")
     for entry in matrix:
         tag = entry.staging.tag

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 PREFIX = "INVOKE_MULTIARCH_"
@@ -27,6 +29,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ("latest",)
     platforms: tuple[PlatformEntry, ...] = ()
     context: str = "."
+    contexts: dict[str, str] = {}
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
@@ -57,3 +60,44 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_going: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
+    targets: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
+
+
+# Settings that hold for all targets of a project: of its machine, its CI, and how the tool goes about.
+OF_THE_PROJECT = frozenset(
+    {
+        "address",
+        "branches",
+        "build",
+        "buildkit_image",
+        "dest",
+        "groups",
+        "insecure_registries",
+        "install",
+        "installer",
+        "jobs",
+        "keep_going",
+        "output",
+        "recreate",
+        "retry_seconds",
+        "targets",
+    }
+)
+
+
+class Axes(msgspec.Struct, frozen=True):
+    """What makes one entry of ``targets`` several targets; ``matrix`` has a list of values for each axis."""
+
+    matrix: dict[str, tuple[Any, ...]] = {}
+    exclude: tuple[dict[str, str], ...] = ()
+
+
+# One entry of ``targets``: its axes, and the settings of the block that are not the project's.
+TargetBlock = msgspec.defstruct(
+    "TargetBlock",
+    [(f.name, f.type | None, None) for f in msgspec.structs.fields(Block) if f.name not in OF_THE_PROJECT],
+    bases=(Axes,),
+    frozen=True,
+    forbid_unknown_fields=True,
+)

@@ -98,6 +98,7 @@ class MatrixEntry:
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its descriptor in the index.
+    :ivar target: the name of the target; empty where the project has none.
     :ivar smoke: the words after ``docker run IMAGE`` that its image is tried with; empty for no trial.
     :ivar runners: by CI, the label of a native machine for this platform.
     """
@@ -112,6 +113,7 @@ class MatrixEntry:
     annotations: Mapping[str, str] = field(default_factory=dict)
     smoke: tuple[str, ...] = ()
     runners: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

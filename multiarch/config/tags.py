@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # semver.org, "Is there a suggested regular expression": with the v that git tags have in front.
 _SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII)
-_NAMES = ("branch", "tag", "sha", "semver", "major", "minor")
+NAMES = ("branch", "tag", "sha", "semver", "major", "minor")
 # digits of a short hash, as docker/metadata-action has it
 _SHORT_HASH = 7
 
@@ -29,11 +29,11 @@ def fields_of(template: str) -> list[str]:
 def check_template(template: str) -> None:
     """Check that a template can be filled in. :raises ValueError: it is broken, or has an unknown name."""
     try:
-        unknown = [name for name in fields_of(template) if name not in _NAMES]
+        unknown = [name for name in fields_of(template) if name not in NAMES]
     except ValueError as error:
         raise ValueError(f"{template!r}: {error}") from None
     if unknown:
-        raise ValueError(f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(_NAMES)})")
+        raise ValueError(f"{template!r}: unknown {{{unknown[0]}}} (known: {', '.join(NAMES)})")
 
 
 def expand(templates: tuple[str, ...], checkout: Checkout) -> tuple[str, ...]:
