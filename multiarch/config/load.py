@@ -26,10 +26,10 @@ from multiarch.config.settings import (
     Push,
     Settings,
 )
-from multiarch.config.tags import check_template, expand
+from multiarch.config.tag_settings import read_tags
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
 from multiarch.errors import ConfigurationError
-from multiarch.image.reference import ImageReference, check_tag
+from multiarch.image.reference import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from multiarch.config.schema import Block
 
 _FRONTENDS = ("dockerfile.v0", "gateway.v0")
-# The tag where none applies; it is not pushed.
-_UNTAGGED = "untagged"
 
 
 def load(
@@ -79,22 +77,19 @@ class _Reader:
 
     def settings(self, narrowed: Iterable[str] | None) -> Settings:
         images = self._images()
-        tags = self._tags()
-        untagged = "" if tags else self._untagged()
-        staging = read_staging(self.layers, images[0], tags or (_UNTAGGED,), self.block.build or self.checkout.build)
+        tags = read_tags(self.layers, self.checkout)
+        build = self.block.build or self.checkout.build
+        staging = read_staging(self.layers, images[0], tags.lasting, tags.names, build)
         matrix = read_matrix(self.layers, staging, narrowed)
         self._check_names()
         self._check_frontend()
         self._check_numbers()
-        in_ci = self.checkout.ci is not None
-        withheld = "of a pull request" if self.checkout.is_pull_request else untagged if in_ci else ""
-        build = self._build(pushes=not withheld)
-        problem = f"{self.layers.where('tags')}: {untagged}; add one that does" if untagged else ""
-        push = Push(build.output.kind is OutputKind.IMAGE, withheld, problem)
+        build_settings = self._build(pushes=not tags.withheld)
+        push = Push(build_settings.output.kind is OutputKind.IMAGE, tags.withheld, tags.problem)
         return Settings(
             matrix=matrix,
-            build=build,
-            publish=self._publish(images, tags or (_UNTAGGED,), push),
+            build=build_settings,
+            publish=self._publish(images, tags.names, push),
             builder=self._builder_settings(),
             ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
@@ -180,24 +175,6 @@ class _Reader:
         except ValueError:
             known = ", ".join(kind.value for kind in CacheKind)
             raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
-
-    def _tags(self) -> tuple[str, ...]:
-        """Return the tags to publish: those that apply to what is checked out, which may be none."""
-        written = self.block.tags
-        if not written:
-            raise self.layers.error("tags", "needs at least one tag")
-        for index, template in enumerate(written):
-            self.layers.check("tags", index, check_template, template)
-        self.layers.check_unique("tags", written)
-        tags = expand(written, self.checkout)
-        for tag in tags:
-            self.layers.check("tags", written.index(tag) if tag in written else None, check_tag, tag)
-        return tags
-
-    def _untagged(self) -> str:
-        """Return why there is no tag to publish."""
-        here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
-        return f"none of {', '.join(self.block.tags)} applies to what is checked out ({here})"
 
     def _install(self) -> str | None:
         """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""

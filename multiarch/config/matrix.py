@@ -32,27 +32,30 @@ class Staging:
 
     :ivar image: the repository that the platforms' images are pushed to.
     :ivar template: ``arch_tag``, with *build* for its ``{build}``.
-    :ivar tags: those to publish; the first one is the template's ``{tag}``.
+    :ivar tag: the template's ``{tag}``, one of those to publish.
+    :ivar tags: those to publish.
     """
 
     image: ImageReference
     template: str
+    tag: str
     tags: tuple[str, ...]
     build: str
 
     def reference(self, platform: Platform) -> ImageReference:
         """Return the staging tag of a platform (the document's ``latest-arm``)."""
-        names = {"tag": self.tags[0], "platform": platform.slug, "architecture": platform.architecture}
+        names = {"tag": self.tag, "platform": platform.slug, "architecture": platform.architecture}
         return self.image.with_tag(self.template.format(**names, build=self.build))
 
     def earlier(self, platform: Platform) -> ImageReference:
         """Return where the image of an earlier build is: a staging tag of this build alone is not there yet."""
-        return self.image.with_tag(self.tags[0]) if "{build}" in self.template else self.reference(platform)
+        return self.image.with_tag(self.tag) if "{build}" in self.template else self.reference(platform)
 
 
-def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], build: str) -> Staging:
+def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[str, ...], build: str) -> Staging:
     """Read ``arch_tag``.
 
+    :param tag: what ``{tag}`` stands for, one of *tags*.
     :param build: what tells the builds of a CI apart; empty outside of one.
     :raises ConfigurationError: the template is broken, or has a placeholder that stands for nothing.
     """
@@ -67,7 +70,7 @@ def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], b
     if "build" in names and not build:
         problem = f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
         raise layers.error("arch_tag", problem)
-    return Staging(image, template, tags, build)
+    return Staging(image, template, tag, tags, build)
 
 
 def read_matrix(layers: Layers, staging: Staging, wanted: Iterable[str] | None) -> tuple[MatrixEntry, ...]:

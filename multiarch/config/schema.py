@@ -25,6 +25,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     image: tuple[str, ...] = ()
     tags: tuple[str, ...] = ("latest",)
+    version_tag: str | None = None
+    allow_untagged: bool = False
     platforms: tuple[PlatformEntry, ...] = ()
     context: str = "."
     dockerfile: str | None = None
