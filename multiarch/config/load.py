@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.build_values import ValueReader, pairs_of_flags
 from multiarch.config.checkout import Checkout
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
-from multiarch.config.plain import check_pairs
 from multiarch.config.settings import (
     EMBEDDED_REGISTRY,
     BuilderSettings,
@@ -24,9 +24,11 @@ from multiarch.config.settings import (
     OutputKind,
     PublishSettings,
     Push,
+    Secret,
+    SecretKind,
     Settings,
 )
-from multiarch.config.tag_settings import read_tags
+from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference
@@ -50,10 +52,10 @@ def load(
     :param directory: whose name is the repository's when no image is configured; the working directory by default.
     :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
     """
-    wanted = flags.get("platforms") or None
-    layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
+    wanted, pairs = flags.get("platforms") or None, pairs_of_flags(flags)
+    layers = join(configured, environ, {n: value for n, value in flags.items() if n != "platforms" and n not in pairs})
     checkout = Checkout(environ, directory or _working_directory())
-    return _Reader(layers, environ.get("BUILDKIT_HOST") or None, checkout).settings(wanted)
+    return _Reader(layers, environ, checkout, pairs).settings(wanted)
 
 
 def _working_directory() -> Path:
@@ -68,8 +70,9 @@ class _Reader:
     """Turns the typed block into values, or into the error that names the setting."""
 
     layers: Layers
-    buildkit_host: str | None
+    environ: Mapping[str, str] = field(repr=False)
     checkout: Checkout
+    pairs: Mapping[str, Mapping[str, str]]
 
     @property
     def block(self) -> Block:
@@ -77,22 +80,25 @@ class _Reader:
 
     def settings(self, narrowed: Iterable[str] | None) -> Settings:
         images = self._images()
-        tags = read_tags(self.layers, self.checkout)
+        sources, secrets = read_sources(self.layers, self.checkout), read_secrets(self.layers)
+        tags = read_tags(self.layers, sources)
+        hidden = frozenset(secret.place for secret in secrets.values() if secret.kind is SecretKind.VARIABLE)
+        values = ValueReader(sources, self.environ, self.pairs, hidden)
         build = self.block.build or self.checkout.build
         staging = read_staging(self.layers, images[0], tags.lasting, tags.names, build)
-        matrix = read_matrix(self.layers, staging, narrowed)
-        self._check_names()
+        matrix = read_matrix(self.layers, staging, values, narrowed)
         self._check_frontend()
         self._check_numbers()
-        build_settings = self._build(pushes=not tags.withheld)
+        build_settings = self._build(secrets, values, pushes=not tags.withheld)
         push = Push(build_settings.output.kind is OutputKind.IMAGE, tags.withheld, tags.problem)
         return Settings(
             matrix=matrix,
             build=build_settings,
-            publish=self._publish(images, tags.names, push),
+            publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
             ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
+            variables=tuple(values.variables),
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
@@ -103,12 +109,13 @@ class _Reader:
         self.layers.check_unique("image", [str(image) for image in images])
         return images
 
-    def _build(self, *, pushes: bool) -> BuildSettings:
+    def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
+        labels = values.read("labels", self.layers.where("labels"), block.labels)
         return BuildSettings(
             context=block.context,
-            labels={**self.checkout.labels, **block.labels},
-            secrets=read_secrets(self.layers),
+            labels={**self.checkout.labels, **labels},
+            secrets=secrets,
             ssh=read_ssh(self.layers),
             cache=self._cache(),
             no_cache=block.no_cache,
@@ -118,15 +125,20 @@ class _Reader:
             output=read_output(self.layers, pushes=pushes),
             attestations=read_attestations(self.layers),
             keep_going=block.keep_going,
+            problem=values.problems.get("build_args") or values.problems.get("labels", ""),
         )
 
-    def _publish(self, images: tuple[ImageReference, ...], tags: tuple[str, ...], push: Push) -> PublishSettings:
+    def _publish(
+        self, images: tuple[ImageReference, ...], tags: tuple[str, ...], push: Push, values: ValueReader
+    ) -> PublishSettings:
+        annotations = values.read("annotations", self.layers.where("annotations"), self.block.annotations)
         return PublishSettings(
             images=images,
             embedded=not self.block.image,
             tags=tags,
             push=push,
-            annotations={**self.checkout.labels, **self.block.annotations},
+            annotations={**self.checkout.labels, **annotations},
+            problem=values.problems.get("annotations", ""),
             allow_dropping=self.block.allow_dropping,
             smoke_seconds=self.block.smoke_seconds,
             insecure_registries=self.block.insecure_registries,
@@ -134,7 +146,7 @@ class _Reader:
 
     def _builder_settings(self) -> BuilderSettings:
         return BuilderSettings(
-            host=read_builder("BUILDKIT_HOST", self.buildkit_host),
+            host=read_builder("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
             image=self.block.buildkit_image,
             address=read_address(self.layers),
             recreate=self.block.recreate,
@@ -142,12 +154,6 @@ class _Reader:
             installer=self.block.installer,
             jobs=self.block.jobs,
         )
-
-    def _check_names(self) -> None:
-        block, where = self.block, self.layers.where
-        check_pairs(where("build_args"), block.build_args, "a build argument")
-        check_pairs(where("labels"), block.labels, "a label")
-        check_pairs(where("annotations"), block.annotations, "an annotation")
 
     def _check_frontend(self) -> None:
         block = self.block

@@ -18,6 +18,7 @@ from multiarch.image.reference import check_tag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from multiarch.config.build_values import ValueReader
     from multiarch.config.layers import Layers
     from multiarch.image.reference import ImageReference
 
@@ -73,13 +74,16 @@ def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[st
     return Staging(image, template, tag, tags, build)
 
 
-def read_matrix(layers: Layers, staging: Staging, wanted: Iterable[str] | None) -> tuple[MatrixEntry, ...]:
+def read_matrix(
+    layers: Layers, staging: Staging, values: ValueReader, wanted: Iterable[str] | None
+) -> tuple[MatrixEntry, ...]:
     """Read ``platforms``.
 
     :param wanted: the platforms of ``--platform``, which narrow the matrix; None for all of it.
     :raises ConfigurationError: a platform that does not exist or is given twice; staging tags that are alike, or none.
     """
-    matrix = _narrow(_configured(layers, staging), layers, staging, wanted)
+    check_pairs(layers.where("build_args"), layers.block.build_args, "a build argument")
+    matrix = _narrow(_configured(layers, staging, values), layers, staging, values, wanted)
     holders = dict.fromkeys(staging.tags, "the published tag")
     for entry in matrix:
         tag = entry.staging.tag
@@ -91,7 +95,7 @@ def read_matrix(layers: Layers, staging: Staging, wanted: Iterable[str] | None) 
     return matrix
 
 
-def _configured(layers: Layers, staging: Staging) -> tuple[MatrixEntry, ...]:
+def _configured(layers: Layers, staging: Staging, values: ValueReader) -> tuple[MatrixEntry, ...]:
     """Return the matrix as it is configured."""
     matrix: dict[Platform, MatrixEntry] = {}
     spelled: dict[Platform, str] = {}
@@ -101,12 +105,17 @@ def _configured(layers: Layers, staging: Staging) -> tuple[MatrixEntry, ...]:
             problem = f"{spelled[platform]!r} and {written.platform!r} are the same platform, {platform}"
             raise layers.error("platforms", problem, index)
         spelled[platform] = written.platform
-        matrix[platform] = _entry(layers, staging, platform, written, index)
+        matrix[platform] = _entry(layers, staging, values, platform, written, index)
     return tuple(matrix.values())
 
 
 def _entry(
-    layers: Layers, staging: Staging, platform: Platform, written: PlatformEntry, index: int | None = None
+    layers: Layers,
+    staging: Staging,
+    values: ValueReader,
+    platform: Platform,
+    written: PlatformEntry,
+    index: int | None = None,
 ) -> MatrixEntry:
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
@@ -119,16 +128,20 @@ def _entry(
         earlier=staging.earlier(platform),
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
-        build_args={**block.build_args, **written.build_args},
+        build_args=values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
         builder=read_builder(where, written.builder),
-        annotations=written.annotations,
+        annotations=values.read("annotations", where, written.annotations),
         smoke=block.smoke if written.smoke is None else written.smoke,
         runners=_runners(layers, written.runner, index),
     )
 
 
 def _narrow(
-    matrix: tuple[MatrixEntry, ...], layers: Layers, staging: Staging, wanted: Iterable[str] | None
+    matrix: tuple[MatrixEntry, ...],
+    layers: Layers,
+    staging: Staging,
+    values: ValueReader,
+    wanted: Iterable[str] | None,
 ) -> tuple[MatrixEntry, ...]:
     """Keep what ``--platform`` names; with an empty matrix, that is the matrix."""
     if wanted is None:
@@ -145,7 +158,7 @@ def _narrow(
         if known and platform not in known:
             problem = f"{platform} is not in the matrix ({', '.join(map(str, known))})"
             raise ConfigurationError("--platform", problem)
-        chosen[platform] = known.get(platform) or _entry(layers, staging, platform, PlatformEntry(text))
+        chosen[platform] = known.get(platform) or _entry(layers, staging, values, platform, PlatformEntry(text))
     return tuple(chosen.values())
 
 

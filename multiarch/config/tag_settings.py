@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiarch.config.tags import Condition, ExpandedTag, Sources, expand, read_rule
+from multiarch.config.tags import ExpandedTag, Sources, expand, read_rule
 from multiarch.config.versions import check_pattern, parse_version
 from multiarch.image.reference import check_tag
 
@@ -33,9 +33,18 @@ class Tags:
     problem: str
 
 
-def read_tags(layers: Layers, checkout: Checkout) -> Tags:
+def read_sources(layers: Layers, checkout: Checkout) -> Sources:
+    """Return what tags and other texts are made of. :raises ConfigurationError: ``version_tag`` is no pattern."""
+    pattern = layers.block.version_tag
+    if pattern is not None:
+        layers.check("version_tag", None, check_pattern, pattern)
+    return Sources(checkout, pattern, layers.block.branches)
+
+
+def read_tags(layers: Layers, sources: Sources) -> Tags:
     """Read ``tags``. :raises ConfigurationError: one is broken, or it is not known whether it applies."""
-    expanded = _expand(layers, checkout)
+    checkout = sources.checkout
+    expanded = _expand(layers, sources)
     names = tuple(tag.text for tag in expanded) or (_UNTAGGED,)
     lasting = [tag.text for tag in expanded if not tag.may_change] or names
     here = f"{checkout.branch or 'no branch'}, {checkout.tag or 'no tag'}" if not expanded else ""
@@ -44,18 +53,13 @@ def read_tags(layers: Layers, checkout: Checkout) -> Tags:
     return Tags(names, lasting[0], _withheld(layers, checkout, untagged), problem)
 
 
-def _expand(layers: Layers, checkout: Checkout) -> tuple[ExpandedTag, ...]:
+def _expand(layers: Layers, sources: Sources) -> tuple[ExpandedTag, ...]:
     """Return the tags that apply to what is checked out, which may be none."""
-    written, pattern = layers.block.tags, layers.block.version_tag
+    written = layers.block.tags
     if not written:
         raise layers.error("tags", "needs at least one tag")
     rules = [layers.check("tags", index, read_rule, text) for index, text in enumerate(written)]
     layers.check_unique("tags", written)
-    if pattern is not None:
-        layers.check("version_tag", None, check_pattern, pattern)
-    asks_for_default = any(rule.condition is Condition.DEFAULT_BRANCH for rule in rules)
-    default = checkout.default_branch if asks_for_default else ""
-    sources = Sources(checkout, pattern, (default,) if default else layers.block.branches)
     try:
         tags = expand(rules, sources)
     except ValueError as error:

@@ -68,12 +68,18 @@ class Sources:
     """What tags are made of.
 
     :ivar pattern: how git's tags name versions, None for the usual way.
-    :ivar default_branches: the default branch; several where it is not known.
+    :ivar branches: those that may be the default branch, where nothing says which one is.
     """
 
     checkout: Checkout
     pattern: str | None = None
-    default_branches: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+
+    @property
+    def is_default_branch(self) -> bool:
+        """Whether the default branch is checked out."""
+        default = self.checkout.default_branch
+        return self.checkout.branch in ((default,) if default else self.branches)
 
     @property
     def version(self) -> Version | None:
@@ -152,7 +158,7 @@ def _holds(condition: Condition, template: str, sources: Sources) -> bool:
     if condition is Condition.ANY:
         return True
     if condition is Condition.DEFAULT_BRANCH:
-        return sources.checkout.branch in sources.default_branches
+        return sources.is_default_branch
     version = sources.version
     if version is None or not version.is_stable:
         return False

@@ -46,6 +46,7 @@ def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Publishe
     from multiarch.publish.publication import publish_matrix
 
     settings = run.settings
+    settings.publish.check()
     if settings.platforms:
         run.start_embedded_registry()
     return publish_matrix(settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run))
