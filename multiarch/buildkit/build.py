@@ -177,6 +177,7 @@ def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
 
     :raises MissingPathError: one of them is not there.
     :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
+    :raises MultiarchError: a variable that a build argument or a label is taken from is not set.
     """
     context = Path(settings.build.context)
     if not context.is_dir():
@@ -184,6 +185,7 @@ def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
     dockerfile = dockerfile_path(settings, entry)
     if not dockerfile.is_file():
         raise MissingPathError(f"Dockerfile for {entry.platform}", dockerfile, "dockerfile")
+    settings.build.check()
     _check_secrets(settings)
     return context, dockerfile
 

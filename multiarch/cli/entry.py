@@ -143,6 +143,8 @@ def _stop(run: Run) -> None:
 
 def print_results(results: Iterable[object]) -> None:
     """Print results, one a line. :raises OutputError: one is no single line, or standard output does not take it."""
+    from multiarch.display.outlet import drain
+
     in_ci = running_in(os.environ) is not None
     for line in [str(result) for result in results]:
         if not is_clean(line):
@@ -155,8 +157,6 @@ def print_results(results: Iterable[object]) -> None:
             drain(sys.stdout)
             raise
         except (OSError, ValueError) as error:
-            from multiarch.display.outlet import drain
-
             drain(sys.stdout)
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None

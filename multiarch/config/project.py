@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.build_values import pairs_of_flags
 from multiarch.config.checkout import Checkout
 from multiarch.config.layers import join
 from multiarch.config.load import read_settings, working_directory
@@ -77,21 +78,23 @@ def load_project(
     :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
     """
     platforms, names = flags.get("platforms") or None, flags.get("targets") or None
-    own = {name: value for name, value in flags.items() if name not in ("platforms", "targets")}
+    pairs = pairs_of_flags(flags)
+    own = {name: value for name, value in flags.items() if name not in ("platforms", "targets", *pairs)}
     layers = join(configured, environ, own)
     checkout = Checkout(environ, directory or working_directory())
-    host = environ.get("BUILDKIT_HOST") or None
     if not layers.block.targets:
         if names or layers.block.groups:
             where = "--target" if names else "multiarch.groups"
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
-        settings = read_settings(layers, host, checkout, platforms)
+        settings = read_settings(layers, environ, checkout, pairs, platforms)
         return Project(targets=(Target(name="", settings=settings),), settings=settings)
     written = read_targets(layers)
     ordered = _ordered(written)
     asked_for = choose(layers, written, names)
     _check_flags(own, asked_for)
-    whole = {target.name: read_settings(target.layers, host, checkout, None, target.name) for target in ordered}
+    whole = {
+        target.name: read_settings(target.layers, environ, checkout, pairs, None, target.name) for target in ordered
+    }
     _check_platforms(ordered, whole)
     _check_tags(ordered, whole)
     targets = _narrowed(_built(ordered, asked_for), whole, asked_for, platforms)

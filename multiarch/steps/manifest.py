@@ -46,6 +46,7 @@ def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Publishe
     from multiarch.publish.publication import publish_matrix
 
     settings = run.settings
+    settings.publish.check()
     if settings.platforms:
         run.start_embedded_registry()
     with run.progress.detached():

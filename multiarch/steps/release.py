@@ -39,6 +39,8 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     settings, output = run.settings, run.settings.build.output
     if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
         raise ConfigurationError("output", f"release publishes images; for {output.kind.value} run build-arch")
+    if settings.publish.push.wanted:
+        settings.publish.check()
     for entry in settings.matrix:
         check_paths(settings, entry)
     with run.progress.section("prepare"):
