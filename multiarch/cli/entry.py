@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.run import Run
 
 _EX_SOFTWARE = 70  # exit status of an internal error (sysexits.h)
@@ -54,7 +54,7 @@ class Step(Protocol):
     def run(self, run: Run, /) -> tuple[object, ...]:
         """Do the step; return its results."""
 
-    def commands(self, settings: Settings, /) -> list[list[str]]:
+    def commands(self, project: Project, /) -> list[list[str]]:
         """Return the equivalent commands."""
 
 
@@ -78,7 +78,7 @@ def perform(c: Context, step: Step, **flags: Any) -> None:
     """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
     with run_of(c, **flags) as run:
         if c.config.run.dry:
-            print_results(shell_line(command) for command in step.commands(run.settings))
+            print_results(shell_line(command) for command in step.commands(run.project))
         else:
             print_results(step.run(run))
 
@@ -101,21 +101,21 @@ def run_of(
     :param report: the file of a report, None for no report.
     :param flags: by setting name.
     """
-    from multiarch.config.load import load
+    from multiarch.config.project import load_project
     from multiarch.display.console import progress_for
     from multiarch.registry.credentials import logged_in
     from multiarch.run import Run
 
     signals = Interrupts()
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
-        settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
-        run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
+        project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
+        run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
         signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
         run.on_moved = signals.settle
-        pushes = pushes and settings.publish.push.wanted
+        pushes = pushes and project.settings.publish.push.wanted
         if pushes:
-            settings.publish.push.check()
-        registries = [image.registry for image in settings.publish.images]
+            project.check_pushes()
+        registries = [image.registry for image in project.settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:

@@ -57,6 +57,27 @@ class Project:
     targets: tuple[Target, ...]
     settings: Settings
 
+    @classmethod
+    def of(cls, settings: Settings) -> Project:
+        """Return the project of one image."""
+        return cls(targets=(Target(name="", settings=settings),), settings=settings)
+
+    @property
+    def asked_for(self) -> tuple[Target, ...]:
+        """The targets whose tags move."""
+        return tuple(target for target in self.targets if target.is_asked_for)
+
+    @property
+    def matrix(self) -> tuple[MatrixEntry, ...]:
+        """The platforms of all targets."""
+        return tuple(entry for target in self.targets for entry in target.settings.matrix)
+
+    def check_pushes(self) -> None:
+        """Check that each target that is pushed has a tag to push. :raises MultiarchError: one has none."""
+        for target in self.asked_for:
+            if target.settings.publish.push.wanted:
+                target.settings.publish.push.check()
+
     def __iter__(self) -> Iterator[Target]:
         return iter(self.targets)
 
@@ -87,7 +108,7 @@ def load_project(
             where = "--target" if names else "multiarch.groups"
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
         settings = read_settings(layers, environ, checkout, pairs, platforms)
-        return Project(targets=(Target(name="", settings=settings),), settings=settings)
+        return Project.of(settings)
     written = read_targets(layers)
     ordered = _ordered(written)
     asked_for = choose(layers, written, names)

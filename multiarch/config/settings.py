@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.ci import CIKind
 from multiarch.errors import EmptyMatrixError, MultiarchError
+from multiarch.image.platform import Leg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +115,11 @@ class MatrixEntry:
     smoke: tuple[str, ...] = ()
     runners: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
+
+    @property
+    def leg(self) -> Leg:
+        """The platform with the name of its target."""
+        return Leg(self.platform, self.target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from multiarch.formatting import clean_lines, without_commands
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 
 class LineWriter:
@@ -45,19 +45,20 @@ class LineWriter:
         """Seconds since something was written to the stream."""
         return time.monotonic() - self._last
 
-    def align(self, platforms: Iterable[Platform]) -> None:
-        """Give each line a column for its platform, as wide as the longest of *platforms*; without any, no column."""
-        self.width = max((len(str(platform)) for platform in platforms), default=0)
+    def align(self, legs: Iterable[Leg]) -> None:
+        """Give each line a column for its platform, as wide as the longest of *legs*; without any, no column."""
+        self.width = max((len(str(leg)) for leg in legs), default=0)
 
-    def lines(self, text: str, platforms: Sequence[Platform] = ()) -> None:
+    def lines(self, text: str, legs: Sequence[Leg] = ()) -> None:
         """Write the lines of *text*, each behind the platform that it is about, where that is a single one.
 
         Without such a column all lines after the first are indented: a line break in a value begins no line of ours.
         """
         if self.quiet or not (self.outlet.is_open or self.redirect):
             return
-        platform = single(platforms)
-        column = f"{platform:<{self.width}} │ " if platform or self.width else ""
+        leg = single(legs)
+        name = str(leg) if leg else ""
+        column = f"{name:<{self.width}} │ " if leg or self.width else ""
         lines: list[str] = []
         for line in clean_lines(text.removesuffix("\n")):
             whole = f"{column or ('  ' if lines else '')}{line}\n"

@@ -16,7 +16,7 @@ from multiarch.config.load import load
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import OCI_INDEX
 from multiarch.publish.errors import TagsNotMovedError
-from multiarch.publish.publication import publish_matrix
+from multiarch.publish.publication import Part, publish
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.exhaustive.world import ATTEMPTS, BEFORE, BROKEN, TAGS, World, released_before
@@ -48,7 +48,7 @@ def test_blobs_are_mounted_within_a_registry(world: World) -> None:
     """Another repository of the same registry gets its blobs without their being sent."""
     settings = load({"image": [f"{world.first.host}/{n}" for n in ("app", "b/two")], "platforms": ["amd64"]}, {}, {})
     clients = {world.first.host: Registry(world.first.host, Policy(attempts=1), print)}
-    publish_matrix(settings, clients, say=print)
+    publish([Part(settings)], clients, say=print)
     mounts = [r.query for r in world.first.requests if r.verb == "POST"]
     assert [("app", True)] * 2 == [(q["from"], q["mount"].startswith("sha256:")) for q in mounts]
     assert [] == [asked for asked in world.first.asked if asked.startswith("PUT /v2/b/two/blobs")]

@@ -13,7 +13,7 @@ from multiarch.config.load import load
 from multiarch.display.progress import Progress
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.interrupts import nothing
-from multiarch.publish.publication import publish_matrix
+from multiarch.publish import publication
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from multiarch.trace import Trace
@@ -103,7 +103,7 @@ class World:
 
         def publish(say: Callable[[str], None], trace: Trace | None) -> Published:
             clients = {server.host: self.client(server.host, policy, say, trace=trace) for server in self.servers}
-            return publish_matrix(settings, clients, say=say, on_moved=on_moved)
+            return publication.publish([publication.Part(settings)], clients, say=say, on_moved=on_moved)[0]
 
         if self.stderr == "read":
             return publish(self.lines.append, None).tags
