@@ -39,6 +39,7 @@ _HELP = {
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
+    "target": "target of the project, a group or a pattern; repeatable (default: the group default, else all)",
     "verbose": "show each command and each request as it happens, with its time",
 }
 

@@ -57,8 +57,9 @@ class LineWriter:
         if self.quiet or not (self.outlet.is_open or self.redirect):
             return
         leg = single(legs)
-        name = str(leg) if leg else ""
-        column = f"{name:<{self.width}} │ " if leg or self.width else ""
+        # All legs of a solve are of one target.
+        name = str(leg) if leg else legs[0].target if legs else ""
+        column = f"{name:<{self.width}} │ " if name or self.width else ""
         lines: list[str] = []
         for line in clean_lines(text.removesuffix("\n")):
             whole = f"{column or ('  ' if lines else '')}{line}\n"

@@ -131,6 +131,7 @@ def _build(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform,
     if unknown := [leg for leg in legs if not digests.get(leg)]:
         # What is under their staging tags may be of an earlier run.
         raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
+    run.images |= {leg: (digests[leg], 0) for leg in legs}
     return {target.name: {e.platform: digests[e.leg] for e in target.settings.matrix} for target in pushed}
 
 
