@@ -151,13 +151,12 @@ def print_results(results: Iterable[object]) -> None:
             raise OutputError("it is closed, so that the results cannot be printed")
         try:
             print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
-        except KeyboardInterrupt:  # of a reader that has stopped, which would hold the interpreter's end too
-            drain(sys.stdout)
-            raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyboardInterrupt) as error:
             from multiarch.display.outlet import drain
 
             drain(sys.stdout)
+            if isinstance(error, KeyboardInterrupt):  # a reader that has stopped would hold the interpreter's end too
+                raise
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None
             reason = getattr(error, "strerror", None) or error

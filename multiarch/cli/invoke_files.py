@@ -11,7 +11,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.display.outlet import drain
 from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ def show_error(kind: type[BaseException], error: BaseException, trace: Traceback
     """Show the error of a file of Invoke's in one line; fits ``sys.excepthook``, and passes on all others."""
     line = "interrupted" if issubclass(kind, KeyboardInterrupt) else _line(error, trace)
     if line is None and sys.stdout is not None and _is_printing(error, trace):
+        from multiarch.display.outlet import drain
+
         drain(sys.stdout)
         line = f"standard output: {getattr(error, 'strerror', None) or 'it does not take some letter of this'}"
     if line is None or sys.stderr is None:

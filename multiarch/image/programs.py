@@ -76,7 +76,7 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
 
 
 def _words(config: object) -> tuple[list[str], list[str], str, list[str]]:
-    """Return the words of the command (the first names a program, others may), PATH, the directory, what is left out."""
+    """Return the words of the command (the first names a program, others may), PATH, directory, what is left out."""
     run = config if isinstance(config, dict) else {}
 
     def listed(key: str) -> list[str]:
