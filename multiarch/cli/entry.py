@@ -110,16 +110,16 @@ def run_of(
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
         settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
-        run.on_moved = signals.settle
+        _connect(signals, run)
         pushes = pushes and settings.publish.push.wanted
         if pushes:
             settings.publish.push.check()
-        registries = [image.registry for image in settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(registries, os.environ, needed=pushes))
+                stack.enter_context(
+                    logged_in([image.registry for image in settings.publish.images], os.environ, needed=pushes)
+                )
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -133,6 +133,12 @@ def _end(run: Run, signals: Interrupts) -> None:
     if signals.late:
         run.progress.say(_LATE)
         raise Exit(code=0)
+
+
+def _connect(signals: Interrupts, run: Run) -> None:
+    """Let signals end a run, until it is settled."""
+    signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
+    run.on_moved = signals.settle
 
 
 def _stop(run: Run) -> None:
