@@ -1,0 +1,185 @@
+"""Several images of one project: what is built on what, and all of their tags or none."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.conftest import REGISTRY, Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE = "FROM busybox:stable\nRUN date +%s%N > /when\n"
+PAIR = """\
+multiarch:
+  image: {registry}/{name}/{{target}}
+  platforms: [linux/amd64, linux/arm64]
+  tags: ["1.0", latest]
+  targets:
+    app: {{context: app, contexts: {{base: "target:base"}}, smoke: [cat, /app]}}
+    worker: {{context: worker, contexts: {{base: "target:base"}}, platforms: [linux/amd64]}}
+    base: {{context: base, tags: []}}
+  groups: {{default: [app, worker]}}
+"""
+PULL_REQUEST = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_BRANCH": "main", "TRAVIS_PULL_REQUEST": "3"}
+
+
+@pytest.fixture
+def pair(project: Project) -> Project:
+    """Two images on a base that only they are for."""
+    files = {"base": BASE, "app": "FROM base\nRUN cat /when > /app\n", "worker": "FROM base\nRUN cat /when > /worker\n"}
+    for name, text in files.items():
+        (project.path / name).mkdir()
+        (project.path / name / "Dockerfile").write_text(text)
+    project.write(invoke_yaml=PAIR.format(registry=REGISTRY, name=project.path.name))
+    return project
+
+
+def read(repository: str, reference: str) -> dict[str, Any]:
+    """Return a manifest or an index of the embedded registry."""
+    kinds = ["index.v1", "manifest.v1"]
+    request = urllib.request.Request(f"http://{REGISTRY}/v2/{repository}/manifests/{reference}")
+    request.add_header("Accept", ", ".join(f"application/vnd.oci.image.{kind}+json" for kind in kinds))
+    with urllib.request.urlopen(request) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def tags(repository: str) -> list[str]:
+    """Return the tags of a repository of the embedded registry."""
+    try:
+        with urllib.request.urlopen(f"http://{REGISTRY}/v2/{repository}/tags/list") as answer:
+            return sorted(json.load(answer)["tags"] or [])
+    except urllib.error.HTTPError:
+        return []
+
+
+def layers(repository: str, reference: str) -> dict[str, list[str]]:
+    """Return the digests of the layers of each platform's image."""
+    entries = [entry for entry in read(repository, reference)["manifests"] if entry["platform"]["os"] != "unknown"]
+    return {
+        entry["platform"]["architecture"]: [layer["digest"] for layer in read(repository, entry["digest"])["layers"]]
+        for entry in entries
+    }
+
+
+def solved(report: Path, target: str) -> list[str]:
+    """Return the RUNs that ran for a target, by the report of a run."""
+    solves = json.loads(report.read_text())["solves"]
+    own = [solve for solve in solves if solve["platforms"][0].startswith(target)]
+    return [step["name"] for solve in own for step in solve["steps"] if "] RUN " in step["name"] and not step["cached"]]
+
+
+def test_base_is_built_once_for_each_platform_and_begins_its_images(pair: Project) -> None:
+    """Its layers are the first of each image that is built on it; it has no tag of its own."""
+    published = pair.ok("release", "--no-cache", "--report", "report.json")
+
+    name = pair.path.name
+    assert [f"{REGISTRY}/{name}/{target}:{tag}" for target in ("app", "worker") for tag in ("1.0", "latest")] == [
+        line.partition("@")[0] for line in published
+    ]
+    assert 2 == len(solved(pair.path / "report.json", "base"))
+    app, worker = layers(f"{name}/app", "1.0"), layers(f"{name}/worker", "1.0")
+    assert (["amd64", "arm64"], ["amd64"]) == (sorted(app), sorted(worker))
+    assert app["amd64"][:-1] == worker["amd64"][:-1]
+    assert 3 == len(app["arm64"])
+    assert {"base-amd64", "base-arm64"} >= set(tags(f"{name}/base"))
+
+
+def test_steps_alone_publish_the_same(pair: Project) -> None:
+    """Each job of a CI builds one platform of all targets, the base first; one job publishes."""
+    pair.ok("setup-binfmt")
+    pair.ok("start-buildkit")
+    pair.ok("copy-buildctl")
+    for platform, count in (("linux/amd64", 2), ("linux/arm64", 1)):
+        assert count == len(pair.ok("build-arch", "--platform", platform))
+    assert 4 == len(pair.ok("manifest"))
+    app = layers(f"{pair.path.name}/app", "latest")
+    assert app["amd64"][:-1] == layers(f"{pair.path.name}/worker", "latest")["amd64"][:-1]
+
+
+def test_pull_request_is_built_and_pushes_nothing(pair: Project) -> None:
+    """Not even the base: it is handed over in a directory."""
+    result = pair.run("release", "--report", "report.json", **PULL_REQUEST)
+
+    assert (0, []) == (result.status, result.out), result.err
+    assert "nothing is pushed: of a pull request" in result.err
+    solves = json.loads((pair.path / "report.json").read_text())["solves"]
+    assert {"base linux/amd64", "base linux/arm64", "app linux/amd64", "app linux/arm64", "worker linux/amd64"} == {
+        leg for solve in solves for leg in solve["platforms"]
+    }
+    assert [[]] * 3 == [tags(f"{pair.path.name}/{target}") for target in ("base", "app", "worker")]
+
+
+def test_dockerfile_that_names_another_base_moves_no_tag(pair: Project) -> None:
+    """It would have been built on something that was not checked."""
+    (pair.path / "worker" / "Dockerfile").write_text("FROM busybox:stable\nRUN echo > /worker\n")
+    result = pair.run("release", INVOKE_MULTIARCH_ATTESTATIONS="")
+
+    assert (1, []) == (result.status, result.out)
+    expected = "multiarch.targets.worker.contexts.base: nothing in worker/Dockerfile names base; it would be built on"
+    assert f"{expected} docker.io/library/busybox:stable" in result.err.splitlines()
+    assert [[], []] == [
+        [tag for tag in tags(f"{pair.path.name}/{t}") if tag in ("1.0", "latest")] for t in ("app", "worker")
+    ]
+
+
+def test_failure_of_one_platform_moves_no_tag(pair: Project) -> None:
+    """Of any target; with --keep-going each failure is told."""
+    for name in ("app", "worker"):
+        (pair.path / name / "Dockerfile").write_text(f"FROM base\nRUN echo {name} fails; false\n")
+    result = pair.run("release", "--keep-going")
+
+    assert (1, []) == (result.status, result.out)
+    for leg in ("app linux/amd64", "app linux/arm64", "worker linux/amd64"):
+        assert [leg] == [leg for line in result.err.splitlines() if line.startswith(f"{leg}: build failed")][:1]
+    assert [[], []] == [tags(f"{pair.path.name}/{target}") for target in ("app", "worker")]
+
+
+def test_failure_of_a_base_is_told_of_what_is_built_on_it(pair: Project) -> None:
+    """By the name of the base."""
+    (pair.path / "base" / "Dockerfile").write_text("FROM busybox:stable\nRUN false\n")
+    result = pair.run("release", "--keep-going")
+
+    assert (1, []) == (result.status, result.out)
+    assert "not built, because base linux/arm64 failed, which it is built on" in result.err
+
+
+def test_grid_of_versions_and_flavours_has_its_tags(project: Project) -> None:
+    """Two versions in two flavours are 4 indexes and 24 tags."""
+    repository = f"{project.path.name}/golang"
+    project.write(
+        invoke_yaml=f"""\
+multiarch:
+  image: {REGISTRY}/{repository}
+  platforms: [linux/amd64, linux/arm64]
+  targets:
+    golang:
+      context: "{{version}}/{{flavour}}"
+      tags: ["{{version}}-{{flavour}}"]
+      matrix:
+        version:
+          - {{version: "1.27", aliases: ["1.27.0", "1", ""]}}
+          - {{version: "1.26", aliases: ["1.26.7"]}}
+        flavour:
+          - {{flavour: bookworm, aliases: [""]}}
+          - {{flavour: alpine3.24, aliases: [alpine]}}
+"""
+    )
+    for version in ("1.27", "1.26"):
+        for flavour in ("bookworm", "alpine3.24"):
+            place = project.path / version / flavour
+            place.mkdir(parents=True)
+            (place / "Dockerfile").write_text("FROM scratch\nCOPY name /\n")
+            (place / "name").write_text(f"{version} {flavour}")
+
+    published = dict(line.split("@") for line in project.ok("release"))
+
+    assert (24, 4) == (len(published), len(set(published.values())))
+    assert published[f"{REGISTRY}/{repository}:latest"] == published[f"{REGISTRY}/{repository}:1.27-bookworm"]
+    assert published[f"{REGISTRY}/{repository}:alpine"] == published[f"{REGISTRY}/{repository}:1.27.0-alpine3.24"]
