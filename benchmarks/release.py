@@ -28,6 +28,7 @@ import docker
 from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
 from multiarch.buildkit import server as buildkitd
 from multiarch.config.load import load
+from multiarch.config.project import Project
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import read_info
 from multiarch.image.platform import Platform
@@ -128,9 +129,10 @@ def buildx(arena: Arena, image: str) -> Commands:
 
 def serial(arena: Arena, image: str) -> Commands:
     """The document's commands, which ``invoke --dry`` shows; ``docker manifest`` takes no attestations."""
-    settings = load(arena.configured(image, attestations=[]), {"BUILDKIT_HOST": arena.address}, {})
-    builds = [build_arch.command_of(settings, entry) for entry in settings.matrix]
-    return builds + manifest.commands(settings)
+    project = Project.of(load(arena.configured(image, attestations=[]), {"BUILDKIT_HOST": arena.address}, {}))
+    (target,) = project.targets
+    builds = [build_arch.command_of(project, target, entry) for entry in project.matrix]
+    return builds + manifest.commands(target.settings)
 
 
 CONTESTANTS: dict[str, Callable[[Arena, str], Commands]] = {OURS: ours, PEER: buildx, SERIAL: serial}

@@ -6,12 +6,18 @@ variables"), CircleCI ("Built-in environment variables").
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+# bytes; GitHub cuts the payload of an event at 25 MB ("Webhook events and payloads")
+_LARGEST_EVENT = 32 << 20
 
 
 class CIKind(Enum):
@@ -53,6 +59,19 @@ def running_in(environ: Mapping[str, str]) -> CI | None:
     # Other CIs set CI to "true" or "1"; a person sets it to "false" or "0" to be taken for a person.
     is_ci = environ.get("CI", "").lower() not in ("", "0", "false") or any(map(environ.get, _OTHERS))
     return CI(kind=CIKind.OTHER) if is_ci else None
+
+
+def default_branch(environ: Mapping[str, str]) -> str:
+    """Return the default branch of the repository, as GitLab and GitHub tell it; empty where nothing does."""
+    if name := environ.get("CI_DEFAULT_BRANCH"):
+        return name
+    try:
+        with Path(environ.get("GITHUB_EVENT_PATH", "")).open("rb") as file:
+            event = json.loads(file.read(_LARGEST_EVENT))
+        name = event["repository"]["default_branch"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def _travis(e: Mapping[str, str]) -> CI:

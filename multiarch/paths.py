@@ -11,6 +11,7 @@ from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from tempfile import TemporaryDirectory
 
 
 def cache_directory() -> Path:
@@ -54,3 +55,17 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     except BaseException:
         whole.unlink(missing_ok=True)
         raise
+
+
+def make_temporary_directory() -> TemporaryDirectory[str]:
+    """Make a directory of this user alone, by a name that nobody can know before.
+
+    :raises ConfigurationError: none can be made.
+    """
+    from tempfile import TemporaryDirectory
+
+    try:
+        return TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+    except OSError as error:
+        problem = f"no temporary directory can be made: {error.strerror or error}"
+        raise ConfigurationError("TMPDIR", f"{problem}; name one that may be written to") from None

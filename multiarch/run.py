@@ -8,17 +8,19 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
+from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from multiarch.buildkit.bases import Bases
     from multiarch.buildkit.build import Client
     from multiarch.buildkit.solve import Solve
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.display.progress import Progress
     from multiarch.docker_host import DockerHost
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
@@ -28,15 +30,18 @@ class Run:
     """One run of a task. Connections are made when they are needed first.
 
     :ivar solves: every attempt at a solve, in the order in which they began.
-    :ivar images: digest and size in bytes of the image of each platform, as far as there is one.
+    :ivar on_moved: called when all tags have moved; what follows only shows it.
+    :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     """
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
-        self.settings = settings
+    def __init__(self, project: Project, progress: Progress) -> None:
+        self.project = project
+        self.settings = project.settings
         self.progress = progress
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
-        self.images: dict[Platform, tuple[str, int]] = {}
+        self.images: dict[Leg, tuple[str, int]] = {}
+        self.on_moved: Callable[[], object] = nothing
 
     @cached_property
     def policy(self) -> Policy:
@@ -62,6 +67,13 @@ class Run:
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
         return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}
+
+    @cached_property
+    def bases(self) -> Bases:
+        """What is built of the project, for what is built on it."""
+        from multiarch.buildkit.bases import Bases
+
+        return Bases(self.project, self._stopped)
 
     @cached_property
     def machine(self) -> str:

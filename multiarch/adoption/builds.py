@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.tags import NAMES
 from multiarch.image.platform import Platform
 from multiarch.image.reference import DOCKER_HUB, ImageReference
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _REMOTE = re.compile(r"\w+://|git@|-$|\{\{")
 _CONTEXTS = ("target:", "docker-image://")
 _LATEST = "latest"
+# What values of ours mean, and those of other tools do not.
+_MEANT = re.compile(rf"^env:\w|\{{(?:target|{'|'.join(NAMES)})\}}")
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,13 @@ def put_dockerfile(draft: Draft, dockerfile: Text) -> None:
 
 
 def put_pairs(draft: Draft, setting: str, pairs: Mapping[str, Text]) -> None:
-    """Set ``build_args`` or another mapping."""
-    if pairs:
-        draft.put(setting, {name: item.text for name, item in pairs.items()}, next(iter(pairs.values())).line)
+    """Set ``build_args`` or another mapping; a text that would have another meaning in it is left out."""
+    plain = {name: item for name, item in pairs.items() if not _MEANT.search(item.text)}
+    for name, item in pairs.items():
+        if name not in plain:
+            draft.doubt(f"{setting}.{name}", f"{item.text} would be filled in here", item.line)
+    if plain:
+        draft.put(setting, {name: item.text for name, item in plain.items()}, next(iter(plain.values())).line)
 
 
 def put_contexts(draft: Draft, contexts: Mapping[str, Text]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+# A directory that is none: what git says of the project makes no setting right or wrong.
+NO_CHECKOUT = ".no-checkout"
 # Settings that tell images apart.
 _BUILD = ("context", "dockerfile", "target")
 # Settings that have a path of the project, which must exist.
@@ -149,7 +151,7 @@ def _problem(setting: str, finding: Finding, directory: Path) -> str:
     if setting == "tags" and not finding.value:
         return ""
     try:
-        load_project({setting: finding.value}, {}, {}, directory=directory)
+        load_project({setting: finding.value}, {}, {}, directory=directory / NO_CHECKOUT)
     except ConfigurationError as error:
         return str(error)
     return ""

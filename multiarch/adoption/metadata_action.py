@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _USUAL = ("{branch}", "{tag}")
 _PATTERNS = {"version": "{semver}", "major": "{major}", "minor": "{minor}", "raw": "{tag}"}
 _FIELD = re.compile(r"\{\{([^{}]{0,100})\}\}")
+_SEMVER = re.compile(r"type=semver\b")
+_DEFAULT_BRANCH = re.compile(r"\{\{\s{0,9}is_default_branch\s{0,9}\}\}")
 _EVENTS = {"branch": "{branch}", "tag": "{tag}"}
 
 
@@ -42,7 +44,7 @@ def templates(lines: Iterable[Text], flavor: Iterable[Text], line: int) -> tuple
         for name, value in _attributes(item.text).items():
             if name == "latest":
                 latest = value
-            elif value:
+            elif value and value != "false":
                 return [], [Problem(item.line, f"flavor {name} has no placeholder of the same meaning")]
     found: list[Text] = []
     written = list(lines)
@@ -55,9 +57,12 @@ def templates(lines: Iterable[Text], flavor: Iterable[Text], line: int) -> tuple
             problems.append(Problem(item.line, f"{item.text}: {error}"))
     if not written:
         found = [Text(template, line) for template in _USUAL]
-    if latest == "true" or (latest == "auto" and is_versioned):
-        reason = "the action moves latest with each version; no placeholder does" if latest == "auto" else "latest=true"
-        problems.append(Problem(line, reason))
+    if latest == "true":
+        found.append(Text("latest if any", line))
+    elif latest == "auto" and any(_SEMVER.search(item.text) for item in written):
+        found.append(Text("latest if highest", line))
+    elif latest == "auto" and is_versioned:
+        problems.append(Problem(line, "the action moves latest with each git tag; no condition means the same"))
     return list({item.text: item for item in reversed(found)}.values())[::-1], problems
 
 
@@ -74,8 +79,7 @@ def _template(attributes: dict[str, str]) -> str:
     allowed = {"type", "prefix", "suffix", "priority", "enable", "pattern", "event", "value", "format"}
     if unknown := attributes.keys() - allowed:
         raise UnsureError(f"{min(unknown)} has no meaning here")
-    if attributes.get("enable", "true") != "true":
-        raise UnsureError("it is not for every build, and a tag of ours is")
+    condition = _condition(kind, attributes)
     prefix, suffix = attributes.get("prefix", "sha-" if kind == "sha" else ""), attributes.get("suffix", "")
     if kind == "semver" and "value" not in attributes:
         core = _FIELD.sub(_semver, attributes.get("pattern", ""))
@@ -87,13 +91,28 @@ def _template(attributes: dict[str, str]) -> str:
         core = "{sha}"
     elif kind == "raw" and attributes.get("value"):
         core = attributes["value"]
+    elif kind == "edge" and "branch" not in attributes:
+        core = attributes.get("value", "edge")
     else:
         raise UnsureError("no placeholder means the same")
     whole = f"{prefix}{core}{suffix}"
-    literal = re.sub(r"\{(?:branch|tag|sha|semver|major|minor)\}", "", whole) if kind != "raw" else whole
+    literal = re.sub(r"\{(?:branch|tag|sha|semver|major|minor)\}", "", whole) if kind not in ("raw", "edge") else whole
     if not core or re.search(r"[${}]", literal):
         raise UnsureError("it has an expression that is not sure")
-    return whole
+    return f"{whole} if {condition}" if condition else whole
+
+
+def _condition(kind: str, attributes: dict[str, str]) -> str:
+    """Return the condition of a tag; empty where it needs none. :raises UnsureError: it is known to the action only."""
+    enable = attributes.get("enable", "true")
+    if kind == "edge" and enable == "true":
+        return "default-branch"
+    if kind in ("raw", "ref", "sha") and _DEFAULT_BRANCH.fullmatch(enable):
+        return "default-branch"
+    if enable != "true":
+        raise UnsureError("it is not for every build, and no condition means the same")
+    # Alone, latest is for the highest version only where there are versions.
+    return "any" if kind == "raw" and attributes.get("value") == "latest" else ""
 
 
 def _semver(match: re.Match[str]) -> str:

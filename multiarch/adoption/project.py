@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from multiarch.adoption.block import KEY, is_of_targets, settings_of, with_block
-from multiarch.adoption.evidence import gather, read_block
+from multiarch.adoption.evidence import NO_CHECKOUT, gather, read_block
 from multiarch.config.project import load_project
 from multiarch.errors import AdoptionError, ConfigurationError, PipelineError
 from multiarch.pipelines.text_file import read_text, write_text
@@ -126,7 +126,7 @@ def _check_settings(text: str, name: str, directory: Path) -> None:
     """Check that a file's settings are valid together. :raises AdoptionError: they are not."""
     data = load_file(text.removeprefix("\ufeff").replace("\r\n", "\n"), name)
     try:
-        load_project(_plain(data.get(KEY)), {}, {}, directory=directory)
+        load_project(_plain(data.get(KEY)), {}, {}, directory=directory / NO_CHECKOUT)
     except ConfigurationError as error:
         raise AdoptionError(f"what was found does not fit together, and nothing is written: {error}") from None
 

@@ -260,8 +260,9 @@ class Recipe:
             if len(written) > 1 or only is None or not is_sure(only):
                 draft.doubt(f"{setting}.{name.partition(':')[2]}", "its value is not sure", place.line)
                 continue
-            pairs = dict(draft.findings[setting].value) if setting in draft.findings else {}
-            draft.put(setting, {**pairs, name.partition(":")[2]: only}, place.line)
+            known = draft.findings[setting].value if setting in draft.findings else {}
+            pairs = {key: Text(value, place.line) for key, value in [*known.items(), (name.partition(":")[2], only)]}
+            builds.put_pairs(draft, setting, pairs)
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

@@ -6,8 +6,6 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +15,16 @@ from multiarch.buildkit.command import build_command, dockerfile_path, export, r
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind, SecretKind
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
+from multiarch.paths import make_temporary_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
     from multiarch.config.settings import MatrixEntry, Settings
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
 
@@ -52,7 +52,7 @@ class PushedImage:
     Platforms that were built together have one digest: that of an index of all of them.
     """
 
-    platform: Platform
+    leg: Leg
     reference: ImageReference
     digest: str
 
@@ -61,12 +61,13 @@ class PushedImage:
 
 
 def build_platform(
-    settings: Settings, entry: MatrixEntry, client: Client, builder: Builder
+    settings: Settings, entry: MatrixEntry, client: Client, builder: Builder, bases: Sequence[Base] = ()
 ) -> PushedImage | Path | None:
     """Build one platform; return what was pushed to the first repository, or the path written with another output.
 
     With the output ``none`` there is neither. The other repositories get copies when the index is published.
 
+    :param bases: what it is built on.
     :raises MissingPathError: there is no such context or Dockerfile.
     :raises BuildFailedError: the solve failed for good; with the failing vertex and its last lines.
     """
@@ -76,26 +77,50 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
+    exported = export(settings, str(entry.staging))
+    command = build_command(settings, (entry,), client.buildctl, builder, exported, bases=bases)
     digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
     if digest:
-        return PushedImage(entry.platform, entry.staging, digest)
+        return PushedImage(entry.leg, entry.staging, digest)
     return Path(output.dest) if output.dest else None
 
 
 def build_together(
-    settings: Settings, entries: Sequence[MatrixEntry], client: Client, builder: Builder
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    client: Client,
+    builder: Builder,
+    bases: Sequence[Base] = (),
 ) -> tuple[PushedImage, ...]:
     """Build platforms that differ in nothing else in one solve, so that the context travels once; push by digest.
 
+    :param bases: what they are built on.
     :returns: for each platform the staging tag that it is to have, with the digest of what was pushed for all of them;
         nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
-    command = build_command(settings, entries, client.buildctl, builder, output)
+    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
     digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
-    return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
+    return tuple(PushedImage(entry.leg, entry.staging, digest) for entry in entries) if digest else ()
+
+
+def build_layout(
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    layout: Path,
+    client: Client,
+    builder: Builder,
+    bases: Sequence[Base] = (),
+) -> str:
+    """Build platforms into a directory (OCI image-spec, image-layout.md), and return the digest of their image.
+
+    :param bases: what they are built on.
+    :raises BuildFailedError: the solve failed for good, on any of them.
+    """
+    output = record("type=oci", "tar=false", f"dest={layout}")
+    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
+    return _solve(settings, entries, command, client, pushes=True)
 
 
 def build_prefix(
@@ -106,6 +131,7 @@ def build_prefix(
     name: str,
     client: Client,
     builder: Builder,
+    bases: Sequence[Base],
 ) -> None:
     """Build what a *dockerfile* that is cut off comes to, from the cache, into an *archive* for ``docker load``.
 
@@ -116,7 +142,7 @@ def build_prefix(
     settings = replace(settings, build=replace(settings.build, no_cache=False, attestations={}))
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
-    command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
+    command = build_command(settings, (entry,), client.buildctl, builder, output, bases=bases, exports_cache=False)
     _solve(settings, (entry,), command, replace(client, solves=[]), pushes=False)
 
 
@@ -129,47 +155,35 @@ def _solve(
     """
     for entry in entries:
         check_paths(settings, entry)
-    platforms = tuple(entry.platform for entry in entries)
+    legs = tuple(entry.leg for entry in entries)
     policy, observer = client.policy, client.observer
 
     def attempt(file: Path) -> None:
         # An attempt that failed at its very end may have written it.
         file.unlink(missing_ok=True)
-        solve = Solve(platforms, observer)
+        solve = Solve(legs, observer)
         client.solves.append(solve)
         words = ["--metadata-file", str(file), "--progress", "rawjson"]
         solve.run([*command, *words], policy.stopped)
 
-    with _temporary_directory() as directory:
-        file = directory / "metadata.json"
+    with make_temporary_directory() as directory:
+        file = Path(directory) / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, platforms))
-            digest = _pushed_digest(platforms, file) if pushes else ""
+            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, legs))
+            digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
-            observer.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
+            observer.failed(legs, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
-        observer.done(platforms)
+        observer.done(legs)
         return digest
 
 
-@contextmanager
-def _temporary_directory() -> Iterator[Path]:
-    """Yield a directory of this user alone, by a name that nobody can know before; remove it."""
-    try:
-        directory = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
-    except OSError as error:
-        problem = f"no temporary directory can be made: {error.strerror or error}"
-        raise ConfigurationError("TMPDIR", f"{problem}; name one that may be written to") from None
-    with directory as path:
-        yield Path(path)
-
-
-def _pushed_digest(platforms: Sequence[Platform], file: Path) -> str:
+def _pushed_digest(legs: Sequence[Leg], file: Path) -> str:
     try:
         return metadata.read_digest(file)
     except ValueError as error:
         problem = f"it ended well, but {error}, so that it is not known what was pushed"
-        raise BuildFailedError(", ".join(map(str, platforms)), f"{problem}; run it again") from None
+        raise BuildFailedError(", ".join(map(str, legs)), f"{problem}; run it again") from None
 
 
 def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
@@ -177,6 +191,7 @@ def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
 
     :raises MissingPathError: one of them is not there.
     :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
+    :raises MultiarchError: a variable that a build argument or a label is taken from is not set.
     """
     context = Path(settings.build.context)
     if not context.is_dir():
@@ -184,6 +199,7 @@ def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
     dockerfile = dockerfile_path(settings, entry)
     if not dockerfile.is_file():
         raise MissingPathError(f"Dockerfile for {entry.platform}", dockerfile, "dockerfile")
+    settings.build.check()
     _check_secrets(settings)
     return context, dockerfile
 

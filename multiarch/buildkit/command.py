@@ -11,12 +11,14 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.bases import words
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
     from multiarch.config.settings import MatrixEntry, Settings
 
@@ -28,17 +30,20 @@ def build_command(
     builder: Builder,
     output: str,
     *,
+    bases: Sequence[Base] = (),
     exports_cache: bool = True,
 ) -> list[str]:
     """Return the command that builds *entries*, which differ in their platforms alone.
 
     :param output: the value of ``--output``; empty for none.
+    :param bases: what they are built on.
     """
     build, entry = settings.build, entries[0]
     dockerfile = dockerfile_path(settings, entry)
     command = [str(buildctl), *builder.flags(), "build", "--frontend", build.frontend]
     for name, value in _options(settings, entries, dockerfile).items():
         command += ["--opt", f"{name}={value}"]
+    command += words(bases)
     command += ["--local", f"context={Path(build.context)}", "--local", f"dockerfile={dockerfile.parent}"]
     command += ["--no-cache"] if build.no_cache else []
     # The places of secrets, never secrets: buildctl reads them, and hands them to the RUNs that mount them.
@@ -93,7 +98,7 @@ def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Pat
 
 def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str]:
     """Return the flags of the build cache of one platform; each has its own, so that none overwrites another's."""
-    image, slug = settings.publish.images[0], entry.platform.slug
+    image, slug = settings.publish.images[0], "-".join(filter(None, [entry.target, entry.platform.slug]))
     directory = cache_directory() / "buildkit" / image.name / slug
     ref = f"ref={image.with_tag(f'buildcache-{slug}')}"
     insecure = _insecure(settings)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from multiarch.buildkit.status import Observer, Vertex
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 _LOG_LINES = 20  # of the failing vertex; more scroll the error away
 _MOST_WORDS = 200  # lines of words; an error is the last of them, after its excerpt of the Dockerfile
@@ -43,15 +43,15 @@ _LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 class Solve:
     """One attempt at a solve.
 
-    :param platforms: those that are built.
+    :param legs: those that are built.
     :param observer: follows the solve.
     :ivar vertices: its vertices, also after a failure.
     :ivar failed: the vertex that failed, None where it is not known.
     :ivar where: the first line of the failed instruction, ``Dockerfile:12``; empty where BuildKit does not say.
     """
 
-    def __init__(self, platforms: Sequence[Platform], observer: Observer) -> None:
-        self.platforms = tuple(platforms)
+    def __init__(self, legs: Sequence[Leg], observer: Observer) -> None:
+        self.legs = tuple(legs)
         self.observer = observer
         self.vertices = Vertices()
         self.failed: Vertex | None = None
@@ -66,7 +66,7 @@ class Solve:
         :raises BuildctlNotExecutableError: it cannot be started.
         """
         trace = self.observer.trace
-        ended = trace.command(command, self.platforms) if trace else None
+        ended = trace.command(command, self.legs) if trace else None
         try:
             # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
             process = subprocess.Popen(
@@ -102,12 +102,12 @@ class Solve:
                 self._words.append(text)
             return
         for vertex in self.vertices.vertexes(state):
-            self.observer.changed(vertex, self.platforms)
+            self.observer.changed(vertex, self.legs)
         self.vertices.statuses(state)
         for vertex, text in self.vertices.logs(state):
-            self.observer.said(vertex, text, self.platforms)
+            self.observer.said(vertex, text, self.legs)
         for text in warnings(state):
-            self.observer.say(f"warning: {text}", self.platforms)
+            self.observer.say(f"warning: {text}", self.legs)
 
     def _failure(self, status: int) -> BuildFailedError:
         # Vertices that ran beside the failing one end as canceled.
@@ -130,8 +130,10 @@ class Solve:
         )
 
     def _subject(self, vertex: Vertex | None = None) -> str:
-        """Return the platform of a vertex, or all platforms of the solve where BuildKit does not say."""
-        return (vertex.target or vertex.platform if vertex else "") or ", ".join(map(str, self.platforms))
+        """Return the leg of a vertex, or all of the solve where BuildKit does not say."""
+        platform = vertex.target or vertex.platform if vertex else ""
+        # All legs of a solve are of one target.
+        return f"{self.legs[0].target} {platform}".strip() if platform else ", ".join(map(str, self.legs))
 
     def _excerpt(self) -> tuple[str, list[str]]:
         """Return ``Dockerfile:12`` from the excerpt that buildctl prints between two rules, and the words after it."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from multiarch.buildkit.rawjson import State
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
     from multiarch.trace import Trace
 
 # "linux/arm64 build 2/3", "linux/amd64->arm64 2/3": the platform that it runs on, and is for.
@@ -104,29 +104,29 @@ class Vertex:
 
 
 class Observer(Protocol):
-    """Follows solves while they run; each call names the platforms that the solve is for.
+    """Follows solves while they run; each call names the legs of the matrix that the solve is for.
 
     :ivar trace: shows the programs that are run, None where that is not asked for.
     """
 
     trace: Trace | None
 
-    def say(self, text: str, platforms: Sequence[Platform] = ()) -> None:
+    def say(self, text: str, legs: Sequence[Leg] = ()) -> None:
         """Take a line that is worth knowing."""
 
-    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+    def changed(self, vertex: Vertex, legs: Sequence[Leg]) -> None:
         """Take a vertex that began, ended or got its name."""
 
-    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
+    def said(self, vertex: Vertex, line: str, legs: Sequence[Leg]) -> None:
         """Take a line of a vertex's output."""
 
-    def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
+    def retrying(self, text: str, legs: Sequence[Leg]) -> None:
         """Take the line of a retry: an attempt failed, and the next one follows."""
 
-    def done(self, platforms: Sequence[Platform]) -> None:
+    def done(self, legs: Sequence[Leg]) -> None:
         """Take note that the solve succeeded."""
 
-    def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
+    def failed(self, legs: Sequence[Leg], *, stopped: bool) -> None:
         """Take note that the solve failed for good, or was stopped because something else failed."""
 
 

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.run import Run
 
 _EX_SOFTWARE = 70  # exit status of an internal error (sysexits.h)
+_INTERRUPTED = 128  # exit status of a signal, without its number
 _LONGEST_WORDS = 300  # characters of an error that is not ours
 # Faults of the machine, or of its permissions, that are nobody's in particular.
 _REFUSALS = frozenset(
@@ -42,6 +43,7 @@ _REFUSALS = frozenset(
     | {errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 )
 _IGNORED = "ending in order: other signals are ignored until then; kill -9 leaves behind what is not yet put back"
+_LATE = "the interrupt came when all tags had moved: they are published"
 # Our variables, once `prepare` has taken them out of the environment.
 _variables: dict[str, str] = {}
 
@@ -52,7 +54,7 @@ class Step(Protocol):
     def run(self, run: Run, /) -> tuple[object, ...]:
         """Do the step; return its results."""
 
-    def commands(self, settings: Settings, /) -> list[list[str]]:
+    def commands(self, project: Project, /) -> list[list[str]]:
         """Return the equivalent commands."""
 
 
@@ -77,7 +79,7 @@ def perform(c: Context, step: Step, **flags: Any) -> None:
     """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
     with run_of(c, **flags) as run:
         if c.config.run.dry:
-            print_results(shell_line(command) for command in step.commands(run.settings))
+            print_results(shell_line(command) for command in step.commands(run.project))
         else:
             print_results(step.run(run))
 
@@ -100,20 +102,21 @@ def run_of(
     :param report: the file of a report, None for no report.
     :param flags: by setting name.
     """
-    from multiarch.config.load import load
+    from multiarch.config.project import load_project
     from multiarch.display.console import progress_for
     from multiarch.registry.credentials import logged_in
     from multiarch.run import Run
 
     signals = Interrupts()
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
-        settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
-        run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
-        pushes = pushes and settings.publish.push.wanted
+        project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
+        run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
+        signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
+        run.on_moved = signals.settle
+        pushes = pushes and project.settings.publish.push.wanted
         if pushes:
-            settings.publish.push.check()
-        registries = [image.registry for image in settings.publish.images]
+            project.check_pushes()
+        registries = [image.registry for image in project.settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:
@@ -123,10 +126,26 @@ def run_of(
         finally:
             # Does nothing, unless the one signal that is raised came just before the stack began to end itself.
             stack.close()
+        _end(run, signals)
+
+
+def _end(run: Run, signals: Interrupts) -> None:
+    """End a run that went well, and with it all others where a signal came too late to end this one."""
+    if signals.late:
+        run.progress.say(_LATE)
+        raise Exit(code=0)
+
+
+def _stop(run: Run) -> None:
+    """End a run soon, also where nobody reads what it shows."""
+    run.stop()
+    run.progress.hurry()
 
 
 def print_results(results: Iterable[object]) -> None:
     """Print results, one a line. :raises OutputError: one is no single line, or standard output does not take it."""
+    from multiarch.display.outlet import drain
+
     in_ci = running_in(os.environ) is not None
     for line in [str(result) for result in results]:
         if not is_clean(line):
@@ -135,9 +154,10 @@ def print_results(results: Iterable[object]) -> None:
             raise OutputError("it is closed, so that the results cannot be printed")
         try:
             print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
+        except KeyboardInterrupt:  # of a reader that has stopped, which would hold the interpreter's end too
+            drain(sys.stdout)
+            raise
         except (OSError, ValueError) as error:
-            from multiarch.display.outlet import drain
-
             drain(sys.stdout)
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None
@@ -161,7 +181,8 @@ def _errors_as_exits(signals: Interrupts, *, verbose: bool) -> Iterator[None]:
     except Exit:
         raise
     except KeyboardInterrupt:
-        raise _exit("interrupted", 128 + (signals.number or signal.SIGINT)) from None
+        words = "interrupted; all tags had moved before" if signals.is_settled else "interrupted"
+        raise _exit(words, _INTERRUPTED + (signals.number or signal.SIGINT)) from None
     except Exception as error:  # noqa: BLE001 (the last net: no run ends in a traceback)
         raise _exit_for(error, signals.number, verbose=verbose) from None
 
@@ -173,9 +194,9 @@ def _exit_for(error: Exception, interrupt: int, *, verbose: bool) -> Exit:
     """
     is_ours = isinstance(error, MultiarchError)
     if interrupt and (not is_ours or getattr(error, "cause", None) == "stopped"):
-        return _exit("interrupted", 128 + interrupt)
+        return _exit("interrupted", _INTERRUPTED + interrupt)
     if is_ours:
-        return _exit(str(error), 128 + interrupt if interrupt else 1)
+        return _exit(str(error), _INTERRUPTED + interrupt if interrupt else 1)
     if isinstance(error, OSError) and error.errno in _REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return _exit(f"{where}the system refuses it: {error.strerror}", 1)
@@ -210,6 +231,8 @@ def _exit(text: str, code: int) -> Exit:
     from multiarch.display.lines import LineWriter
 
     writer = LineWriter(sys.stderr, in_ci=running_in(os.environ) is not None)
+    if code > _INTERRUPTED:
+        writer.outlet.hurry()
     for line in clean_lines(text) if text else ():
         writer.lines(line)
     return Exit(code=code)

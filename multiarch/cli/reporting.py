@@ -49,14 +49,14 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
 
 
 def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
-    settings, solves = run.settings, run.solves
+    solves = run.solves
     try:
         machine = run.machine if solves else os.uname().machine
     except MultiarchError:  # the Docker host is gone
         machine = os.uname().machine
-    rows = summarise(settings.matrix, solves, run.images, machine)
+    rows = summarise(run.project.matrix, solves, run.images, machine)
     return report.report_of(
-        settings, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
+        run.project, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
     )
 
 

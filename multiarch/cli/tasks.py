@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _HELP = {
+    "annotation": "annotation of the index, NAME=VALUE; repeatable",
+    "build-arg": "build argument, NAME=VALUE, or NAME for the variable of that name; repeatable",
     "allow-dropping": "let the tag lose platforms that it has today",
     "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
     "context": "directory with what the Dockerfile copies (default: .)",
@@ -24,6 +26,7 @@ _HELP = {
     "dockerfile": "path of the Dockerfile (default: Dockerfile in the context)",
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
+    "label": "label of the images, NAME=VALUE; repeatable",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators",
     "no-cache": "run every step again",
@@ -36,6 +39,7 @@ _HELP = {
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
+    "target": "target of the project, a group or a pattern; repeatable (default: the group default, else all)",
     "verbose": "show each command and each request as it happens, with its time",
 }
 
@@ -85,8 +89,8 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 
 @task(
     klass=_Task,
-    iterable=["image", "tag"],
-    help=_help("image", "tag", "context", "dockerfile", "output", "frontend", "source")
+    iterable=["image", "tag", "build_arg", "label"],
+    help=_help("image", "tag", "context", "dockerfile", "build-arg", "label", "output", "frontend", "source")
     | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
@@ -97,6 +101,8 @@ def build_arch(
     tag: list[str] | None = None,
     context: str | None = None,
     dockerfile: str | None = None,
+    build_arg: list[str] | None = None,
+    label: list[str] | None = None,
     output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
@@ -112,14 +118,14 @@ def build_arch(
 
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    flags = where | what | {"no_cache": no_cache, "pull": pull}
+    flags = where | what | {"build_args": build_arg, "labels": label, "no_cache": no_cache, "pull": pull}
     how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
     perform(c, debug_shell if shell else build_arch, **how, **flags)
 
 
 @task(
-    iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "allow-dropping", "quiet", "verbose")
+    iterable=["platform", "image", "tag", "annotation"],
+    help=_help("platform", "image", "tag", "annotation", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -127,6 +133,7 @@ def manifest(
     platform: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
+    annotation: list[str] | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
     quiet: bool = False,
@@ -136,14 +143,16 @@ def manifest(
     from multiarch.steps import manifest, manifest_inspect
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
+    where["annotations"] = annotation
     how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 
 
 @task(
     name="release",
-    iterable=["platform", "image", "tag"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "frontend", "source")
+    iterable=["platform", "image", "tag", "build_arg", "label", "annotation"],
+    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "label", "annotation")
+    | _help("frontend", "source")
     | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
 def release_(
@@ -153,6 +162,9 @@ def release_(
     tag: list[str] | None = None,
     context: str | None = None,
     dockerfile: str | None = None,
+    build_arg: list[str] | None = None,
+    label: list[str] | None = None,
+    annotation: list[str] | None = None,
     frontend: str | None = None,
     source: str | None = None,
     no_cache: bool = False,
@@ -169,6 +181,7 @@ def release_(
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
+    flags |= {"build_args": build_arg, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 

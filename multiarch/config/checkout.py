@@ -5,13 +5,14 @@ A CI checks out a commit without its branch, so its variables come first. Where 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from multiarch.ci import CI, CIKind, running_in
+from multiarch.ci import CI, CIKind, default_branch, running_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,27 @@ class Checkout:
         return self._git("tag", "--points-at", "HEAD", "--sort=-version:refname").partition("\n")[0]
 
     @cached_property
+    def known_tags(self) -> frozenset[str] | None:
+        """The names of all tags of the repository; None where they are not known.
+
+        A CI clones a part of it, mostly without tags: there, and in any clone that is not whole, the remote repository
+        is asked.
+        """
+        local, remote = self._git_lines("tag", "--list"), None
+        is_whole = self._git("rev-parse", "--is-shallow-repository") == "false"
+        if self.ci or not is_whole:
+            remote = self._git_lines("ls-remote", "--tags", "--refs", "origin")
+        if local is None or (remote is None and not is_whole):
+            return None
+        return frozenset([*local, *(line.partition("refs/tags/")[2] for line in remote or ())])
+
+    @cached_property
+    def default_branch(self) -> str:
+        """The default branch of the repository; empty where neither the CI nor the clone knows it."""
+        known = default_branch(self.environ) if self.ci else ""
+        return known or self._git("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD").partition("/")[2]
+
+    @cached_property
     def revision(self) -> str:
         """The whole hash of the commit."""
         return self._git("rev-parse", "--verify", "--quiet", "HEAD") or (self.ci.revision if self.ci else "")
@@ -80,12 +102,27 @@ class Checkout:
 
     def _git(self, *words: str) -> str:
         """Return what a git command prints; empty where it fails."""
+        return "\n".join(self._git_lines(*words) or ())
+
+    def _git_lines(self, *words: str) -> list[str] | None:
+        """Return the lines that a git command prints; None where it fails."""
         command = ["git", "-C", str(self.directory), *words]
+        # It asks nobody for a password: there may be nobody.
+        environ = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **os.environ, "GIT_TERMINAL_PROMPT": "0"}
         try:
-            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_GIT_SECONDS)
+            result = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_GIT_SECONDS,
+                env=environ,
+            )
         except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return result.stdout.strip() if result.returncode == 0 else ""
+            return None
+        return result.stdout.strip().split("\n") if result.returncode == 0 else None
 
 
 def _web_address(remote: str) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.build_values import ValueReader, pairs_of_flags
 from multiarch.config.checkout import Checkout
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
-from multiarch.config.plain import check_pairs
 from multiarch.config.settings import (
     EMBEDDED_REGISTRY,
     BuilderSettings,
@@ -24,12 +24,14 @@ from multiarch.config.settings import (
     OutputKind,
     PublishSettings,
     Push,
+    Secret,
+    SecretKind,
     Settings,
 )
-from multiarch.config.tags import check_template, expand
+from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
 from multiarch.errors import ConfigurationError
-from multiarch.image.reference import ImageReference, check_tag
+from multiarch.image.reference import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from multiarch.config.schema import Block
 
 _FRONTENDS = ("dockerfile.v0", "gateway.v0")
-# The tag where none applies; it is not pushed.
-_UNTAGGED = "untagged"
 
 
 def load(
@@ -52,27 +52,29 @@ def load(
     :param directory: whose name is the repository's when no image is configured; the working directory by default.
     :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
     """
-    wanted = flags.get("platforms") or None
-    layers = join(configured, environ, {name: value for name, value in flags.items() if name != "platforms"})
+    wanted, pairs = flags.get("platforms") or None, pairs_of_flags(flags)
+    layers = join(configured, environ, {n: value for n, value in flags.items() if n != "platforms" and n not in pairs})
     checkout = Checkout(environ, directory or working_directory())
-    return read_settings(layers, environ.get("BUILDKIT_HOST") or None, checkout, wanted)
+    return read_settings(layers, environ, checkout, pairs, wanted)
 
 
 def read_settings(
     layers: Layers,
-    buildkit_host: str | None,
+    environ: Mapping[str, str],
     checkout: Checkout,
+    pairs: Mapping[str, Mapping[str, str]],
     platforms: Iterable[str] | None,
     target: str = "",
 ) -> Settings:
     """Return the settings of one image.
 
-    :param buildkit_host: ``BUILDKIT_HOST``.
+    :param environ: variables.
+    :param pairs: by setting, those of flags.
     :param platforms: those of ``--platform``, which narrow the matrix; None for all of it.
     :param target: its name, where the project has several; it may have no tags then.
     :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
     """
-    return _Reader(layers, buildkit_host, checkout, target).settings(platforms)
+    return _Reader(layers, environ, checkout, pairs, target).settings(platforms)
 
 
 def working_directory() -> Path:
@@ -88,8 +90,9 @@ class _Reader:
     """Turns the typed block into values, or into the error that names the setting."""
 
     layers: Layers
-    buildkit_host: str | None
+    environ: Mapping[str, str] = field(repr=False)
     checkout: Checkout
+    pairs: Mapping[str, Mapping[str, str]]
     target: str
 
     @property
@@ -98,27 +101,25 @@ class _Reader:
 
     def settings(self, narrowed: Iterable[str] | None) -> Settings:
         images = self._images()
-        tags = self._tags()
-        untagged = "" if tags or not self.block.tags else self._untagged()
-        # Each target stages under a name of its own.
-        stems = tags or (self.target or _UNTAGGED,)
-        staging = read_staging(self.layers, images[0], stems, self.block.build or self.checkout.build)
-        matrix = read_matrix(self.layers, staging, narrowed, self.target)
-        self._check_names()
+        sources, secrets = read_sources(self.layers, self.checkout), read_secrets(self.layers)
+        tags = read_tags(self.layers, sources, self.target)
+        hidden = frozenset(secret.place for secret in secrets.values() if secret.kind is SecretKind.VARIABLE)
+        values = ValueReader(sources, self.environ, self.pairs, hidden)
+        build = self.block.build or self.checkout.build
+        staging = read_staging(self.layers, images[0], tags.lasting, tags.names, build)
+        matrix = read_matrix(self.layers, staging, values, narrowed, self.target)
         self._check_frontend()
         self._check_numbers()
-        in_ci = self.checkout.ci is not None
-        withheld = "of a pull request" if self.checkout.is_pull_request else untagged if in_ci else ""
-        build = self._build(pushes=not withheld)
-        problem = f"{self.layers.where('tags')}: {untagged}; add one that does" if untagged else ""
-        push = Push(build.output.kind is OutputKind.IMAGE, withheld, problem)
+        build_settings = self._build(secrets, values, pushes=not tags.withheld)
+        push = Push(build_settings.output.kind is OutputKind.IMAGE, tags.withheld, tags.problem)
         return Settings(
             matrix=matrix,
-            build=build,
-            publish=self._publish(images, tags or (stems if self.block.tags else ()), push),
+            build=build_settings,
+            publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
             ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
+            variables=tuple(values.variables),
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
@@ -129,12 +130,13 @@ class _Reader:
         self.layers.check_unique("image", [str(image) for image in images])
         return images
 
-    def _build(self, *, pushes: bool) -> BuildSettings:
+    def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
+        labels = values.read("labels", self.layers.where("labels"), block.labels)
         return BuildSettings(
             context=block.context,
-            labels={**self.checkout.labels, **block.labels},
-            secrets=read_secrets(self.layers),
+            labels={**self.checkout.labels, **labels},
+            secrets=secrets,
             ssh=read_ssh(self.layers),
             cache=self._cache(),
             no_cache=block.no_cache,
@@ -144,15 +146,20 @@ class _Reader:
             output=read_output(self.layers, pushes=pushes),
             attestations=read_attestations(self.layers),
             keep_going=block.keep_going,
+            problem=values.problems.get("build_args") or values.problems.get("labels", ""),
         )
 
-    def _publish(self, images: tuple[ImageReference, ...], tags: tuple[str, ...], push: Push) -> PublishSettings:
+    def _publish(
+        self, images: tuple[ImageReference, ...], tags: tuple[str, ...], push: Push, values: ValueReader
+    ) -> PublishSettings:
+        annotations = values.read("annotations", self.layers.where("annotations"), self.block.annotations)
         return PublishSettings(
             images=images,
             embedded=not self.block.image,
             tags=tags,
             push=push,
-            annotations={**self.checkout.labels, **self.block.annotations},
+            annotations={**self.checkout.labels, **annotations},
+            problem=values.problems.get("annotations", ""),
             allow_dropping=self.block.allow_dropping,
             smoke_seconds=self.block.smoke_seconds,
             insecure_registries=self.block.insecure_registries,
@@ -160,7 +167,7 @@ class _Reader:
 
     def _builder_settings(self) -> BuilderSettings:
         return BuilderSettings(
-            host=read_builder("BUILDKIT_HOST", self.buildkit_host),
+            host=read_builder("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
             image=self.block.buildkit_image,
             address=read_address(self.layers),
             recreate=self.block.recreate,
@@ -168,12 +175,6 @@ class _Reader:
             installer=self.block.installer,
             jobs=self.block.jobs,
         )
-
-    def _check_names(self) -> None:
-        block, where = self.block, self.layers.where
-        check_pairs(where("build_args"), block.build_args, "a build argument")
-        check_pairs(where("labels"), block.labels, "a label")
-        check_pairs(where("annotations"), block.annotations, "an annotation")
 
     def _check_frontend(self) -> None:
         block = self.block
@@ -201,24 +202,6 @@ class _Reader:
         except ValueError:
             known = ", ".join(kind.value for kind in CacheKind)
             raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
-
-    def _tags(self) -> tuple[str, ...]:
-        """Return the tags to publish: those that apply to what is checked out, which may be none."""
-        written = self.block.tags
-        if not written and not self.target:
-            raise self.layers.error("tags", "needs at least one tag")
-        for index, template in enumerate(written):
-            self.layers.check("tags", index, check_template, template)
-        self.layers.check_unique("tags", written)
-        tags = expand(written, self.checkout)
-        for tag in tags:
-            self.layers.check("tags", written.index(tag) if tag in written else None, check_tag, tag)
-        return tags
-
-    def _untagged(self) -> str:
-        """Return why there is no tag to publish."""
-        here = f"{self.checkout.branch or 'no branch'}, {self.checkout.tag or 'no tag'}"
-        return f"none of {', '.join(self.block.tags)} applies to what is checked out ({here})"
 
     def _install(self) -> str | None:
         """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""

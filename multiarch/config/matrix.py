@@ -18,6 +18,7 @@ from multiarch.image.reference import check_tag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from multiarch.config.build_values import ValueReader
     from multiarch.config.layers import Layers
     from multiarch.image.reference import ImageReference
 
@@ -32,27 +33,30 @@ class Staging:
 
     :ivar image: the repository that the platforms' images are pushed to.
     :ivar template: ``arch_tag``, with *build* for its ``{build}``.
-    :ivar tags: those to publish; the first one is the template's ``{tag}``.
+    :ivar tag: the template's ``{tag}``, one of those to publish.
+    :ivar tags: those to publish.
     """
 
     image: ImageReference
     template: str
+    tag: str
     tags: tuple[str, ...]
     build: str
 
     def reference(self, platform: Platform) -> ImageReference:
         """Return the staging tag of a platform (the document's ``latest-arm``)."""
-        names = {"tag": self.tags[0], "platform": platform.slug, "architecture": platform.architecture}
+        names = {"tag": self.tag, "platform": platform.slug, "architecture": platform.architecture}
         return self.image.with_tag(self.template.format(**names, build=self.build))
 
     def earlier(self, platform: Platform) -> ImageReference:
         """Return where the image of an earlier build is: a staging tag of this build alone is not there yet."""
-        return self.image.with_tag(self.tags[0]) if "{build}" in self.template else self.reference(platform)
+        return self.image.with_tag(self.tag) if "{build}" in self.template else self.reference(platform)
 
 
-def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], build: str) -> Staging:
+def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[str, ...], build: str) -> Staging:
     """Read ``arch_tag``.
 
+    :param tag: what ``{tag}`` stands for, one of *tags*.
     :param build: what tells the builds of a CI apart; empty outside of one.
     :raises ConfigurationError: the template is broken, or has a placeholder that stands for nothing.
     """
@@ -67,11 +71,11 @@ def read_staging(layers: Layers, image: ImageReference, tags: tuple[str, ...], b
     if "build" in names and not build:
         problem = f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
         raise layers.error("arch_tag", problem)
-    return Staging(image, template, tags, build)
+    return Staging(image, template, tag, tags, build)
 
 
 def read_matrix(
-    layers: Layers, staging: Staging, wanted: Iterable[str] | None, target: str = ""
+    layers: Layers, staging: Staging, values: ValueReader, wanted: Iterable[str] | None, target: str = ""
 ) -> tuple[MatrixEntry, ...]:
     """Read ``platforms``.
 
@@ -79,7 +83,8 @@ def read_matrix(
     :param target: the name of the target; empty where the project has none.
     :raises ConfigurationError: a platform that does not exist or is given twice; staging tags that are alike, or none.
     """
-    matrix = _narrow(_configured(layers, staging), layers, staging, wanted)
+    check_pairs(layers.where("build_args"), layers.block.build_args, "a build argument")
+    matrix = _narrow(_configured(layers, staging, values), layers, staging, values, wanted)
     matrix = tuple(replace(entry, target=target) for entry in matrix) if target else matrix
     holders = dict.fromkeys(staging.tags, "the published tag")
     for entry in matrix:
@@ -92,7 +97,7 @@ def read_matrix(
     return matrix
 
 
-def _configured(layers: Layers, staging: Staging) -> tuple[MatrixEntry, ...]:
+def _configured(layers: Layers, staging: Staging, values: ValueReader) -> tuple[MatrixEntry, ...]:
     """Return the matrix as it is configured."""
     matrix: dict[Platform, MatrixEntry] = {}
     spelled: dict[Platform, str] = {}
@@ -102,12 +107,17 @@ def _configured(layers: Layers, staging: Staging) -> tuple[MatrixEntry, ...]:
             problem = f"{spelled[platform]!r} and {written.platform!r} are the same platform, {platform}"
             raise layers.error("platforms", problem, index)
         spelled[platform] = written.platform
-        matrix[platform] = _entry(layers, staging, platform, written, index)
+        matrix[platform] = _entry(layers, staging, values, platform, written, index)
     return tuple(matrix.values())
 
 
 def _entry(
-    layers: Layers, staging: Staging, platform: Platform, written: PlatformEntry, index: int | None = None
+    layers: Layers,
+    staging: Staging,
+    values: ValueReader,
+    platform: Platform,
+    written: PlatformEntry,
+    index: int | None = None,
 ) -> MatrixEntry:
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
@@ -120,16 +130,20 @@ def _entry(
         earlier=staging.earlier(platform),
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
-        build_args={**block.build_args, **written.build_args},
+        build_args=values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
         builder=read_builder(where, written.builder),
-        annotations=written.annotations,
+        annotations=values.read("annotations", where, written.annotations),
         smoke=block.smoke if written.smoke is None else written.smoke,
         runners=_runners(layers, written.runner, index),
     )
 
 
 def _narrow(
-    matrix: tuple[MatrixEntry, ...], layers: Layers, staging: Staging, wanted: Iterable[str] | None
+    matrix: tuple[MatrixEntry, ...],
+    layers: Layers,
+    staging: Staging,
+    values: ValueReader,
+    wanted: Iterable[str] | None,
 ) -> tuple[MatrixEntry, ...]:
     """Keep what ``--platform`` names; with an empty matrix, that is the matrix."""
     if wanted is None:
@@ -146,7 +160,7 @@ def _narrow(
         if known and platform not in known:
             problem = f"{platform} is not in the matrix ({', '.join(map(str, known))})"
             raise ConfigurationError("--platform", problem)
-        chosen[platform] = known.get(platform) or _entry(layers, staging, platform, PlatformEntry(text))
+        chosen[platform] = known.get(platform) or _entry(layers, staging, values, platform, PlatformEntry(text))
     return tuple(chosen.values())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.build_values import pairs_of_flags
 from multiarch.config.checkout import Checkout
 from multiarch.config.layers import join
 from multiarch.config.load import read_settings, working_directory
@@ -56,6 +57,27 @@ class Project:
     targets: tuple[Target, ...]
     settings: Settings
 
+    @classmethod
+    def of(cls, settings: Settings) -> Project:
+        """Return the project of one image."""
+        return cls(targets=(Target(name="", settings=settings),), settings=settings)
+
+    @property
+    def asked_for(self) -> tuple[Target, ...]:
+        """The targets whose tags move."""
+        return tuple(target for target in self.targets if target.is_asked_for)
+
+    @property
+    def matrix(self) -> tuple[MatrixEntry, ...]:
+        """The platforms of all targets."""
+        return tuple(entry for target in self.targets for entry in target.settings.matrix)
+
+    def check_pushes(self) -> None:
+        """Check that each target that is pushed has a tag to push. :raises MultiarchError: one has none."""
+        for target in self.asked_for:
+            if target.settings.publish.push.wanted:
+                target.settings.publish.push.check()
+
     def __iter__(self) -> Iterator[Target]:
         return iter(self.targets)
 
@@ -77,21 +99,23 @@ def load_project(
     :raises ConfigurationError: naming the flag, variable or key, its value, and what is allowed.
     """
     platforms, names = flags.get("platforms") or None, flags.get("targets") or None
-    own = {name: value for name, value in flags.items() if name not in ("platforms", "targets")}
+    pairs = pairs_of_flags(flags)
+    own = {name: value for name, value in flags.items() if name not in ("platforms", "targets", *pairs)}
     layers = join(configured, environ, own)
     checkout = Checkout(environ, directory or working_directory())
-    host = environ.get("BUILDKIT_HOST") or None
     if not layers.block.targets:
         if names or layers.block.groups:
             where = "--target" if names else "multiarch.groups"
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
-        settings = read_settings(layers, host, checkout, platforms)
-        return Project(targets=(Target(name="", settings=settings),), settings=settings)
+        settings = read_settings(layers, environ, checkout, pairs, platforms)
+        return Project.of(settings)
     written = read_targets(layers)
     ordered = _ordered(written)
     asked_for = choose(layers, written, names)
     _check_flags(own, asked_for)
-    whole = {target.name: read_settings(target.layers, host, checkout, None, target.name) for target in ordered}
+    whole = {
+        target.name: read_settings(target.layers, environ, checkout, pairs, None, target.name) for target in ordered
+    }
     _check_platforms(ordered, whole)
     _check_tags(ordered, whole)
     targets = _narrowed(_built(ordered, asked_for), whole, asked_for, platforms)

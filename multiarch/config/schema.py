@@ -27,6 +27,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     image: tuple[str, ...] = ()
     tags: tuple[str, ...] = ("latest",)
+    version_tag: str | None = None
+    allow_untagged: bool = False
     platforms: tuple[PlatformEntry, ...] = ()
     context: str = "."
     contexts: dict[str, str] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.ci import CIKind
 from multiarch.errors import EmptyMatrixError, MultiarchError
+from multiarch.image.platform import Leg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +116,11 @@ class MatrixEntry:
     runners: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
 
+    @property
+    def leg(self) -> Leg:
+        """The platform with the name of its target."""
+        return Leg(self.platform, self.target)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings:
@@ -128,6 +134,7 @@ class BuildSettings:
     :ivar source: the image of the frontend, None for one that BuildKit has built in.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
+    :ivar problem: the error of a variable that a build argument or a label lacks; empty where none is missing.
     """
 
     context: str
@@ -142,6 +149,12 @@ class BuildSettings:
     output: Output
     attestations: Mapping[str, str]
     keep_going: bool
+    problem: str = ""
+
+    def check(self) -> None:
+        """Check that all values are known. :raises MultiarchError: a variable is not set."""
+        if self.problem:
+            raise MultiarchError(self.problem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +165,7 @@ class PublishSettings:
     :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
+    :ivar problem: the error of a variable that an annotation lacks; empty where none is missing.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
@@ -165,6 +179,12 @@ class PublishSettings:
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]
+    problem: str = ""
+
+    def check(self) -> None:
+        """Check that all values are known. :raises MultiarchError: a variable is not set."""
+        if self.problem:
+            raise MultiarchError(self.problem)
 
     @property
     def references(self) -> tuple[ImageReference, ...]:
@@ -216,6 +236,7 @@ class Settings:
 
     :ivar matrix: the platforms of this run.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
+    :ivar variables: those that build arguments, labels and annotations are taken from.
     """
 
     matrix: tuple[MatrixEntry, ...]
@@ -224,6 +245,7 @@ class Settings:
     builder: BuilderSettings
     ci: CISettings
     retry_seconds: float
+    variables: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

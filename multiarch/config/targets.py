@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # What may be in a tag of an image, where the name of a target is.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
+# Names that stand for something else. An axis may be the version of what is inside: it hides git's {version}.
+_TAKEN = {*NAMES, "target", "build", "platform", "architecture"} - {"version"}
 _MOST = 1_000  # targets of a project
 _BASE = "target:"  # the scheme of a context that is another target
 
@@ -167,7 +169,7 @@ def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, A
 
 
 def _axis(axis: str, values: Sequence[Any], where: str) -> list[_Value]:
-    if axis in (*NAMES, "target", "build", "platform", "architecture"):
+    if axis in _TAKEN:
         raise ConfigurationError(where, f"the name is taken by git's {{{axis}}}; call the axis otherwise")
     if axis in Block.__struct_fields__ or axis == "aliases" or not axis.isidentifier():
         raise ConfigurationError(where, f"{axis!r} is a setting's name, or none; call the axis otherwise")

@@ -14,7 +14,7 @@ from multiarch.image.reference import is_loopback
 if TYPE_CHECKING:
     from multiarch.config.layers import Layers
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -82,7 +82,7 @@ def read_secrets(layers: Layers) -> dict[str, Secret]:
         if name != one_line(name) or place != one_line(place):
             raise ConfigurationError(where, "neither its name nor its place may hold line breaks or control characters")
         # A pipeline's file names these variables.
-        if kind == "env" and not _VARIABLE.fullmatch(place):
+        if kind == "env" and not VARIABLE.fullmatch(place):
             raise ConfigurationError(where, "the name of its variable is none (letters, digits, '_'; no digit first)")
         if kind == "env":
             read[name] = Secret(SecretKind.VARIABLE, place)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.status import Vertex
     from multiarch.display.lines import LineWriter
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 # seconds; CIs end a job that is silent for 10 minutes, and people wonder after one
 HEARTBEAT = 60.0
@@ -36,21 +36,21 @@ class Heartbeat:
         self._writer = writer
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[Vertex, tuple[Platform, ...]]] = {}
+        self._running: dict[int, tuple[Vertex, tuple[Leg, ...]]] = {}
         self._sections = 0
 
-    def follow(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+    def follow(self, vertex: Vertex, legs: Sequence[Leg]) -> None:
         """Add a vertex that has started to the running ones, or remove one that has ended."""
         with self._lock:
             if vertex.is_running:
-                self._running[id(vertex)] = vertex, tuple(platforms)
+                self._running[id(vertex)] = vertex, tuple(legs)
             else:
                 self._running.pop(id(vertex), None)
 
-    def forget(self, platforms: Sequence[Platform]) -> None:
+    def forget(self, legs: Sequence[Leg]) -> None:
         """Drop the vertices of a solve that is over: a buildctl that was ended reports the end of none."""
         with self._lock:
-            self._running = {key: (v, p) for key, (v, p) in self._running.items() if p != tuple(platforms)}
+            self._running = {key: (v, of) for key, (v, of) in self._running.items() if of != tuple(legs)}
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -78,15 +78,15 @@ class Heartbeat:
             if self._writer.silence < self._seconds * 3 / 4:
                 continue
             with self._lock:
-                running = [(v, platforms) for v, platforms in self._running.values() if not v.is_internal]
-            for vertex, platforms in running[:_MOST_NAMED]:
-                self._writer.lines(_description(vertex, platforms), owners(vertex, platforms))
+                running = [(v, legs) for v, legs in self._running.values() if not v.is_internal]
+            for vertex, legs in running[:_MOST_NAMED]:
+                self._writer.lines(_description(vertex, legs), owners(vertex, legs))
             if not running:
                 self._writer.write("still at work\n")
 
 
-def _description(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+def _description(vertex: Vertex, legs: Sequence[Leg]) -> str:
     """Return the line of a vertex that runs: its name, its time and its bytes."""
     elapsed = duration(time.time() - vertex.started) if vertex.started else ""
     bytes_ = transferred(vertex)
-    return f"still at {short_name(vertex, platforms)} ({elapsed}{', ' if bytes_ else ''}{bytes_})"
+    return f"still at {short_name(vertex, legs)} ({elapsed}{', ' if bytes_ else ''}{bytes_})"

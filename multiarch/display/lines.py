@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from multiarch.display.outlet import Outlet
@@ -11,9 +13,9 @@ from multiarch.display.vertices import single
 from multiarch.formatting import clean_lines, without_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 
 class LineWriter:
@@ -35,6 +37,7 @@ class LineWriter:
         self.width = 0
         self.redirect: Callable[[str], None] | None = None
         self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[str | None] | None = None
         self._last = time.monotonic()
 
     @property
@@ -42,19 +45,21 @@ class LineWriter:
         """Seconds since something was written to the stream."""
         return time.monotonic() - self._last
 
-    def align(self, platforms: Iterable[Platform]) -> None:
-        """Give each line a column for its platform, as wide as the longest of *platforms*; without any, no column."""
-        self.width = max((len(str(platform)) for platform in platforms), default=0)
+    def align(self, legs: Iterable[Leg]) -> None:
+        """Give each line a column for its platform, as wide as the longest of *legs*; without any, no column."""
+        self.width = max((len(str(leg)) for leg in legs), default=0)
 
-    def lines(self, text: str, platforms: Sequence[Platform] = ()) -> None:
+    def lines(self, text: str, legs: Sequence[Leg] = ()) -> None:
         """Write the lines of *text*, each behind the platform that it is about, where that is a single one.
 
         Without such a column all lines after the first are indented: a line break in a value begins no line of ours.
         """
         if self.quiet or not (self.outlet.is_open or self.redirect):
             return
-        platform = single(platforms)
-        column = f"{platform:<{self.width}} │ " if platform or self.width else ""
+        leg = single(legs)
+        # All legs of a solve are of one target.
+        name = str(leg) if leg else legs[0].target if legs else ""
+        column = f"{name:<{self.width}} │ " if name or self.width else ""
         lines: list[str] = []
         for line in clean_lines(text.removesuffix("\n")):
             whole = f"{column or ('  ' if lines else '')}{line}\n"
@@ -68,7 +73,33 @@ class LineWriter:
         # Read once: another thread may end the redirection in between.
         if redirect := self.redirect:
             redirect(text)
-            return
+        elif (texts := self._queue) is not None:
+            texts.put(text)
+        else:
+            self._write(text)
+
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Let a thread write during the with block, so that a reader that has stopped holds nobody else.
+
+        At the end, what is left to write is waited for as by any write.
+        """
+        texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._write_all, args=(texts,), daemon=True)
+        thread.start()
+        self._queue = texts
+        try:
+            yield
+        finally:
+            self._queue = None
+            texts.put(None)
+            thread.join()
+
+    def _write_all(self, texts: queue.SimpleQueue[str | None]) -> None:
+        while (text := texts.get()) is not None:
+            self._write(text)
+
+    def _write(self, text: str) -> None:
         with self._lock:
             self.outlet.write(text)
             self._last = time.monotonic()

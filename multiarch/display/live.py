@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.status import Vertex
     from multiarch.display.summary import Summary
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 # drawings a second; more is work for the terminal and nothing for the eye
 _REFRESHES = 8
@@ -49,46 +49,46 @@ class LiveProgress(Progress):
         self._live: Live | None = None
         # Guards the rows. Not held while rich draws or prints: its thread takes this lock to draw.
         self._state = threading.Lock()
-        self._rows: dict[Platform, Row] = {}
+        self._rows: dict[Leg, Row] = {}
 
     # Events of a solve.
 
-    def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
+    def retrying(self, text: str, legs: Sequence[Leg]) -> None:
         """Count a retry, and write its line."""
         with self._state:
-            for row in self._rows_of(platforms):
+            for row in self._rows_of(legs):
                 row.retry()
-        super().retrying(text, platforms)
+        super().retrying(text, legs)
 
-    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+    def changed(self, vertex: Vertex, legs: Sequence[Leg]) -> None:
         """Show a vertex that began, or another one when it ended."""
         with self._state:
-            for row in self._rows_of(owners(vertex, platforms)):
+            for row in self._rows_of(owners(vertex, legs)):
                 row.changed(vertex)
 
-    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
+    def said(self, vertex: Vertex, line: str, legs: Sequence[Leg]) -> None:
         """Do nothing: a row reads the last line of its vertex itself."""
 
-    def done(self, platforms: Sequence[Platform]) -> None:
-        """Stop the clocks of these platforms."""
+    def done(self, legs: Sequence[Leg]) -> None:
+        """Stop the clocks of these legs."""
         with self._state:
-            for row in self._rows_of(platforms):
+            for row in self._rows_of(legs):
                 row.end(RowState.DONE)
 
-    def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:
+    def failed(self, legs: Sequence[Leg], *, stopped: bool) -> None:
         """Mark rows as failed whose own vertex failed, or all where none did; the others, or all, as *stopped*."""
         with self._state:
-            rows = self._rows_of(platforms)
+            rows = self._rows_of(legs)
             failed_rows = [] if stopped else [row for row in rows if row.has_failed] or rows
             for row in rows:
                 row.end(RowState.FAILED if row in failed_rows else RowState.STOPPED)
 
     # Events of a release.
 
-    def begin(self, platforms: Mapping[Platform, bool]) -> None:
-        """Draw a row for each of *platforms* from now on; a value is whether its platform is emulated."""
-        self._writer.align(platforms)
-        self._rows = {platform: Row(str(platform), emulated) for platform, emulated in platforms.items()}
+    def begin(self, legs: Mapping[Leg, bool]) -> None:
+        """Draw a row for each of *legs* from now on; a value is whether its platform is emulated."""
+        self._writer.align(legs)
+        self._rows = {leg: Row(str(leg), emulated) for leg, emulated in legs.items()}
         self._live = Live(
             console=self._console,
             get_renderable=self._draw,
@@ -124,8 +124,8 @@ class LiveProgress(Progress):
         """Print lines above the rows."""
         self._console.print(Text(text.removesuffix("\n")), soft_wrap=True)
 
-    def _rows_of(self, platforms: Sequence[Platform]) -> list[Row]:
-        return [row for platform in platforms if (row := self._rows.get(platform))]
+    def _rows_of(self, legs: Sequence[Leg]) -> list[Row]:
+        return [row for leg in legs if (row := self._rows.get(leg))]
 
     def _terminal_size(self) -> tuple[int, int]:
         """Return columns and lines of the terminal behind the stream, which need not be that of standard output."""

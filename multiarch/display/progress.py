@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from multiarch.buildkit.status import Observer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from multiarch.buildkit.status import Vertex
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
     from multiarch.trace import Trace
 
 
@@ -51,44 +51,44 @@ class Progress(Observer):
 
     # Events of a solve.
 
-    def say(self, text: str, platforms: Sequence[Platform] = ()) -> None:
+    def say(self, text: str, legs: Sequence[Leg] = ()) -> None:
         """Write the lines of *text*, each behind the platform that it is about."""
-        self._writer.lines(text, platforms)
+        self._writer.lines(text, legs)
 
-    def retrying(self, text: str, platforms: Sequence[Platform]) -> None:
+    def retrying(self, text: str, legs: Sequence[Leg]) -> None:
         """Write the line of a retry."""
-        self._heartbeat.forget(platforms)
-        self.say(text, platforms)
+        self._heartbeat.forget(legs)
+        self.say(text, legs)
 
-    def changed(self, vertex: Vertex, platforms: Sequence[Platform]) -> None:
+    def changed(self, vertex: Vertex, legs: Sequence[Leg]) -> None:
         """Write how a vertex ended, once."""
-        self._heartbeat.follow(vertex, platforms)
+        self._heartbeat.follow(vertex, legs)
         if vertex.completed is None or vertex.is_internal:
             return
         result = "CACHED" if vertex.cached else "ERROR" if vertex.error else duration(vertex.seconds)
-        line = f"{short_name(vertex, platforms)}  {result}"
+        line = f"{short_name(vertex, legs)}  {result}"
         # BuildKit reports a vertex again when another vertex depends on it.
         if self._ended.get(id(vertex)) != (vertex, line):
             self._ended[id(vertex)] = vertex, line
-            self._writer.lines(line, owners(vertex, platforms))
+            self._writer.lines(line, owners(vertex, legs))
 
-    def said(self, vertex: Vertex, line: str, platforms: Sequence[Platform]) -> None:
+    def said(self, vertex: Vertex, line: str, legs: Sequence[Leg]) -> None:
         """Write a line of a vertex's output."""
-        self._writer.lines(f"  {line}", owners(vertex, platforms))
+        self._writer.lines(f"  {line}", owners(vertex, legs))
 
-    def done(self, platforms: Sequence[Platform]) -> None:
-        """Take note that these platforms are built."""
-        self._heartbeat.forget(platforms)
+    def done(self, legs: Sequence[Leg]) -> None:
+        """Take note that these legs are built."""
+        self._heartbeat.forget(legs)
 
-    def failed(self, platforms: Sequence[Platform], *, stopped: bool) -> None:  # noqa: ARG002 (rows show it)
-        """Take note that these platforms are not built: the solve failed, or was *stopped* as another one failed."""
-        self._heartbeat.forget(platforms)
+    def failed(self, legs: Sequence[Leg], *, stopped: bool) -> None:  # noqa: ARG002 (rows show it)
+        """Take note that these legs are not built: the solve failed, or was *stopped* as another one failed."""
+        self._heartbeat.forget(legs)
 
     # Events of a release.
 
-    def begin(self, platforms: Mapping[Platform, bool]) -> None:
-        """Begin the build of *platforms*; a value is whether its platform is emulated."""
-        self._writer.align(platforms)
+    def begin(self, legs: Mapping[Leg, bool]) -> None:
+        """Begin the build of *legs*; a value is whether its platform is emulated."""
+        self._writer.align(legs)
         self._building.enter_context(self._heartbeat.beating())
 
     def end(self) -> None:
@@ -100,6 +100,14 @@ class Progress(Observer):
         """Write the table of results."""
         for line in summary_lines(rows):
             self._writer.lines(line)
+
+    def hurry(self) -> None:
+        """Wait no longer for a reader that has stopped: the run is to end."""
+        self._writer.outlet.hurry()
+
+    def detached(self) -> AbstractContextManager[None]:
+        """Let a thread write during the with block, so that a reader that has stopped holds nobody else."""
+        return self._writer.detached()
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:

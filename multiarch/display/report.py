@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.solve import Solve
     from multiarch.buildkit.status import Vertex
-    from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.config.project import Project
+    from multiarch.config.settings import MatrixEntry
     from multiarch.display.advice import Advice
     from multiarch.display.summary import Summary
 
@@ -103,7 +104,7 @@ class Report:
 
 
 def report_of(
-    settings: Settings,
+    project: Project,
     solves: Sequence[Solve],
     platforms: Sequence[Summary],
     machine: str,
@@ -122,15 +123,15 @@ def report_of(
     """
     # Each vertex has its share, so that none hides what others wrote.
     room = _ALL_OUTPUT // max(sum(bool(vertex.output) for s in solves for vertex in s.vertices), 1)
-    reported = tuple(
-        _solve(solve, solves[:index], settings.matrix, machine, room) for index, solve in enumerate(solves)
-    )
-    staging_tags = tuple(entry.staging.tag for entry in settings.matrix)
+    reported = tuple(_solve(solve, solves[:index], project.matrix, machine, room) for index, solve in enumerate(solves))
+    targets = [target.settings for target in project.asked_for]
+    tags = {tag: None for settings in targets for tag in settings.publish.tags}
+    staging_tags = [entry.staging.tag for settings in targets for entry in settings.matrix]
     is_release = task == "release"
     return Report(
         task=task,
-        images=tuple(map(str, settings.publish.images if is_release else settings.publish.images[:1])),
-        tags=settings.publish.tags if is_release else staging_tags,
+        images=tuple({str(image): None for s in targets for image in s.publish.images[: None if is_release else 1]}),
+        tags=tuple(tags if is_release else staging_tags),
         started=started,
         finished=finished,
         succeeded=not error,
@@ -196,21 +197,21 @@ def _clean(value: Any) -> Any:
 def _solve(
     solve: Solve, before: Sequence[Solve], matrix: Sequence[MatrixEntry], machine: str, room: int
 ) -> ReportedSolve:
-    entry = next(entry for entry in matrix if entry.platform in solve.platforms)
+    entry = next(entry for entry in matrix if entry.leg in solve.legs)
     return ReportedSolve(
-        platforms=tuple(map(str, solve.platforms)),
-        retries=sum(earlier.platforms == solve.platforms for earlier in before),
+        platforms=tuple(map(str, solve.legs)),
+        retries=sum(earlier.legs == solve.legs for earlier in before),
         steps=tuple(_vertex(vertex, solve, entry, machine, room) for vertex in solve.vertices),
     )
 
 
 def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room: int) -> ReportedVertex:
-    platform = runs_on(vertex, solve.platforms)
+    platform = runs_on(vertex, solve.legs)
     # BuildKit restarts shared vertices; `completed` may be older than `started`.
     is_over = vertex.started is not None and vertex.completed is not None and vertex.completed >= vertex.started
     return ReportedVertex(
         platform=platform,
-        target=built_for(vertex, solve.platforms),
+        target=built_for(vertex, solve.legs),
         name=shortened(vertex.name, _LONGEST_TEXT),
         instruction=shortened(vertex.instruction, _LONGEST_TEXT),
         number=vertex.number,

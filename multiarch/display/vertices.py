@@ -10,35 +10,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from multiarch.buildkit.status import Vertex
-    from multiarch.image.platform import Platform
+    from multiarch.image.platform import Leg
 
 
-def single(platforms: Sequence[Platform]) -> str:
-    """Return the name of the only platform; empty where there is another number of them."""
-    return str(platforms[0]) if len(platforms) == 1 else ""
+def single(legs: Sequence[Leg]) -> Leg | None:
+    """Return the only leg; None where there is another number of them."""
+    return legs[0] if len(legs) == 1 else None
 
 
-def owners(vertex: Vertex, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
-    """Return the platforms of a solve that a vertex is for: one, or all of them."""
+def owners(vertex: Vertex, legs: Sequence[Leg]) -> tuple[Leg, ...]:
+    """Return the legs of a solve that a vertex is for: one, or all of them."""
     name = vertex.target or vertex.platform
-    return tuple(platform for platform in platforms if str(platform) == name) or tuple(platforms)
+    return tuple(leg for leg in legs if str(leg.platform) == name) or tuple(legs)
 
 
-def built_for(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+def built_for(vertex: Vertex, legs: Sequence[Leg]) -> str:
     """Return the platform that a vertex is for, which need not be one of its solve; empty when it is for all."""
-    return vertex.target or runs_on(vertex, platforms)
+    return vertex.target or runs_on(vertex, legs)
 
 
-def runs_on(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+def runs_on(vertex: Vertex, legs: Sequence[Leg]) -> str:
     """Return the platform whose programs a vertex of a solve runs; empty where it is unknown."""
-    return vertex.platform or single(platforms)
+    only = single(legs)
+    return vertex.platform or (str(only.platform) if only else "")
 
 
-def short_name(vertex: Vertex, platforms: Sequence[Platform]) -> str:
+def short_name(vertex: Vertex, legs: Sequence[Leg]) -> str:
     """Return a vertex's name without the platform that stands before its line."""
     if vertex.is_pushing:
         return "pushing"
-    if vertex.target or vertex.platform != single(owners(vertex, platforms)):
+    owner = single(owners(vertex, legs))
+    if vertex.target or owner is None or vertex.platform != str(owner.platform):
         return vertex.name
     return vertex.name.replace(f"[{vertex.platform}] ", "", 1).replace(f"[{vertex.platform} ", "[", 1)
 

@@ -118,3 +118,17 @@ def _unknown(text: str) -> str:
     near = difflib.get_close_matches(re.sub(r"\s", "", text.lower()), words, n=1, cutoff=0.6)
     hint = f"did you mean {words[near[0]]}?" if near else f"known: {', '.join(known)}"
     return f"unknown platform {text!r}; {hint}"
+
+
+@dataclass(frozen=True, order=True)
+class Leg:
+    """One platform of a target, which rows, lines and errors are about: a leg of the build matrix.
+
+    :ivar target: the name of the target; empty where the project has none.
+    """
+
+    platform: Platform
+    target: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.platform}" if self.target else str(self.platform)

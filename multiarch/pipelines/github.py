@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
-from multiarch.pipelines.model import IMAGE, Purpose
+from multiarch.pipelines.model import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,7 @@ echo "$VIRTUAL_ENV/bin" >> "$GITHUB_PATH"
 def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
     """Return the part of the file that is ours, as plain data."""
     push = {"branches": list(pipeline.branches), "tags": ["**"]} if pipeline.branches else {"tags": ["**"]}
-    image = {IMAGE: f"${{{{ vars.{IMAGE} }}}}"} if pipeline.needs_image else {}
-    variables = {**image, **pipeline.variables}
+    variables = {name: f"${{{{ vars.{name} }}}}" for name in pipeline.public_variables} | dict(pipeline.variables)
     return {
         "name": "multiarch",
         "on": {"push": push, "pull_request": None},
@@ -62,7 +61,9 @@ def settings_of(pipeline: Pipeline) -> str:
     """Return what has to be set at the CI."""
     names = ", ".join(pipeline.secrets(provided=_OWN_REGISTRY))
     secrets = [f"the secrets {names}"] if names else []
-    return " and ".join([*secrets, *([f"the variable {IMAGE}"] if pipeline.needs_image else [])])
+    variables = pipeline.public_variables
+    of_them = f"the variable{'s' if len(variables) > 1 else ''} {', '.join(variables)}"
+    return " and ".join([*secrets, *([of_them] if variables else [])])
 
 
 def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:

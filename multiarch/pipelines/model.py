@@ -80,6 +80,7 @@ class Pipeline:
     :ivar emulated_trials: the platforms whose images are tried before they are published, by an emulator.
     :ivar logins: one for each registry, that of the first repository first.
     :ivar build_secrets: the variables that the builds take secrets from.
+    :ivar build_variables: the variables that build arguments, labels and annotations are taken from.
     :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
     :ivar variables: settings that hold for a CI, whose machines begin with nothing.
     """
@@ -92,6 +93,7 @@ class Pipeline:
     emulated_trials: tuple[str, ...]
     logins: tuple[Login, ...]
     build_secrets: tuple[str, ...]
+    build_variables: tuple[str, ...]
     needs_image: bool
     variables: Mapping[str, str]
 
@@ -138,6 +140,11 @@ class Pipeline:
         """The command that publishes."""
         return f"{self.program} manifest"
 
+    @property
+    def public_variables(self) -> list[str]:
+        """The names of the variables to set at the CI that are no secrets."""
+        return [*([IMAGE] if self.needs_image else []), *self.build_variables]
+
     def secrets(self, *, provided: str = "") -> list[str]:
         """Return the names of the secrets to set at the CI.
 
@@ -151,7 +158,9 @@ class Pipeline:
 
         :param provided: as for `secrets`.
         """
-        return ", ".join([*([IMAGE] if self.needs_image else []), *self.secrets(provided=provided)])
+        return ", ".join(
+            [*([IMAGE] if self.needs_image else []), *self.build_variables, *self.secrets(provided=provided)]
+        )
 
 
 def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
@@ -182,6 +191,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         emulated_trials=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
         logins=tuple(Login(registry, *names) for registry, names in variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
+        build_variables=settings.variables,
         needs_image=settings.publish.embedded,
         # A cache of this machine would be gone with it.
         variables={f"{PREFIX}CACHE": "registry"} if settings.build.cache in (CacheKind.NONE, CacheKind.LOCAL) else {},

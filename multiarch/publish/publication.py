@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
+from multiarch.interrupts import nothing
 from multiarch.publish import gates
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
-from multiarch.publish.tags import TagState, move_tags
+from multiarch.publish.tags import Plan, TagState, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ _REQUESTS = 3
 
 
 @dataclass(frozen=True)
+class Part:
+    """One image of what is published together.
+
+    :ivar digests: what was just pushed for each platform; None for what is under the staging tags.
+    """
+
+    settings: Settings
+    digests: Mapping[Platform, str] | None = None
+
+
+@dataclass(frozen=True)
 class Published:
     """The tags that were moved, and the images of their index, in the order of the matrix."""
 
@@ -41,35 +53,39 @@ class Published:
     images: tuple[StagedImage, ...]
 
 
-def publish_matrix(
-    settings: Settings,
+def publish(
+    parts: Sequence[Part],
     registries: Mapping[str, Registry],
-    digests: Mapping[Platform, str] | None = None,
     *,
     say: Callable[[str], None],
-    try_images: Callable[[Sequence[StagedImage]], object] | None = None,
-) -> Published:
-    """Publish the matrix under every tag of every repository.
+    try_images: Callable[[Sequence[Sequence[StagedImage]]], object] | None = None,
+    on_moved: Callable[[], object] = nothing,
+) -> tuple[Published, ...]:
+    """Publish each part under every tag of every repository of its own.
 
-    The images are read from the first repository. No tag but the staging tags is written before every gate is passed;
-    then the tags move, all of them or none.
+    The images are read from the first repository of each. No tag but the staging tags is written before every gate of
+    every part is passed; then the tags move, all of them or none.
 
     :param registries: a client for the registry of each repository, by host.
-    :param digests: what was just pushed for each platform; None for what is under the staging tags.
     :param say: takes the notes of the gates.
-    :param try_images: runs the images, in the order of the matrix; the last gate.
+    :param try_images: runs the images of each part, in the order of its matrix; the last gate.
+    :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    staged, existing_tags = _read(settings, registries, digests)
-    for note in check(settings, staged, existing_tags):
-        say(note)
-    images = [image for place in staged for image in place.images]
-    if try_images and settings.tries_images:
-        try_images(images)
-    index, source = compose(settings, images), settings.publish.images[0]
-    look_again = partial(_look_again, settings, registries)
-    return Published(move_tags(index, images, source, existing_tags, registries, look_again), tuple(images))
+    on_failure = partial(stop_all, registries.values())
+    read = each(lambda part: _read(part.settings, registries, part.digests), parts, on_failure=on_failure)
+    plans = []
+    for part, (staged, existing_tags) in zip(parts, read, strict=True):
+        for note in check(part.settings, staged, existing_tags):
+            say(note)
+        images = [image for place in staged for image in place.images]
+        source, look_again = part.settings.publish.images[0], partial(_look_again, part.settings, registries)
+        plans.append(Plan(compose(part.settings, images), images, source, existing_tags, look_again))
+    if try_images:
+        try_images([plan.images for plan in plans])
+    move_tags(plans, registries, on_moved)
+    return tuple(Published(plan.tags, tuple(plan.images)) for plan in plans)
 
 
 def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:

@@ -45,7 +45,7 @@ def check_runs(entry: MatrixEntry, image: StagedImage, seconds: float, host: Doc
     """
     command, platform = shlex.join(entry.smoke), str(entry.platform)
     reference = f"{image.reference.name}@{image.manifest.digest}"
-    host.say(f"{platform}: running {command}")
+    host.say(f"{entry.leg}: running {command}")
     try:
         host.pull(reference, platform)
         container = host.create(

@@ -1,7 +1,7 @@
-"""Moving tags to an index, all of them or none.
+"""Moving tags to their indexes, all of them or none.
 
 A registry moves one tag at a time. So everything that can fail for other reasons is done before the first tag moves:
-images are copied to every repository, and the index is put there under its digest. When a tag cannot be moved then,
+images are copied to every repository, and each index is put there under its digest. When a tag cannot be moved then,
 those that were moved are put back. Signals wait for the end of that.
 
 Other publishers may move the same tags. So the tags are read again right before the first one moves; between that and
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
-from multiarch.image.reference import ImageReference
 from multiarch.interrupts import deferred
 from multiarch.publish.errors import NotAnImageError, TagsNotMovedError, TakenTag, UnrestoredTag
 from multiarch.registry.client import stop_all
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.interrupts import Deferred
     from multiarch.publish.staged import StagedImage
     from multiarch.registry.client import Registry
@@ -59,38 +59,58 @@ class PublishedTag:
         return str(self.reference.with_digest(self.digest))
 
 
-def move_tags(
-    index: Manifest,
-    images: Sequence[StagedImage],
-    source: ImageReference,
-    existing_tags: Sequence[TagState],
-    registries: Mapping[str, Registry],
-    look_again: Callable[[Sequence[TagState]], Sequence[TagState]],
-) -> tuple[PublishedTag, ...]:
-    """Move all tags to the index; return them. A tag that points to it already is not written again.
+@dataclass(frozen=True)
+class Plan:
+    """An index, and the tags that are to point to it.
 
-    :param images: those of the index.
-    :param source: the repository where they are.
-    :param registries: a client for the registry of each tag, by host.
-    :param look_again: reads the tags anew, and raises the error of a gate if they may not be moved any more.
-    :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
+    :ivar images: those of the index.
+    :ivar source: the repository where they are.
+    :ivar existing_tags: the tags as they are before.
+    :ivar look_again: reads these tags anew, and raises the error of a gate if they may not be moved any more.
     """
 
-    def prepare(repository: ImageReference) -> None:
-        registry = registries[repository.registry]
-        if repository != source.with_tag(""):
-            _copy(images, source, registries[source.registry], repository.repository, registry)
-        # One tag moves with its index in one request; several move when the index is there already.
-        if len(existing_tags) > 1:
-            registry.put_manifest(repository.repository, index.digest, index)
+    index: Manifest
+    images: Sequence[StagedImage]
+    source: ImageReference
+    existing_tags: Sequence[TagState]
+    look_again: Callable[[Sequence[TagState]], Sequence[TagState]]
 
-    due, prepared = _due(existing_tags, index), set[ImageReference]()
-    while repositories := {tag.reference.with_tag("") for tag in due} - prepared:
-        each(prepare, repositories, on_failure=partial(stop_all, registries.values()))
-        prepared |= repositories
-        due = _due(look_again(existing_tags), index)
-    _Transaction(index, due, registries).run()
-    return tuple(PublishedTag(tag.reference, index.digest) for tag in existing_tags)
+    @property
+    def tags(self) -> tuple[PublishedTag, ...]:
+        """The tags, once they have moved."""
+        return tuple(PublishedTag(tag.reference, self.index.digest) for tag in self.existing_tags)
+
+
+def move_tags(plans: Sequence[Plan], registries: Mapping[str, Registry], on_moved: Callable[[], object]) -> None:
+    """Move the tags of all plans, all of them or none. A tag that points to its index already is not written again.
+
+    :param registries: a client for the registry of each tag, by host.
+    :param on_moved: called when all tags have moved, while signals still wait.
+    :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
+    """
+    stop = partial(stop_all, registries.values())
+    due = [(plan, tag) for plan in plans for tag in _due(plan.existing_tags, plan.index)]
+    prepared: set[tuple[str, ImageReference]] = set()
+    while True:
+        jobs = {(plan.index.digest, tag.reference.with_tag("")): plan for plan, tag in due}
+        jobs = {key: plan for key, plan in jobs.items() if key not in prepared}
+        if not jobs:
+            break
+        each(lambda job: _prepare(job[1], job[0][1], registries), jobs.items(), on_failure=stop)
+        prepared |= jobs.keys()
+        now = each(lambda plan: plan.look_again(plan.existing_tags), plans, on_failure=stop)
+        due = [(plan, tag) for plan, tags in zip(plans, now, strict=True) for tag in _due(tags, plan.index)]
+    _Transaction({tag: plan.index for plan, tag in due}, registries).run(on_moved)
+
+
+def _prepare(plan: Plan, repository: ImageReference, registries: Mapping[str, Registry]) -> None:
+    """Put the images of a plan, and its index, where its tags are."""
+    registry, source = registries[repository.registry], plan.source
+    if repository != source.with_tag(""):
+        _copy(plan.images, source, registries[source.registry], repository.repository, registry)
+    # One tag moves with its index in one request; several move when the index is there already.
+    if len(plan.existing_tags) > 1:
+        registry.put_manifest(repository.repository, plan.index.digest, plan.index)
 
 
 def _due(tags: Sequence[TagState], index: Manifest) -> list[TagState]:
@@ -130,41 +150,46 @@ def _read(source: ImageReference, digest: str, registry: Registry) -> Manifest:
 
 
 class _Transaction:
-    """The moves of tags to one index: all of them, or none.
+    """The moves of tags to their indexes: all of them, or none.
 
     :ivar _moved: tags that have moved (True), or may have, because no answer says whether they did (False).
     """
 
-    def __init__(self, index: Manifest, tags: Sequence[TagState], registries: Mapping[str, Registry]) -> None:
-        self._index = index
-        self._tags = tags
+    def __init__(self, indexes: Mapping[TagState, Manifest], registries: Mapping[str, Registry]) -> None:
+        self._indexes = indexes
         self._registries = registries
         self._moved: dict[TagState, bool] = {}
 
-    def run(self) -> None:
-        """Move all tags, or put back those that moved. :raises TagsNotMovedError: one could not be moved."""
+    def run(self, on_moved: Callable[[], object]) -> None:
+        """Move all tags and call *on_moved*, or put back those that moved.
+
+        :raises TagsNotMovedError: one could not be moved.
+        """
         stop = partial(stop_all, self._registries.values())
         in_parallel = partial(each, on_failure=stop)
         with deferred(stop) as signals:
             move = partial(self._move, signals=signals)
             try:
                 # Those that exist go first: a new tag is harder to take back than to set.
-                in_parallel(move, [tag for tag in self._tags if tag.manifest])
-                in_parallel(move, [tag for tag in self._tags if not tag.manifest])
-                in_parallel(self._read_back, self._tags)
+                in_parallel(move, [tag for tag in self._indexes if tag.manifest])
+                in_parallel(move, [tag for tag in self._indexes if not tag.manifest])
+                in_parallel(self._read_back, self._indexes)
                 signals.check()
             except BaseException as error:
                 self._put_back(error, interrupted=signals.first is not None)
                 # An error that only the stop has caused is not worth telling.
                 signals.check()
                 raise
+            on_moved()
 
     def _move(self, tag: TagState, signals: Deferred) -> None:
         signals.check()
         reference = tag.reference
         self._moved[tag] = False
+        registry = self._registries[reference.registry]
         try:
-            self._registries[reference.registry].put_manifest(reference.repository, reference.tag, self._index)
+            # Cut off when another tag fails, it might still move this one after it was read to be put back.
+            registry.put_manifest(reference.repository, reference.tag, self._indexes[tag], awaited=True)
         except RegistryError as error:
             if not error.transient:  # refused
                 del self._moved[tag]
@@ -173,7 +198,7 @@ class _Transaction:
 
     def _read_back(self, tag: TagState) -> None:
         before = tag.manifest.digest if tag.manifest else ""
-        self._registries[tag.reference.registry].read_back(tag.reference, self._index.digest, before)
+        self._registries[tag.reference.registry].read_back(tag.reference, self._indexes[tag].digest, before)
 
     def _put_back(self, cause: BaseException, *, interrupted: bool) -> None:
         """Put back the tags that moved, or may have.
@@ -183,26 +208,26 @@ class _Transaction:
         not_as_before = [tag for tag in each(self._restore, list(self._moved)) if tag]
         if not_as_before or not (interrupted or isinstance(cause, KeyboardInterrupt | SystemExit)):
             left = [tag.reference for tag in not_as_before]
-            kept = [tag.reference for tag in self._tags if tag.reference not in left]
+            kept = [tag.reference for tag in self._indexes if tag.reference not in left]
             reason = str(cause) if isinstance(cause, MultiarchError) else f"{type(cause).__name__}: {describe(cause)}"
             raise TagsNotMovedError("interrupted" if interrupted else reason, kept, not_as_before) from cause
 
     def _restore(self, tag: TagState) -> UnrestoredTag | TakenTag | None:
         """Put one tag back; return None when it is as before, else what it is, and why."""
-        reference, before = tag.reference, tag.manifest
-        registry = self._registries[reference.registry].unstoppable()
+        reference, before, index = tag.reference, tag.manifest, self._indexes[tag]
         try:
+            registry = self._registries[reference.registry].unstoppable()
             current = registry.manifest(reference.repository, reference.tag)
             if current == before and not self._moved[tag]:
                 return None
-            if current is not None and current.digest != self._index.digest and current != before:
+            if current is not None and current.digest != index.digest and current != before:
                 return TakenTag(reference, current.digest)
             if before is not None:
                 registry.put_manifest(reference.repository, reference.tag, before)
             else:
                 registry.remove_tag(reference.repository, reference.tag)
         # Whatever it is: the other tags are put back all the same, and this one is named.
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             reason = str(error) if isinstance(error, MultiarchError) else describe(error)
-            return UnrestoredTag(reference, self._index.digest, before.digest if before else "nothing", reason)
+            return UnrestoredTag(reference, index.digest, before.digest if before else "nothing", reason)
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
 
@@ -55,8 +55,9 @@ def run(run: Run) -> tuple[Path]:
     return (path,)
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(project: Project) -> list[list[str]]:
     """Return the document's command for this step."""
+    settings = project.settings
     path = default_path(settings)
     return [["mkdir", "-p", str(path.parent)], ["docker", "cp", f"{BUILDKIT_CONTAINER}:{INSIDE}", str(path)]]
 

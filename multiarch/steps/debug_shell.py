@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.build import PushedImage
     from multiarch.buildkit.solve import Solve
+    from multiarch.config.project import Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.run import Run
 
@@ -83,25 +84,28 @@ def _check(run: Run) -> None:
 def _try_to_enter(run: Run, failure: Solve) -> None:
     """Open the shell, or say why there is none: the build has failed, and its error follows in any case."""
     try:
-        _enter(run, build_arch.only_entry(run.settings), failure)
+        leg = failure.legs[0]
+        target = run.project.target(leg.target)
+        entry = next(entry for entry in target.settings.matrix if entry.leg == leg)
+        _enter(run, target, entry, failure)
     except Exception as error:  # noqa: BLE001 (a terminal that is gone, an archive that is none, a full disk)
         words = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         run.progress.say(f"--shell: the state before the failure cannot be entered: {words}")
 
 
-def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
+def _enter(run: Run, target: Target, entry: MatrixEntry, failure: Solve) -> None:
     """Open the shell, or say why there is none."""
     say, vertex = run.progress.say, failure.failed
     failed = _short(vertex.name) if vertex else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
-    _, dockerfile = build.check_paths(run.settings, entry)
+    _, dockerfile = build.check_paths(target.settings, entry)
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
     if vertex is None or before is None or not vertex.instruction.startswith("RUN "):
         say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
         return
     try:
-        with _image(run, entry, dockerfile, before) as image:
+        with _image(run, target, entry, dockerfile, before) as image:
             if image is None:
                 say(f"--shell: nothing is in the image before {failed}, so there is nothing to enter")
                 return
@@ -115,9 +119,9 @@ def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
 
 
 @contextlib.contextmanager
-def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
+def _image(run: Run, target: Target, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
     """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
-    host, settings, name = run.host, run.settings, f"multiarch-shell:{secrets.token_hex(8)}"
+    host, settings, name = run.host, target.settings, f"multiarch-shell:{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
         cut.write_bytes(before)
@@ -126,10 +130,11 @@ def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Ite
         if ignored.is_file():
             shutil.copy(ignored, directory)
         try:
-            run.progress.begin({entry.platform: schedule.is_emulated(entry, run.machine)})
+            run.progress.begin({entry.leg: schedule.is_emulated(entry, run.machine)})
             client = run.client(buildctl.find_buildctl(settings))
             builder = Builder(entry.builder or running_address(settings, host))
-            build.build_prefix(settings, entry, cut, archive, name, client, builder)
+            needed = run.bases.needed(target, [entry])
+            build.build_prefix(settings, entry, cut, archive, name, client, builder, needed)
         finally:
             run.progress.end()
         if _is_empty(archive):

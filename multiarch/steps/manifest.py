@@ -11,6 +11,7 @@ from multiarch.publish import commands as dry
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
     from multiarch.publish.publication import Published
@@ -25,37 +26,64 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :raises GateError: they may not be published.
     :raises TagsNotMovedError: a tag could not be moved.
     """
-    output, push = run.settings.build.output, run.settings.publish.push
-    if output.kind is OutputKind.NONE or (push.withheld and not push.wanted):
-        run.progress.say(f"nothing is published{push.reason}")
+    targets = published_targets(run.project)
+    if not targets:
+        run.progress.say(f"nothing is published{run.settings.publish.push.reason}")
         return ()
-    push.check()
-    return publish(run).tags
+    for target in targets:
+        target.settings.publish.push.check()
+    return tuple(tag for published in publish(run, targets) for tag in published.tags)
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(project: Project) -> list[list[str]]:
     """Return the document's commands for this step."""
-    return [] if settings.build.output.kind is OutputKind.NONE else dry.commands(settings)
+    return [command for target in published_targets(project) for command in dry.commands(target.settings)]
 
 
-def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Published:
-    """Publish the matrix.
+def published_targets(project: Project) -> tuple[Target, ...]:
+    """Return the targets whose tags move."""
+    return tuple(target for target in project.asked_for if target.settings.publish.tags and _is_pushed(target.settings))
 
-    :param digests: what was just pushed for each platform; None for what is under the staging tags.
+
+def _is_pushed(settings: Settings) -> bool:
+    output, push = settings.build.output, settings.publish.push
+    return output.kind is not OutputKind.NONE and (push.wanted or not push.withheld)
+
+
+def publish(
+    run: Run, targets: Sequence[Target], digests: Mapping[str, Mapping[Platform, str]] | None = None
+) -> tuple[Published, ...]:
+    """Publish targets, all of their tags or none.
+
+    :param digests: what was just pushed, by target and platform; None for what is under the staging tags.
     """
-    from multiarch.publish.publication import publish_matrix
+    from multiarch.publish import publication
 
-    settings = run.settings
-    if settings.platforms:
-        run.start_embedded_registry()
-    return publish_matrix(settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run))
+    parts = []
+    for target in targets:
+        target.settings.publish.check()
+        target.settings.platforms  # noqa: B018 (an empty matrix is an error)
+        parts.append(publication.Part(target.settings, digests[target.name] if digests else None))
+    run.start_embedded_registry()
+    with run.progress.detached():
+        return publication.publish(
+            parts,
+            run.registries,
+            say=run.progress.say,
+            try_images=partial(_try_images, run, targets),
+            on_moved=run.on_moved,
+        )
 
 
-def _try_images(run: Run, images: Sequence[StagedImage]) -> None:
+def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:
     """Run the images that have a smoke command, all at once; the first failure ends the others."""
-    tried = [(entry, image) for entry, image in zip(run.settings.matrix, images, strict=True) if entry.smoke]
-    if tried:
-        from multiarch.publish import smoke
+    jobs = []
+    for target, of_target in zip(targets, images, strict=True):
+        settings = target.settings
+        for entry, image in zip(settings.matrix, of_target, strict=True):
+            if entry.smoke:
+                from multiarch.publish import smoke
 
-        seconds = run.settings.publish.smoke_seconds
-        run.together([partial(smoke.check_runs, entry, image, seconds, run.host) for entry, image in tried])
+                jobs.append(partial(smoke.check_runs, entry, image, settings.publish.smoke_seconds, run.host))
+    if jobs:
+        run.together(jobs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from multiarch.publish import inspection
 
 if TYPE_CHECKING:
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.run import Run
 
 
@@ -17,9 +17,11 @@ def run(run: Run) -> tuple[str, ...]:
     :raises NotPublishedError: nothing is under a tag.
     """
     run.start_embedded_registry()
-    return tuple(inspection.inspect(run.settings, run.registries))
+    return tuple(
+        line for target in run.project.asked_for for line in inspection.inspect(target.settings, run.registries)
+    )
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(project: Project) -> list[list[str]]:
     """Return the commands that show the same, for ``--dry``."""
-    return inspection.commands(settings)
+    return [command for target in project.asked_for for command in inspection.commands(target.settings)]

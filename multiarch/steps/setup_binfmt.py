@@ -20,6 +20,7 @@ from multiarch.image.platform import Platform, runs_natively
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from multiarch.config.project import Project
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
@@ -115,8 +116,9 @@ def run(run: Run) -> tuple[Runnable, ...]:
     return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(project: Project) -> list[list[str]]:
     """Return the document's command for this step, for a Docker host like this machine; none when all is native."""
+    settings = project.settings
     return commands_on(os.uname().machine, settings)
 
 

@@ -33,7 +33,7 @@ from multiarch.errors import (
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
 
@@ -85,8 +85,9 @@ def run(run: Run) -> tuple[str]:
     return (address,)
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(project: Project) -> list[list[str]]:
     """Return the document's command for this step, for a Docker host like this machine."""
+    settings = project.settings
     if settings.builder.host:
         return []
     server = wanted(settings, HostInfo(os.uname().machine), local=True)

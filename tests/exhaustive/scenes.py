@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 from multiarch.buildkit.solve import Solve
 from multiarch.display.console import progress_for
 from multiarch.display.summary import Summary
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 from tests.unit.rawjson import log, status, vertex
 
 if TYPE_CHECKING:
     from multiarch.display.progress import Progress
+    from multiarch.image.platform import Leg
 
-AMD64, ARM64, ARM, S390X = map(Platform.parse, ("amd64", "arm64", "armhf", "s390x"))
+AMD64, ARM64, ARM, S390X = map(leg, ("amd64", "arm64", "armhf", "s390x"))
 MATRIX = {AMD64: False, ARM64: True, ARM: True, S390X: True}
 WRITE = 'for line; do case $line in pause) sleep 0.15 ;; *) printf "%s\\n" "$line" >&2 ;; esac; done'
 PAUSE = "pause"
-MANY = [Platform.parse(f"linux/{name}") for name in ("386", "amd64", "arm64", "armhf", "armel", "ppc64le", "s390x")]
+MANY = [leg(f"linux/{name}") for name in ("386", "amd64", "arm64", "armhf", "armel", "ppc64le", "s390x")]
 LONG = "RUN apt-get update && apt-get install --yes build-essential cmake ninja-build python3-dev libssl-dev"
 
 
-def solve(progress: Progress, platforms: list[Platform], *lines: str) -> None:
+def solve(progress: Progress, platforms: list[Leg], *lines: str) -> None:
     """Run a solve whose buildctl writes these lines."""
     Solve(platforms, progress).run(["sh", "-c", WRITE, "sh", *lines], threading.Event())
 
@@ -52,7 +53,7 @@ def success(progress: Progress) -> None:
     progress.done([ARM])
     progress.end()
     size, digest = 12_345_678, f"sha256:{'0123456789abcdef' * 4}"
-    progress.table([Summary(platform, digest, size, 12.3, 3, 1, emulated) for platform, emulated in MATRIX.items()])
+    progress.table([Summary(leg.platform, digest, size, 12.3, 3, 1, emulated) for leg, emulated in MATRIX.items()])
 
 
 def working(progress: Progress) -> None:
@@ -115,7 +116,7 @@ def hostile(progress: Progress) -> None:
     solve(progress, [ARM64], vertex("e", "exporting"), status("e", HOSTILE, 1, 2), PAUSE)
     progress.say(f"first\n{HOSTILE}")
     progress.end()
-    progress.table([Summary(AMD64, HOSTILE, 1, 1.0, 1, 1, emulated=False)])
+    progress.table([Summary(AMD64.platform, HOSTILE, 1, 1.0, 1, 1, emulated=False)])
 
 
 if __name__ == "__main__":

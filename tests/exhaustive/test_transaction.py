@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from multiarch.errors import StoppedError
 from multiarch.image.manifest import OCI_INDEX
+from multiarch.interrupts import Interrupts, nothing
 from multiarch.publish.errors import DroppedPlatformError, TagsNotMovedError
 from multiarch.registry.client import Registry
-from tests.exhaustive.world import BEFORE, TAGS, World, released_before
+from tests.exhaustive.world import BEFORE, BROKEN, TAGS, World, released_before
 from tests.unit.registry_server import Reply, refusal
 
 if TYPE_CHECKING:
@@ -96,14 +99,21 @@ class Other:
         return None
 
 
-@pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("fails", [False, True])
-def test_another_publisher_at_every_moment_loses_nothing(world: World, before: str, *, fails: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "fails", "stderr"),
+    [
+        *((before, fails, "read") for before in BEFORE for fails in (False, True)),
+        *(("some tags", True, kind) for kind in BROKEN),
+    ],
+)
+def test_another_publisher_at_every_moment_loses_nothing(
+    world: World, before: str, stderr: str, *, fails: bool
+) -> None:
     """Wherever it writes its index, with a platform more, that stands, unless it came between our look and our write.
 
     Before our last look the gate refuses to drop its platform, and no tag is written; after our write it is left alone.
     """
-    outcomes: dict[str, int] = {}
+    world.stderr, outcomes = stderr, dict[str, int]()
     theirs = index_of("theirs", "amd64", "arm64", "s390x")
     for point in range(1000):
         world.forget()
@@ -156,6 +166,30 @@ def test_tag_that_another_publisher_moved_is_named(world: World) -> None:
     )
 
 
+def test_write_that_a_registry_does_late_is_put_back(world: World) -> None:
+    """A refusal of another tag does not cut it off: cut off, it would move its tag after that was looked at."""
+    released_before(world, TAGS)
+    before = world.tags
+    sent, refused = threading.Event(), threading.Event()
+
+    def react(key: str, _: Request) -> Reply | None:
+        if key == f"{world.first.host} PUT /v2/app/manifests/latest" and not sent.is_set():
+            sent.set()
+            refused.wait(30)
+            time.sleep(0.5)  # for the client, which would have looked at the tag within this time
+        if key == f"{world.second.host} PUT /v2/app/manifests/1.4":
+            sent.wait(30)
+            refused.set()
+            return refusal(403, "DENIED", "no")
+        return None
+
+    watch(world, react)
+    with pytest.raises(TagsNotMovedError, match=r"no tag was moved: PUT .* answered 403 DENIED: no"):
+        world.publish()
+    time.sleep(0.5)
+    assert before == world.tags
+
+
 # Errors of any kind.
 
 
@@ -164,13 +198,13 @@ def _failing(point: int, error: BaseException, calls: list[int]) -> type[Registr
     lock = threading.Lock()
 
     class Failing(Registry):
-        def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> str:
+        def put_manifest(self, repository: str, reference: str, manifest: Manifest, *, awaited: bool = False) -> str:
             if reference in TAGS:
                 with lock:
                     calls.append(1)
                     if len(calls) - 1 == point:
                         raise type(error)(*error.args)
-            return super().put_manifest(repository, reference, manifest)
+            return super().put_manifest(repository, reference, manifest, awaited=awaited)
 
     return Failing
 
@@ -215,6 +249,85 @@ def test_tag_that_cannot_be_put_back_does_not_keep_the_others_from_it(world: Wor
 
 
 # Signals.
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "stderr"),
+    [
+        *((number, times, "read") for number in (signal.SIGINT, signal.SIGTERM) for times in (1, 2, 3)),
+        *((signal.SIGINT, times, kind) for times in (1, 2, 3) for kind in BROKEN),
+    ],
+)
+def test_signals_at_every_request_leave_all_tags_new_or_all_as_before(
+    world: World, number: signal.Signals, times: int, stderr: str
+) -> None:
+    """A run that is interrupted has moved none; where all had moved, it is not interrupted any more."""
+    world.platforms, world.stderr = ("amd64",), stderr
+    for point in range(1000):
+        world.forget()
+        world.stage("new")
+        released_before(world, ("latest", "1.4"))
+        before = world.tags
+        sent = _signal_at(world, point, number, times)
+        status = _status_of(world)
+        changed = {tag for tag, content in world.tags.items() if content != before[tag]}
+        expected = (0, set(before)) if status == 0 else (128 + number, set())
+        assert expected == (status, changed), f"at request {point}"
+        if not sent:
+            break
+        assert 128 + number == status, f"at request {point}"
+    assert point > 20
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_signals_after_the_tags_have_moved_do_not_interrupt(world: World, times: int) -> None:
+    """The run goes on to print its results, and says so."""
+    before = world.tags
+    assert 0 == _status_of(world, lambda: [*map(signal.raise_signal, [signal.SIGINT] * times)])
+    assert set() == {tag for tag, content in world.tags.items() if content == before[tag]}
+
+
+def _status_of(world: World, then: Callable[[], object] = nothing) -> int:
+    """Publish with the signals of a run; return its exit status. *then* is called when all tags have moved."""
+    signals, stopped = Interrupts(), threading.Event()
+    signals.stop = stopped.set
+
+    def on_moved() -> None:
+        signals.settle()
+        then()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.getsignal(number) for number in numbers}
+    try:
+        with signals.handled():
+            world.publish(on_moved, stopped)
+            then()
+    except KeyboardInterrupt:
+        return 128 + signals.number
+    except StoppedError:  # a request noticed the stop before the main thread had the signal
+        assert signals.number
+        return 128 + signals.number
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _signal_at(world: World, point: int, number: signal.Signals, times: int) -> list[int]:
+    """Send a signal, as often, with the request of that number; return a list that has it then."""
+    lock, left, sent = threading.Lock(), [point], list[int]()
+
+    def react(_key: str, _: Request) -> Reply | None:
+        with lock:
+            left[0] -= 1
+            due = left[0] == -1
+        for _time in range(times if due else 0):
+            sent.append(number)
+            signal.raise_signal(number)
+        return None
+
+    watch(world, react)
+    return sent
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

@@ -12,7 +12,7 @@ import pytest
 from multiarch.config.load import load
 from multiarch.image.elf import ELF
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
-from multiarch.publish.publication import publish_matrix
+from multiarch.publish import publication
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.images import tar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from multiarch.config.settings import Settings
     from multiarch.errors import MultiarchError
+    from multiarch.image.platform import Platform
     from multiarch.publish.tags import PublishedTag
     from tests.unit.registry_server import RegistryServer
 
@@ -39,9 +40,12 @@ def registry_of(server: RegistryServer) -> Registry:
     return Registry(server.host, Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01), print)
 
 
-def publish(server: RegistryServer, settings: Settings, **more: Any) -> tuple[PublishedTag, ...]:
+def publish(
+    server: RegistryServer, settings: Settings, digests: Mapping[Platform, str] | None = None, **more: Any
+) -> tuple[PublishedTag, ...]:
     """Run the step."""
-    return publish_matrix(settings, {server.host: registry_of(server)}, say=print, **more).tags
+    parts = [publication.Part(settings, digests)]
+    return publication.publish(parts, {server.host: registry_of(server)}, say=print, **more)[0].tags
 
 
 def config_of(server: RegistryServer, config: object) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from multiarch.ci import CI, CIKind, running_in
+from multiarch.ci import CI, CIKind, default_branch, running_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRAVIS = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_COMMIT": "c0", "TRAVIS_BRANCH": "main"}
 GITHUB = {
@@ -128,3 +133,20 @@ def test_a_machine_without_these_variables_is_no_ci(environ: dict[str, str]) -> 
 def test_cis_that_do_not_set_ci_are_known_by_their_own_variables(variables: dict[str, str]) -> None:
     """Azure and TeamCity read commands in a log too, and nobody sits at their terminals."""
     assert CI(kind=CIKind.OTHER) == running_in(variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"repository": {"default_branch": "trunk"}}', "trunk"),
+        ('{"repository": {"default_branch": 1}}', ""),
+        ('{"repository": []}', ""),
+        ("[" * 100_000, ""),
+        ("", ""),
+    ],
+)
+def test_github_tells_the_default_branch_in_its_event(tmp_path: Path, text: str, expected: str) -> None:
+    """No variable has it; whatever the file holds, it is a name or nothing."""
+    (tmp_path / "event.json").write_text(text)
+    assert expected == default_branch({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")})
+    assert ["main", ""] == [default_branch({"CI_DEFAULT_BRANCH": "main"}), default_branch({})]

@@ -16,15 +16,16 @@ from multiarch.display.progress import Progress
 from multiarch.docker_host import DockerHost
 from multiarch.errors import MultiarchError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST
-from multiarch.image.platform import Platform
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from multiarch.trace import Trace
+from tests.unit.legs import leg
 from tests.unit.registry_server import RESET, RegistryServer, Reply, json_reply, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from multiarch.image.platform import Leg
     from tests.unit.project import Project
     from tests.unit.registry_server import Request
 
@@ -40,7 +41,7 @@ class Shown:
         self.lines: list[str] = []
         self.trace = Trace(self.say)
 
-    def say(self, text: str, about: tuple[Platform, ...] = ()) -> None:
+    def say(self, text: str, about: tuple[Leg, ...] = ()) -> None:
         """Take a line."""
         self.lines.append(re.sub(r"\d+ ms$|\d+\.\ds$", "T", " ".join([*map(str, about), text])))
 
@@ -139,7 +140,7 @@ def test_commands_are_shown_as_a_shell_takes_them() -> None:
     progress.trace = shown.trace
     proxy = f"build-arg:HTTP_PROXY=http://{USER}:{PASSWORD}@x@proxy:1/"
     with pytest.raises(MultiarchError):
-        Solve([Platform.parse("arm64")], progress).run(["/bin/sh", "-c", "exit 3", "a b", proxy], threading.Event())
+        Solve([leg("arm64")], progress).run(["/bin/sh", "-c", "exit 3", "a b", proxy], threading.Event())
     shown.trace.command(["true"], environ={"BUILDKIT_HOST": "unix:///a b"})(0)
     assert [
         "linux/arm64 $ /bin/sh -c 'exit 3' 'a b' build-arg:HTTP_PROXY=http://proxy:1/",

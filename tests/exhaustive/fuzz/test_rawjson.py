@@ -22,14 +22,14 @@ from multiarch.buildkit.output import Output
 from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertices, warnings
 from multiarch.display.progress import Progress
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST = 20.0  # seconds a case
 MOST = 300 << 20  # bytes that all cases of a test may hold at once
-ARM64 = Platform.parse("arm64")
+ARM64 = leg("arm64")
 TIMES = st.sampled_from(
     [
         "2026-01-02T03:04:05Z",

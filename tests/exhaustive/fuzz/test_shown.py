@@ -22,13 +22,15 @@ from multiarch.display.live import LiveProgress
 from multiarch.display.report import page
 from multiarch.display.rows import Row
 from multiarch.formatting import clean, is_clean, one_line, shell_line, without_commands
-from multiarch.image.platform import Platform
 from tests.unit.display.test_report import embedded
+from tests.unit.legs import leg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ARM64, AMD64 = Platform.parse("arm64"), Platform.parse("amd64")
+    from multiarch.image.platform import Leg
+
+ARM64, AMD64 = leg("arm64"), leg("amd64")
 # seconds a case
 LONGEST = 20.0
 # What is hostile, in pieces that are put together in any order, and between any other text.
@@ -91,7 +93,7 @@ def test_a_line_is_clean_whatever_it_was(text: str) -> None:
 
 @fuzz
 @given(TEXTS, st.sampled_from(sorted(CIS)), st.sampled_from([(), (ARM64,), (ARM64, AMD64)]), st.booleans())
-def test_no_line_of_a_log_is_a_command(text: str, ci: str, platforms: tuple[Platform, ...], column: bool) -> None:
+def test_no_line_of_a_log_is_a_command(text: str, ci: str, platforms: tuple[Leg, ...], column: bool) -> None:
     """Wherever it stands: a notice, a vertex, its output, its error, a section's title."""
     stream = io.StringIO()
     progress = progress_for(stream, CIS[ci], quiet=False)

@@ -85,7 +85,7 @@ JSON = """\
 \t"target": {
 \t\t"app": {
 \t\t\t"context": "app",
-\t\t\t"args": {"A": "yes", "B": null},
+\t\t\t"args": {"A": "yes", "B": null, "C": "env:X", "D": "{sha}"},
 \t\t\t"tags": ["someone/app:1.20", "ghcr.io/someone/app:1.20"],
 \t\t\t"platforms": ["linux/amd64", "linux/arm64"],
 \t\t\t"secret": ["id=token,env=TOKEN", {"id": "npm", "src": "npmrc"}],
@@ -122,6 +122,8 @@ multiarch:
     )
     assert [
         "docker-bake.json:6: build_args.B: not sure: its value is no text",
+        "docker-bake.json:6: build_args.C: not sure: env:X would be filled in here",
+        "docker-bake.json:6: build_args.D: not sure: {sha} would be filled in here",
         "docker-bake.json:11: cache-from: not sure: there is no setting that means the same",
     ] == told.doubts
     assert 0 == project.run("--dry", "release").status

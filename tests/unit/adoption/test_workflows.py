@@ -40,6 +40,7 @@ jobs:
             type=semver,pattern={{major}}.{{minor}}
             type=sha
             type=raw,value=edge,enable={{is_default_branch}}
+            type=raw,value=x,enable=${{ github.ref == 'refs/heads/x' }}
       - name: Test
         uses: docker/build-push-action@v6
         with:
@@ -69,7 +70,7 @@ def test_actions_become_settings(project: Project) -> None:
         """\
 multiarch:
   image: [docker.io/someone/app, ghcr.io/someone/app]
-  tags: ["{branch}", "{semver}", "{major}.{minor}", "sha-{sha}"]
+  tags: ["{branch}", "{semver}", "{major}.{minor}", "sha-{sha}", "edge if default-branch", "latest if highest"]
   platforms: [linux/amd64, linux/arm64]
   dockerfile: docker/Dockerfile
   build_args:
@@ -80,18 +81,17 @@ multiarch:
     assert [
         f"{FILE}:18 -> multiarch.image",
         f"{FILE}:22 -> multiarch.tags",
-        f"{FILE}:36 -> multiarch.platforms",
-        f"{FILE}:35 -> multiarch.dockerfile",
-        f"{FILE}:41 -> multiarch.build_args",
+        f"{FILE}:37 -> multiarch.platforms",
+        f"{FILE}:36 -> multiarch.dockerfile",
+        f"{FILE}:42 -> multiarch.build_args",
     ] == told.sources
-    raw = "type=raw,value=edge,enable={{is_default_branch}}: it is not for every build, and a tag of ours is"
+    raw = "type=raw,value=x,enable=${{ github.ref == 'refs/heads/x' }}: it is not for every build"
     assert [
         f"{FILE}:21: tags: not sure: type=schedule: no placeholder means the same",
-        f"{FILE}:26: tags: not sure: {raw}",
-        f"{FILE}:15: tags: not sure: the action moves latest with each version; no placeholder does",
-        f"{FILE}:42: build_args.COMMIT: not sure: its value {RUNTIME}",
-        f"{FILE}:39: labels: not sure: of metadata-action only commit and repository are set, in a CI",
-        f"{FILE}:43: cache-from: not sure: it is not taken",
+        f"{FILE}:27: tags: not sure: {raw}, and no condition means the same",
+        f"{FILE}:43: build_args.COMMIT: not sure: its value {RUNTIME}",
+        f"{FILE}:40: labels: not sure: of metadata-action only commit and repository are set, in a CI",
+        f"{FILE}:44: cache-from: not sure: it is not taken",
     ] == told.doubts
 
 
@@ -186,6 +186,9 @@ multiarch:
         ("type=sha,prefix=", "{sha}"),
         ("type=raw,value=stable", "stable"),
         ("stable", "stable"),
+        ("type=raw,value=latest", "latest if any"),
+        ("type=raw,value=latest,enable={{is_default_branch}}", "latest if default-branch"),
+        ("type=edge", "edge if default-branch"),
     ],
 )
 def test_a_line_of_tags_has_its_placeholder(line: str, expected: str) -> None:
@@ -216,7 +219,7 @@ def test_a_line_that_means_something_else_gives_no_tag(line: str) -> None:
 
 
 def test_no_tags_are_the_usual_ones_of_the_action() -> None:
-    """Branch and tag; that it moves latest with a tag is told."""
+    """Branch and tag; that it moves latest with any git tag is told."""
     found, problems = templates([], [], 7)
     assert ([Text("{branch}", 7), Text("{tag}", 7)], [7]) == (found, [problem.line for problem in problems])
     assert ([], [2]) == (

@@ -17,9 +17,9 @@ from multiarch.buildkit.command import build_command, export
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
-from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
 from multiarch.retry import Policy
+from tests.unit.legs import leg
 from tests.unit.rawjson import vertex
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ PUSHED = f"echo '{json.dumps({'containerimage.digest': DIGEST})}' > \"$metadata\
 def test_what_was_pushed_is_returned(project: Project) -> None:
     """The reference in the first repository, with its digest."""
     pushed = project.build(PUSHED, image=["someone/app", "ghcr.io/a/b"])
-    assert PushedImage(Platform.parse("arm64"), ImageReference.parse("someone/app:latest-arm64"), DIGEST) == pushed
+    assert PushedImage(leg("arm64"), ImageReference.parse("someone/app:latest-arm64"), DIGEST) == pushed
     assert f"docker.io/someone/app:latest-arm64@{DIGEST}" == str(pushed)
     assert "--progress rawjson" in project.calls[0]
 
@@ -351,7 +351,7 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
     settings = read(context=str(project.path), **more)
     client = Client(project.path / "buildctl", Policy(attempts=1), Progress(project.shown), [])
     dockerfile, archive = project.path / "cut" / "Dockerfile", project.path / "x.tar"
-    build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER)
+    build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER, ())
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
     left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]
     left_out += [f"--export-cache type=registry,{REF},mode=max "]

@@ -8,6 +8,7 @@ import pytest
 
 from multiarch.buildkit.buildctl import check_executable, default_path, find_buildctl
 from multiarch.config.load import load
+from multiarch.config.project import Project
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError
 from multiarch.steps.copy_buildctl import commands
 
@@ -58,7 +59,7 @@ def test_the_documents_command(cache: Path) -> None:
     assert [
         ["mkdir", "-p", "/usr/bin"],
         ["docker", "cp", "buildkit:/usr/bin/buildctl", "/usr/bin/buildctl"],
-    ] == commands(read(dest="/usr/bin"))
+    ] == commands(Project.of(read(dest="/usr/bin")))
 
 
 def test_the_nearest_client_is_used(cache: Path, tmp_path: Path) -> None:

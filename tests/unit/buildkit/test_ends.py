@@ -18,14 +18,14 @@ from multiarch.buildkit.solve import Solve
 from multiarch.buildkit.status import Vertex
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
-from multiarch.image.platform import Platform
 from tests.unit.buildkit.test_rawjson import WORDS
+from tests.unit.legs import leg
 from tests.unit.rawjson import vertex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ARM64 = Platform.parse("arm64")
+ARM64 = leg("arm64")
 
 
 def run(*command: str, stopped: threading.Event | None = None) -> str:

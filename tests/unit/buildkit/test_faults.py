@@ -10,7 +10,7 @@ import pytest
 from multiarch.buildkit.solve import Solve
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 from tests.unit.rawjson import vertex
 
 HOST = "https://registry-1.docker.io/v2"
@@ -64,7 +64,7 @@ def failure(*lines: str) -> BuildFailedError:
     """Return the error of a solve that writes *lines* to standard error and fails."""
     command = ["sh", "-c", "printf '%s\\n' \"$@\" >&2; exit 1", "sh", *lines]
     with pytest.raises(BuildFailedError) as caught:
-        Solve([Platform.parse("arm64")], Progress(io.StringIO())).run(command, threading.Event())
+        Solve([leg("arm64")], Progress(io.StringIO())).run(command, threading.Event())
     assert 1 == len(str(caught.value).splitlines())
     return caught.value
 

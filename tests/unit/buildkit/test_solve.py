@@ -16,14 +16,14 @@ import pytest
 from multiarch.buildkit.solve import Solve
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 from tests.unit.rawjson import log, vertex, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ARM64 = Platform.parse("arm64")
+ARM64 = leg("arm64")
 RUN = 'process "/bin/sh -c make" did not complete successfully: exit code: 3'
 
 

@@ -111,7 +111,11 @@ def complaint(
         ({"ssh": ["git="]}, "ssh[0]: 'git=' is neither default nor ID=PATH, of a socket or a key"),
         ({"ssh": ["git=a,b"]}, "ssh[0]: 'git=a,b' is neither default nor ID=PATH, of a socket or a key"),
         ({"ssh": ["default", "default=x"]}, "ssh[1]: 'default' is given twice"),
-        ({"tags": ["a", "{x}"]}, "tags[1]: '{x}': unknown {x} (known: branch, tag, sha, semver, major, minor)"),
+        (
+            {"tags": ["a", "{x}"]},
+            "tags[1]: '{x}': unknown {x} (known: branch, tag, sha, semver, version, major, minor)",
+        ),
+        ({"version_tag": "v1"}, "version_tag: 'v1' must hold {version} once, such as app-v{version}"),
         ({"branches": ["main", "rel/*"]}, "branches[1]: 'rel/*' is no plain name of a branch, such as main"),
         (
             {"platforms": [{"platform": "arm64", "runner": {"jenkins": "x"}}]},

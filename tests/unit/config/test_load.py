@@ -83,7 +83,7 @@ def test_no_tag_applies() -> None:
 
 def test_tags_that_apply() -> None:
     """Templates are filled in from what the CI tells; those that do not apply are left out."""
-    tags = ["{branch}", "{semver}", "{sha}", "latest"]
+    tags = ["{branch}", "{semver}", "{sha}", "latest if any"]
     assert ("main", "c0", "latest") == read({"tags": tags}, TRAVIS).publish.tags
     released = TRAVIS | {"TRAVIS_TAG": "v1.4.2"}
     assert ("1.4.2", "c0", "latest") == read({"tags": tags}, released).publish.tags

@@ -154,7 +154,9 @@ def test_braces_that_name_no_axis_stay_in_arguments() -> None:
 
 def pair(**changes: Any) -> dict[str, Any]:
     """Return the pair with changes of its targets."""
-    return PAIR | {"targets": {name: {**PAIR["targets"].get(name, {}), **changes.get(name, {})} for name in PAIR["targets"]}}
+    return PAIR | {
+        "targets": {name: {**PAIR["targets"].get(name, {}), **changes.get(name, {})} for name in PAIR["targets"]}
+    }
 
 
 def grid(**changes: Any) -> dict[str, Any]:
@@ -177,12 +179,17 @@ def grid(**changes: Any) -> dict[str, Any]:
             },
         ),
         (
-            "multiarch.targets.app: linux/riscv64 is not a platform of base (linux/amd64, linux/arm64), which it is built on",
+            (
+                "multiarch.targets.app: linux/riscv64 is not a platform of base (linux/amd64, linux/arm64),"
+                " which it is built on"
+            ),
             pair(app={"platforms": ["riscv64"]}),
         ),
         (
-            "multiarch.targets.golang: docker.io/someone/golang:1.27 is a tag of golang-1.27-bookworm and of"
-            " golang-1.27-trixie",
+            (
+                "multiarch.targets.golang: docker.io/someone/golang:1.27 is a tag of golang-1.27-bookworm and of"
+                " golang-1.27-trixie"
+            ),
             grid(matrix={"version": VERSIONS, "flavour": [FLAVOURS[0], {"flavour": "trixie", "aliases": [""]}]}),
         ),
         (

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.display.console import progress_for
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 from tests.unit.rawjson import log, vertex
 from tests.unit.steps.test_release import release as release
 
 if TYPE_CHECKING:
     from tests.unit.steps.test_release import Release
 
-AMD64, ARM64 = Platform.parse("amd64"), Platform.parse("arm64")
+AMD64, ARM64 = leg("amd64"), leg("arm64")
 
 
 @pytest.mark.parametrize(

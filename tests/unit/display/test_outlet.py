@@ -21,8 +21,8 @@ from multiarch.display.live import LiveProgress
 from multiarch.display.outlet import Outlet
 from multiarch.display.progress import Progress
 from multiarch.display.summary import Summary
-from multiarch.image.platform import Platform
 from tests.unit.display.test_report import HOSTILE
+from tests.unit.legs import leg
 from tests.unit.project import ROOT
 from tests.unit.rawjson import log, vertex
 from tests.unit.steps.test_release import release as release
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.unit.project import Project
     from tests.unit.steps.test_release import Release
 
-ARM64 = Platform.parse("arm64")
+ARM64 = leg("arm64")
 UNICODE = UnicodeEncodeError("ascii", "│", 0, 1, "ordinal not in range(128)")
 
 
@@ -59,7 +59,7 @@ def events(progress: Progress) -> None:
         progress.retrying("attempt 1 failed", [ARM64])
         progress.done([ARM64])
         progress.end()
-    progress.table([Summary(ARM64, "sha256:1", 1, 1.0, 1, 1, emulated=True)])
+    progress.table([Summary(ARM64.platform, "sha256:1", 1, 1.0, 1, 1, emulated=True)])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_sizes_that_are_none_do_not_fail_the_table() -> None:
     """The tags have moved when it is written: a dash stands for what is no number."""
     stream = io.StringIO()
     odd: list[Any] = ["12", None, -1, float("nan"), float("inf"), 10**400, True, [1]]
-    Progress(stream).table([Summary(ARM64, "sha256:1", value, value, 1, 1, emulated=True) for value in odd])
+    Progress(stream).table([Summary(ARM64.platform, "sha256:1", value, value, 1, 1, emulated=True) for value in odd])
     rows = [line.split() for line in stream.getvalue().splitlines()[1:]]
     assert [["-", "done" if value is None else "-"] for value in odd] == [row[2:4] for row in rows]
 

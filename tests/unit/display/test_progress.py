@@ -14,11 +14,12 @@ from multiarch.display.console import progress_for
 from multiarch.display.folds import Folds
 from multiarch.display.progress import Progress
 from multiarch.display.summary import Summary
-from multiarch.image.platform import Platform
+from multiarch.image.platform import Leg
 from tests.exhaustive.scenes import PAUSE, solve
+from tests.unit.legs import leg
 from tests.unit.rawjson import log, status, vertex
 
-AMD64, ARM64, ARM = map(Platform.parse, ("amd64", "arm64", "armhf"))
+AMD64, ARM64, ARM = map(leg, ("amd64", "arm64", "armhf"))
 
 
 def test_each_line_has_its_platform_in_a_column() -> None:
@@ -46,9 +47,9 @@ def test_lines_of_several_threads_stay_whole() -> None:
     """Each platform is built by a thread; a block that one of them writes is not mixed with others."""
     stream = io.StringIO()
     progress = Progress(stream)
-    platforms = [Platform.parse(name) for name in ("amd64", "arm64", "s390x", "riscv64")]
+    platforms = [leg(name) for name in ("amd64", "arm64", "s390x", "riscv64")]
 
-    def write(platform: Platform) -> None:
+    def write(platform: Leg) -> None:
         for _ in range(200):
             progress.say("a\nb\nc", [platform])
 
@@ -203,7 +204,7 @@ def test_quiet_writes_nothing() -> None:
         progress.say("a word", [ARM64])
         progress.retrying("attempt 1 failed", [ARM64, ARM])
         _lines_of_a_build(stream, progress, vertex("a", "[2/3] RUN make", seconds=1), log("a", "compiling\n"))
-        progress.table([Summary(ARM64, "sha256:1", 1, 1.0, 1, 1, emulated=True)])
+        progress.table([Summary(ARM64.platform, "sha256:1", 1, 1.0, 1, 1, emulated=True)])
     assert "" == stream.getvalue()
 
 
@@ -219,8 +220,8 @@ def test_table_has_a_row_for_each_platform() -> None:
     stream = io.StringIO()
     Progress(stream).table(
         [
-            Summary(AMD64, "sha256:1", 999, 0.04, 3, 0, emulated=False),
-            Summary(ARM, "sha256:22", 12_345_678, 754.9, 12, 10, emulated=True),
+            Summary(AMD64.platform, "sha256:1", 999, 0.04, 3, 0, emulated=False),
+            Summary(ARM.platform, "sha256:22", 12_345_678, 754.9, 12, 10, emulated=True),
         ]
     )
     assert (

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.load import load
+from multiarch.config.project import Project
 from multiarch.display import report
 from multiarch.display.summary import summarise
 from multiarch.errors import ConfigurationError
-from multiarch.image.platform import Platform
 from tests.unit.display.test_summary import solve
+from tests.unit.legs import leg
 from tests.unit.rawjson import log, vertex
 from tests.unit.steps.test_release import release as release
 
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     from tests.unit.steps.test_release import Release
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script>"
-AMD64, ARM64 = Platform.parse("amd64"), Platform.parse("arm64")
+AMD64, ARM64 = leg("amd64"), leg("arm64")
 SECONDS = 1767323045.0  # since the epoch; when vertices of rawjson begin, 2026-01-02T03:04:05Z
 
 
 def data_of(*solves: Solve, error: str = "", **configured: Any) -> dict[str, Any]:
     """Return the report of a run that took 20 seconds on an amd64 machine."""
-    settings = load({"image": "a/b", "platforms": ["amd64", "arm64"], **configured}, {}, {})
-    rows = summarise(settings.matrix, solves, {AMD64: ("sha256:1", 7)}, "x86_64")
+    project = Project.of(load({"image": "a/b", "platforms": ["amd64", "arm64"], **configured}, {}, {}))
+    rows = summarise(project.matrix, solves, {AMD64: ("sha256:1", 7)}, "x86_64")
     made = report.report_of(
-        settings, solves, rows, "x86_64", task="release", started=SECONDS, finished=SECONDS + 20, error=error
+        project, solves, rows, "x86_64", task="release", started=SECONDS, finished=SECONDS + 20, error=error
     )
     data: dict[str, Any] = json.loads(json.dumps(made.as_data()))
     return data
@@ -87,7 +88,7 @@ def test_fields_of_the_format_stay_as_they_are() -> None:
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=2)))
     report_fields = "version task images tags started finished succeeded outcome platforms advice solves"
     assert report_fields.split() == list(data)
-    assert ["platform", "digest", "size", "seconds", "steps", "cached", "emulated"] == list(data["platforms"][0])
+    assert ["platform", "digest", "size", "seconds", "steps", "cached", "emulated", "target"] == list(data["platforms"][0])
     assert ["platform", "name", "instruction", "seconds", "share", "texts"] == list(data["advice"][0])
     assert ["platforms", "retries", "steps"] == list(data["solves"][0])
 

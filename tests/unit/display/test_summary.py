@@ -10,16 +10,17 @@ from multiarch.buildkit.solve import Solve
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
 from multiarch.display.summary import Summary, summarise
-from multiarch.image.platform import Platform
+from tests.unit.legs import leg
 from tests.unit.rawjson import vertex
 
 if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry
+    from multiarch.image.platform import Leg
 
-AMD64, ARM64, ARM = (Platform.parse(name) for name in ("amd64", "arm64", "arm/v7"))
+AMD64, ARM64, ARM = (leg(name) for name in ("amd64", "arm64", "arm/v7"))
 
 
-def solve(platforms: tuple[Platform, ...], *lines: str) -> Solve:
+def solve(platforms: tuple[Leg, ...], *lines: str) -> Solve:
     """Return an attempt in which BuildKit reported these states."""
     attempt = Solve(platforms, Progress(io.StringIO(), quiet=True))
     for line in lines:
@@ -46,7 +47,7 @@ def test_vertices_of_one_solve_count_for_their_platforms() -> None:
         vertex("e", "[linux/arm64 internal] load metadata", seconds=7),
     )
     rows = summarise(matrix("amd64", "arm64"), [both], {AMD64: ("sha256:1", 7)}, "x86_64")
-    assert [(AMD64, "sha256:1", 7, 3.0, 2, 1, False), (ARM64, "", 0, 7.0, 1, 0, True)] == [
+    assert [(AMD64.platform, "sha256:1", 7, 3.0, 2, 1, False), (ARM64.platform, "", 0, 7.0, 1, 0, True)] == [
         (r.platform, r.digest, r.size, round(r.seconds, 3), r.steps, r.cached, r.emulated) for r in rows
     ]
 
@@ -66,4 +67,4 @@ def test_retries_add_time_and_no_instructions() -> None:
 def test_platform_that_was_not_built_has_a_row() -> None:
     """A release may fail before a solve begins, and its report lists the whole matrix."""
     native = matrix({"platform": "arm64", "builder": "tcp://arm:1234"})
-    assert (Summary(ARM64, "", 0, 0.0, 0, 0, emulated=False),) == summarise(native, [], {}, "x86_64")
+    assert (Summary(ARM64.platform, "", 0, 0.0, 0, 0, emulated=False),) == summarise(native, [], {}, "x86_64")

@@ -17,7 +17,8 @@ from multiarch.publish.errors import (
     SurplusImageError,
     UnreadableTagError,
 )
-from multiarch.publish.publication import publish_matrix
+from multiarch.publish.publication import Part
+from multiarch.publish.publication import publish as publish_parts
 from tests.unit.staging import (
     ARM64,
     MUCH,
@@ -72,7 +73,7 @@ def test_program_of_the_right_architecture_passes_without_a_note(server: Registr
     layers = layered(
         server, "latest-arm64", STARTS, *({f"{n}": b""} for n in range(5)), {"app/server": PROGRAM["arm64"]}
     )
-    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+    publish_parts([Part(only_arm64(server))], {server.host: registry_of(server)}, say=notes.append)
     assert [] == notes
     blobs = [asked.rpartition("/")[2] for asked in server.asked if "/blobs/" in asked]
     assert [0, 0, 1, 1, 1, 1] == [blobs.count(layer["digest"]) for layer in layers]
@@ -88,7 +89,7 @@ def test_layers_in_zstd_are_read_on_every_python(server: RegistryServer, archite
     files = [{"bin/sh": PROGRAM["arm64"]}, {"app/server": PROGRAM[architecture]}, {"etc/passwd": b"root"}]
     layered(server, "latest-arm64", STARTS, *files, compress=zstd.compress, media_type=ZSTD)
     if architecture == "arm64":
-        publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+        publish_parts([Part(only_arm64(server))], {server.host: registry_of(server)}, say=notes.append)
         assert ([], 1) == (notes, len(index_of(server)["manifests"]))
     else:
         assert "its /app/server is a program for amd64;" in refused(server, ForeignProgramError, only_arm64(server))
@@ -106,7 +107,7 @@ def test_image_of_data_is_published_with_a_note(server: RegistryServer) -> None:
     """It has no program to check."""
     notes: list[str] = []
     layered(server, "latest-arm64", ARM64, {"data": b"1"})
-    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+    publish_parts([Part(only_arm64(server))], {server.host: registry_of(server)}, say=notes.append)
     assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == notes
     assert 1 == len(index_of(server)["manifests"])
 

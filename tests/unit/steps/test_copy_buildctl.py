@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.config.load import load
+from multiarch.config.project import Project
 from multiarch.docker_host import DockerHost
 from multiarch.errors import ConfigurationError, DockerError
 from multiarch.retry import Policy
@@ -61,7 +62,7 @@ def send(daemon: Daemon, body: bytes) -> None:
 
 def copy(dest: Path) -> Path:
     """Copy buildctl into a directory."""
-    run = Run(load({"platforms": ["arm64"], "dest": str(dest), "retry_seconds": 0.0}, {}, {}), quiet())
+    run = Run(Project.of(load({"platforms": ["arm64"], "dest": str(dest), "retry_seconds": 0.0}, {}, {})), quiet())
     run.__dict__["host"] = DockerHost(Policy(attempts=1), lambda _: None)
     try:
         (path,) = copy_buildctl.run(run)
