@@ -39,6 +39,7 @@ def test_hcl_is_what_buildx_makes_of_it(project: Project, docker_config: Path) -
     settings = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     assert HCL_SETTINGS.splitlines() == settings
     assert 0 == project.run("init", "--check", **environ).status
+    assert 0 == project.run("--dry", "release", **environ).status
     bake.write_text('target "default" {\n')
     broken = project.run("init", **environ)
     assert (0, 1) == (broken.status, broken.err.count("docker buildx bake --print says: ERROR: docker-bake.hcl:1,"))

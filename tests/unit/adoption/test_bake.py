@@ -53,6 +53,7 @@ def test_hcl_is_what_buildx_makes_of_it(project: Project, docker: Path) -> None:
         f"targets.base.image: not sure: {NOWHERE}",
         "docker-bake.hcl:29: targets.app.annotations: not sure: there is no setting that means the same",
     ] == told.doubts
+    assert 0 == project.run("--dry", "release").status
     asked = set((docker / "asked").read_text().splitlines())
     assert {"buildx version ", "buildx bake --print -f docker-bake.hcl "} == asked
 

@@ -47,7 +47,7 @@ services:
         platforms: [linux/arm/v7]
   worker:
     image: shop-worker
-    build: {context: worker, dockerfile: docker/Dockerfile, target: run, args: *args, network: host}
+    build: {context: worker, dockerfile: docker/Dockerfile, target: run, args: *args, platforms: [arm64], network: host}
 """
 
 
@@ -74,6 +74,7 @@ multiarch:
         PRICE: "5$"
         REGION: eu-1
     worker:
+      platforms: [linux/arm64]
       context: worker
       dockerfile: worker/docker/Dockerfile
       target: run
@@ -93,6 +94,7 @@ multiarch:
         "compose.yaml:18 -> multiarch.targets.web.context",
         "compose.yaml:23 -> multiarch.targets.web.build_args",
         "compose.yaml:20 -> multiarch.targets.web.contexts",
+        "compose.yaml:31 -> multiarch.targets.worker.platforms",
         "compose.yaml:31 -> multiarch.targets.worker.context",
         "compose.yaml:31 -> multiarch.targets.worker.dockerfile",
         "compose.yaml:31 -> multiarch.targets.worker.target",
@@ -108,8 +110,8 @@ multiarch:
         "compose.yaml:6: targets.worker.build_args.RATE: not sure: it is no text; quote it",
         "compose.yaml:31: targets.worker.network: not sure: there is no setting that means the same",
         "targets.worker.tags: not sure: nothing names a tag; the usual one is latest",
-        "targets.worker.platforms: not sure: nothing says for which platforms; list some, such as linux/arm64",
     ] == told.doubts
+    assert 0 == project.run("--dry", "release").status
 
 
 def test_one_service_is_the_image_of_the_project(project: Project) -> None:

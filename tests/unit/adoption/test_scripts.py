@@ -106,6 +106,7 @@ multiarch:
 """
         == told.settings
     )
+    assert 0 == project.run("--dry", "release").status
     assert ["scripts/build.sh:1: platforms: not sure: linux/$ARCH is not sure, or none"] == told.doubts
 
 

@@ -63,7 +63,7 @@ FILE = ".github/workflows/release.yml"
 RUNTIME = "is known only while the workflow runs"
 
 
-def test_actions_become_settings(project: Project) -> None:
+def test_actions_become_settings(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tags become the placeholders that mean the same; a test build is none; expressions have no value."""
     told = adopt(project, {FILE: RELEASE, "docker/": "", "Dockerfile": ""})
     assert (
@@ -93,6 +93,10 @@ multiarch:
         f"{FILE}:40: labels: not sure: of metadata-action only commit and repository are set, in a CI",
         f"{FILE}:44: cache-from: not sure: it is not taken",
     ] == told.doubts
+    for name, value in {"GITHUB_ACTIONS": "true", "GITHUB_REF_TYPE": "branch", "GITHUB_REF_NAME": "main"}.items():
+        monkeypatch.setenv(name, value)
+    released = project.run("--dry", "release")
+    assert (0, True) == (released.status, "docker.io/someone/app:main" in released.out[-1]), released
 
 
 def test_the_workflow_that_github_offers(project: Project) -> None:
@@ -173,6 +177,7 @@ multiarch:
     assert [f"{FILE}:7 -> multiarch.image", f"{FILE}:7 -> multiarch.tags", f"{FILE}:6 -> multiarch.platforms"] == (
         told.sources
     )
+    assert 0 == project.run("--dry", "release").status
 
 
 @pytest.mark.parametrize(
