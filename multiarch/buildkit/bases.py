@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.config.settings import OutputKind
-from multiarch.errors import BuildFailedError
+from multiarch.errors import BuildFailedError, ConfigurationError
 from multiarch.paths import make_temporary_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from tempfile import TemporaryDirectory
 
+    from multiarch.buildkit.status import Vertex
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Leg, Platform
     from multiarch.image.reference import ImageReference
 
+_LOADED = "load metadata for "  # in the name of the vertex that asks for a base image's config
 _POLL = 0.2  # seconds between two looks at whether the run was stopped
 
 
@@ -84,6 +86,23 @@ def words(bases: Sequence[Base]) -> list[str]:
     for layout, store in layouts.items():
         command += ["--oci-layout", f"{store}={layout}"]
     return command
+
+
+def check_used(bases: Sequence[Base], entry: MatrixEntry, dockerfile: Path, vertices: Iterable[Vertex]) -> None:
+    """Check that a solve that ended well has taken its bases from us, and from nowhere else.
+
+    :param dockerfile: its path, for the error.
+    :param vertices: those of the solve.
+    :raises ConfigurationError: a context of the settings is none of the Dockerfile's names.
+    """
+    names = [vertex.name for vertex in vertices]
+    for context in dict.fromkeys(base.context for base in bases):
+        if any(name.startswith((f"[context {context}]", f"[context {context}::")) for name in names):
+            continue
+        loaded = [name.partition(_LOADED)[2] for name in names if _LOADED in name and "[context " not in name]
+        instead = f"; it would be built on {', '.join(dict.fromkeys(loaded))}" if loaded else ""
+        problem = f"nothing in {dockerfile} names {context}{instead}"
+        raise ConfigurationError(f"multiarch.targets.{entry.target}.contexts.{context}", problem)
 
 
 class Bases:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import metadata
+from multiarch.buildkit.bases import check_used
 from multiarch.buildkit.command import build_command, dockerfile_path, export, record
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind, SecretKind
@@ -79,7 +80,7 @@ def build_platform(
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     exported = export(settings, str(entry.staging))
     command = build_command(settings, (entry,), client.buildctl, builder, exported, bases=bases)
-    digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
+    digest = _solve(settings, (entry,), command, client, bases, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         return PushedImage(entry.leg, entry.staging, digest)
     return Path(output.dest) if output.dest else None
@@ -101,7 +102,7 @@ def build_together(
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
     command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
-    digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
+    digest = _solve(settings, entries, command, client, bases, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.leg, entry.staging, digest) for entry in entries) if digest else ()
 
 
@@ -120,7 +121,7 @@ def build_layout(
     """
     output = record("type=oci", "tar=false", f"dest={layout}")
     command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
-    return _solve(settings, entries, command, client, pushes=True)
+    return _solve(settings, entries, command, client, bases, pushes=True)
 
 
 def build_prefix(
@@ -143,11 +144,17 @@ def build_prefix(
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
     command = build_command(settings, (entry,), client.buildctl, builder, output, bases=bases, exports_cache=False)
-    _solve(settings, (entry,), command, replace(client, solves=[]), pushes=False)
+    _solve(settings, (entry,), command, replace(client, solves=[]), (), pushes=False)
 
 
 def _solve(
-    settings: Settings, entries: Sequence[MatrixEntry], command: list[str], client: Client, *, pushes: bool
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    command: list[str],
+    client: Client,
+    bases: Sequence[Base],
+    *,
+    pushes: bool,
 ) -> str:
     """Run a solve until it succeeds; return the digest of what it pushed, empty where it pushes nothing.
 
@@ -158,18 +165,20 @@ def _solve(
     legs = tuple(entry.leg for entry in entries)
     policy, observer = client.policy, client.observer
 
-    def attempt(file: Path) -> None:
+    def attempt(file: Path) -> Solve:
         # An attempt that failed at its very end may have written it.
         file.unlink(missing_ok=True)
         solve = Solve(legs, observer)
         client.solves.append(solve)
         words = ["--metadata-file", str(file), "--progress", "rawjson"]
         solve.run([*command, *words], policy.stopped)
+        return solve
 
     with make_temporary_directory() as directory:
         file = Path(directory) / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, legs))
+            solve = policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, legs))
+            check_used(bases, entries[0], dockerfile_path(settings, entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
             observer.failed(legs, stopped=policy.stopped.is_set() or not isinstance(error, Exception))

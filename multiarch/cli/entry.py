@@ -111,16 +111,14 @@ def run_of(
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
         project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
-        run.on_moved = signals.settle
+        _connect(signals, run)
         pushes = pushes and project.settings.publish.push.wanted
         if pushes:
             project.check_pushes()
-        registries = [image.registry for image in project.settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(registries, os.environ, needed=pushes))
+                stack.enter_context(logged_in(_registries(project), os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -136,6 +134,16 @@ def _end(run: Run, signals: Interrupts) -> None:
         raise Exit(code=0)
 
 
+def _registries(project: Project) -> list[str]:
+    return [image.registry for image in project.settings.publish.images]
+
+
+def _connect(signals: Interrupts, run: Run) -> None:
+    """Let signals end a run, until it is settled."""
+    signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
+    run.on_moved = signals.settle
+
+
 def _stop(run: Run) -> None:
     """End a run soon, also where nobody reads what it shows."""
     run.stop()
@@ -144,8 +152,6 @@ def _stop(run: Run) -> None:
 
 def print_results(results: Iterable[object]) -> None:
     """Print results, one a line. :raises OutputError: one is no single line, or standard output does not take it."""
-    from multiarch.display.outlet import drain
-
     in_ci = running_in(os.environ) is not None
     for line in [str(result) for result in results]:
         if not is_clean(line):
@@ -154,11 +160,12 @@ def print_results(results: Iterable[object]) -> None:
             raise OutputError("it is closed, so that the results cannot be printed")
         try:
             print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
-        except KeyboardInterrupt:  # of a reader that has stopped, which would hold the interpreter's end too
+        except (OSError, ValueError, KeyboardInterrupt) as error:
+            from multiarch.display.outlet import drain
+
             drain(sys.stdout)
-            raise
-        except (OSError, ValueError) as error:
-            drain(sys.stdout)
+            if isinstance(error, KeyboardInterrupt):  # a reader that has stopped would hold the interpreter's end too
+                raise
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None
             reason = getattr(error, "strerror", None) or error

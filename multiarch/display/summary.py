@@ -79,7 +79,7 @@ def summary_lines(rows: Sequence[Summary]) -> list[str]:
             *((row.target,) if head else ()),
             str(row.platform),
             row.digest,
-            size(row.size) if row.size else "",
+            size(row.size) if row.size != 0 else "",
             duration(row.seconds),
             f"{row.cached} of {row.steps}",
             "emulated" if row.emulated else "natively",

@@ -1,18 +1,15 @@
-"""Tags that move while everything else happens: other publishers, errors of any kind, signals."""
+"""Tags that move while everything else happens: other publishers, errors of any kind."""
 
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.errors import StoppedError
 from multiarch.image.manifest import OCI_INDEX
-from multiarch.interrupts import Interrupts, nothing
 from multiarch.publish.errors import DroppedPlatformError, TagsNotMovedError
 from multiarch.registry.client import Registry
 from tests.exhaustive.world import BEFORE, BROKEN, TAGS, World, released_before
@@ -246,119 +243,3 @@ def test_tag_that_cannot_be_put_back_does_not_keep_the_others_from_it(world: Wor
     changed = [tag for tag, content in world.tags.items() if content != before[tag]]
     assert 1 == len(changed)
     assert f"could not be put back: {changed[0]} is sha256:" in str(caught.value)
-
-
-# Signals.
-
-
-@pytest.mark.parametrize(
-    ("number", "times", "stderr"),
-    [
-        *((number, times, "read") for number in (signal.SIGINT, signal.SIGTERM) for times in (1, 2, 3)),
-        *((signal.SIGINT, times, kind) for times in (1, 2, 3) for kind in BROKEN),
-    ],
-)
-def test_signals_at_every_request_leave_all_tags_new_or_all_as_before(
-    world: World, number: signal.Signals, times: int, stderr: str
-) -> None:
-    """A run that is interrupted has moved none; where all had moved, it is not interrupted any more."""
-    world.platforms, world.stderr = ("amd64",), stderr
-    for point in range(1000):
-        world.forget()
-        world.stage("new")
-        released_before(world, ("latest", "1.4"))
-        before = world.tags
-        sent = _signal_at(world, point, number, times)
-        status = _status_of(world)
-        changed = {tag for tag, content in world.tags.items() if content != before[tag]}
-        expected = (0, set(before)) if status == 0 else (128 + number, set())
-        assert expected == (status, changed), f"at request {point}"
-        if not sent:
-            break
-        assert 128 + number == status, f"at request {point}"
-    assert point > 20
-
-
-@pytest.mark.parametrize("times", [1, 2, 3])
-def test_signals_after_the_tags_have_moved_do_not_interrupt(world: World, times: int) -> None:
-    """The run goes on to print its results, and says so."""
-    before = world.tags
-    assert 0 == _status_of(world, lambda: [*map(signal.raise_signal, [signal.SIGINT] * times)])
-    assert set() == {tag for tag, content in world.tags.items() if content == before[tag]}
-
-
-def _status_of(world: World, then: Callable[[], object] = nothing) -> int:
-    """Publish with the signals of a run; return its exit status. *then* is called when all tags have moved."""
-    signals, stopped = Interrupts(), threading.Event()
-    signals.stop = stopped.set
-
-    def on_moved() -> None:
-        signals.settle()
-        then()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.getsignal(number) for number in numbers}
-    try:
-        with signals.handled():
-            world.publish(on_moved, stopped)
-            then()
-    except KeyboardInterrupt:
-        return 128 + signals.number
-    except StoppedError:  # a request noticed the stop before the main thread had the signal
-        assert signals.number
-        return 128 + signals.number
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-    return 0
-
-
-def _signal_at(world: World, point: int, number: signal.Signals, times: int) -> list[int]:
-    """Send a signal, as often, with the request of that number; return a list that has it then."""
-    lock, left, sent = threading.Lock(), [point], list[int]()
-
-    def react(_key: str, _: Request) -> Reply | None:
-        with lock:
-            left[0] -= 1
-            due = left[0] == -1
-        for _time in range(times if due else 0):
-            sent.append(number)
-            signal.raise_signal(number)
-        return None
-
-    watch(world, react)
-    return sent
-
-
-@pytest.mark.parametrize("times", [1, 2, 3])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_while_tags_move_and_are_put_back_wait(world: World, number: signal.Signals, times: int) -> None:
-    """They come with every request from a move on, and with those that put the tags back: all are as before."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        for point in range(2 * len(TAGS)):
-            world.forget()
-            world.stage("new")
-            released_before(world, ("latest", "1.4"))
-            tags = world.tags
-            _signal_from(world, point, number, times)
-            with pytest.raises(KeyboardInterrupt):
-                world.publish()
-            assert tags == world.tags, f"at move {point}"
-    finally:
-        signal.signal(signal.SIGTERM, former)
-
-
-def _signal_from(world: World, point: int, number: signal.Signals, times: int) -> None:
-    """Send a signal, as often, with the move of that number and with each request after it."""
-    lock, moves = threading.Lock(), [0]
-
-    def react(key: str, _: Request) -> Reply | None:
-        with lock:
-            moves[0] += key.endswith(TAGS) and " PUT " in key
-            due = moves[0] > point
-        for _time in range(times if due else 0):
-            signal.raise_signal(number)
-        return None
-
-    watch(world, react)

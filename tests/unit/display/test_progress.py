@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +15,12 @@ from multiarch.display.console import progress_for
 from multiarch.display.folds import Folds
 from multiarch.display.progress import Progress
 from multiarch.display.summary import Summary
-from multiarch.image.platform import Leg
 from tests.exhaustive.scenes import PAUSE, solve
 from tests.unit.legs import leg
 from tests.unit.rawjson import log, status, vertex
+
+if TYPE_CHECKING:
+    from multiarch.image.platform import Leg
 
 AMD64, ARM64, ARM = map(leg, ("amd64", "arm64", "armhf"))
 
