@@ -18,7 +18,7 @@ from invoke.exceptions import Exit
 
 from multiarch import interrupts
 from multiarch.ci import running_in
-from multiarch.cli.invoke_files import check_project_file, show_error
+from multiarch.cli.invoke_files import check_project_file, hide_block, show_error
 from multiarch.config.schema import PREFIX
 from multiarch.errors import MultiarchError, OutputError, without_secrets
 from multiarch.formatting import clean_lines, is_clean, one_line, shell_line, without_commands
@@ -71,6 +71,7 @@ def prepare(ns: Collection) -> None:
     _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})
     ns.configure({"run": {"env": dict(_variables)}})
     sys.excepthook = show_error
+    hide_block("multiarch")
     check_project_file()
 
 

@@ -11,6 +11,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invoke.env import Environment
+
 from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +24,22 @@ _MOST_VALUES = 100_000  # values with each alias in its place; Invoke copies the
 _LONGEST = 300  # characters of another program's words
 # Methods of Invoke's Config that read or join files.
 _READS = {"_load_file", "merge", "load_shell_env", "clone"}
+# Where it puts the names at the top in order, which fails with a TypeError where one is no text.
+_LOOKS_UP = "__getattr__"
+
+
+def hide_block(name: str) -> None:
+    """Keep Invoke from looking for variables of a block; ours are read with it, and all of its names are right.
+
+    Invoke makes one variable of ``build_args: {version: x, VERSION: y}``, and ends in a traceback at that, at
+    ``labels: {a_b: x, a: {b: y}}`` and at names that are no text (invoke/env.py, ``Environment._crawl``).
+    """
+    crawl = Environment._crawl
+
+    def crawl_others(self: Environment, key_path: list[str], env_vars: Any) -> dict[str, Any]:
+        return {} if key_path == [name] else crawl(self, key_path, env_vars)
+
+    Environment._crawl = crawl_others  # type: ignore[method-assign]
 
 
 def check_project_file() -> None:
@@ -103,7 +121,8 @@ def _line(error: BaseException, trace: TracebackType | None) -> str | None:
         problem = getattr(error, "problem", None) or "it cannot be read"
         return f"{mark.name}: line {mark.line + 1}: this is not YAML: {problem}; correct the file"
     frames = [frame for frame, _ in traceback.walk_tb(trace)]
-    first = next((number for number, frame in enumerate(frames) if _is_reading(frame)), None)
+    names = _READS | {_LOOKS_UP} if isinstance(error, TypeError) else _READS
+    first = next((number for number, frame in enumerate(frames) if _is_reading(frame, names)), None)
     if first is None or any(_is_foreign(frame) for frame in frames[first:]):
         return None
     paths = _paths(frames[first:])
@@ -119,14 +138,15 @@ def _has_working_directory() -> bool:
         return False
 
 
-def _is_reading(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") == "invoke.config" and frame.f_code.co_name in _READS
+def _is_reading(frame: FrameType, names: set[str]) -> bool:
+    return frame.f_globals.get("__name__") == "invoke.config" and frame.f_code.co_name in names
 
 
 def _is_foreign(frame: FrameType) -> bool:
-    """Whether a frame is of neither Invoke nor what it reads files with."""
+    """Whether a frame is of neither Invoke, as this module has changed it, nor what it reads files with."""
     module = str(frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] not in ("invoke", "yaml", "json", "codecs", "copy", "encodings", "posixpath")
+    own = ("invoke", "yaml", "json", "codecs", "copy", "encodings", "posixpath")
+    return module != __name__ and module.partition(".")[0] not in own
 
 
 def _paths(frames: list[FrameType]) -> list[str]:

@@ -208,7 +208,28 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         print_results([path.relative_to(here)])
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline)
+@task(help={"check": "only see whether the files are as they would be written"})
+def init(c: Context, check: bool = False) -> None:
+    """Write invoke.yaml from what the project has for bake, compose or a CI, and print its path."""
+    from multiarch.adoption import project as adoption
+
+    with run_of(c) as run:
+        here = Path.cwd()
+        plan = adoption.plan_adoption(here)
+        for line in plan.lines:
+            run.progress.say(line)
+        if c.config.run.dry:
+            # Without a byte order mark, which is no text.
+            print_results(plan.files[0].wanted.removeprefix("\ufeff").splitlines())
+            return
+        if check:
+            adoption.check_adoption(plan, "invoke init" if (here / "tasks.py").is_file() else "multiarch init")
+        else:
+            adoption.adopt(plan, here)
+        print_results(file.name for file in plan.files)
+
+
+ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline, init)
 
 
 class _Program(Program):

@@ -17,11 +17,9 @@ LAUGHTER = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"multiarch: {build_args: {1.20: x}}", "a name in it is no text: quote it"),
-        (
-            b"multiarch: {labels: {a_b: x, a: {b: y}}}",
-            "two names in it are one variable to Invoke (MULTIARCH_LABELS_A_B)",
-        ),
+        (b"other: {1.20: x}", "a name in it is no text: quote it"),
+        (b"1.20: x", "a name in it is no text: quote it"),
+        (b"other: {a_b: x, a: {b: y}}", "two names in it are one variable to Invoke (OTHER_A_B)"),
         (b"- a\n- b\n", "it is no mapping of settings"),
         (b"run: 5\n", "a mapping stands where one value belongs, or the other way round"),
         (b"\xff\xfem\0", "it is not UTF-8"),
@@ -43,6 +41,31 @@ def test_a_file_that_invoke_cannot_use_is_named(project: Project, content: bytes
         file.write_bytes(content)
     result = project.invoke("manifest")
     assert (1, [], [f"{file}: {problem}; correct the file"]) == (result.status, result.out, result.err)
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ("build_args: {1.20: x}", "multiarch.build_args: expected text as a name: quote it"),
+        ("labels: {a_b: x, a: {b: y}}", "multiarch.labels.a: expected text, got {'b': 'y'}"),
+        ("1: {2: 3}", "multiarch: expected text as a name: quote it"),
+        (f"labels: {'{a: ' * 300}x{'}' * 300}", "multiarch: it is nested more than 20 levels deep; correct the file"),
+    ],
+)
+def test_a_mistake_in_our_block_is_told_as_ours(project: Project, block: str, problem: str) -> None:
+    """Invoke, which would make variables of the names, does not look into it; the one line names the setting."""
+    project.write(invoke_yaml=f"multiarch: {{{block}}}\n")
+    result = project.invoke("manifest")
+    assert (1, [], [problem]) == (result.status, result.out, result.err)
+
+
+def test_names_that_differ_in_case_alone_are_two(project: Project) -> None:
+    """As they are to a Dockerfile; to Invoke both were MULTIARCH_BUILD_ARGS_VERSION, and a traceback."""
+    project.write(invoke_yaml="multiarch: {platforms: [linux/amd64], build_args: {version: x, VERSION: y}}\n")
+    (project.path / "Dockerfile").write_text("FROM scratch\n")
+    result = project.invoke("--dry", "build-arch")
+    assert (0, []) == (result.status, result.err)
+    assert (True, True) == ("build-arg:version=x" in result.out[-1], "build-arg:VERSION=y" in result.out[-1])
 
 
 def test_a_large_file_is_not_read(project: Project) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the adoption of what projects have for other tools."""
