@@ -63,8 +63,8 @@ class EmptyMatrixError(MultiarchError):
 class MissingPathError(MultiarchError):
     """The build context or the Dockerfile does not exist."""
 
-    def __init__(self, what: str, path: object, setting: str) -> None:
-        super().__init__(f"{what} not found: {path}; name the right one with --{setting} or multiarch.{setting}")
+    def __init__(self, what: str, path: object, flag: str, setting: str = "") -> None:
+        super().__init__(f"{what} not found: {path}; name the right one with --{flag} or multiarch.{setting or flag}")
 
 
 class NoDockerError(MultiarchError):

@@ -5,7 +5,6 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import metadata
-from multiarch.buildkit.command import build_command, dockerfile_path, export, record
+from multiarch.buildkit.command import build_command, export, record
+from multiarch.buildkit.inputs import check_inputs
 from multiarch.buildkit.solve import Solve
-from multiarch.config.settings import OutputKind, SecretKind
-from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
+from multiarch.config.settings import OutputKind
+from multiarch.errors import BuildFailedError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,7 +128,7 @@ def _solve(
     :raises BuildFailedError: it failed for good, or no digest is known: what is under the tag may be of an earlier run.
     """
     for entry in entries:
-        check_paths(settings, entry)
+        check_inputs(settings, entry)
     platforms = tuple(entry.platform for entry in entries)
     policy, observer = client.policy, client.observer
 
@@ -170,38 +170,3 @@ def _pushed_digest(platforms: Sequence[Platform], file: Path) -> str:
     except ValueError as error:
         problem = f"it ended well, but {error}, so that it is not known what was pushed"
         raise BuildFailedError(", ".join(map(str, platforms)), f"{problem}; run it again") from None
-
-
-def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
-    """Return the context and the Dockerfile.
-
-    :raises MissingPathError: one of them is not there.
-    :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
-    :raises MultiarchError: a variable that a build argument or a label is taken from is not set.
-    """
-    context = Path(settings.build.context)
-    if not context.is_dir():
-        raise MissingPathError("build context", context, "context")
-    dockerfile = dockerfile_path(settings, entry)
-    if not dockerfile.is_file():
-        raise MissingPathError(f"Dockerfile for {entry.platform}", dockerfile, "dockerfile")
-    settings.build.check()
-    _check_secrets(settings)
-    return context, dockerfile
-
-
-def _check_secrets(settings: Settings) -> None:
-    """Check that buildctl can read the secrets and the keys."""
-    for name, secret in settings.build.secrets.items():
-        if secret.kind is SecretKind.VARIABLE and secret.place not in os.environ:
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"the variable {secret.place} is not set")
-        if secret.kind is SecretKind.FILE and not Path(secret.place).is_file():
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"there is no file {secret.place}")
-    for name, path in settings.build.ssh.items():
-        if not path and not os.environ.get("SSH_AUTH_SOCK"):
-            problem = f"SSH_AUTH_SOCK is not set: start an agent (eval $(ssh-agent)), or name a key: {name}=PATH"
-            raise ConfigurationError("multiarch.ssh", problem)
-        if not Path(path or os.environ["SSH_AUTH_SOCK"]).exists():
-            raise ConfigurationError(
-                "multiarch.ssh", f"there is no socket or key {path or os.environ['SSH_AUTH_SOCK']}"
-            )

@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.inputs import dockerfile_path, has_local_dockerfile
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.paths import cache_directory
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.builder import Builder
     from multiarch.config.settings import MatrixEntry, Settings
+
+# In front of the names of named contexts, where they stand beside "context" and "dockerfile".
+_NAMED = "named-"
 
 
 def build_command(
@@ -35,11 +39,12 @@ def build_command(
     :param output: the value of ``--output``; empty for none.
     """
     build, entry = settings.build, entries[0]
-    dockerfile = dockerfile_path(settings, entry)
+    dockerfile = dockerfile_path(entry)
     command = [str(buildctl), *builder.flags(), "build", "--frontend", build.frontend]
     for name, value in _options(settings, entries, dockerfile).items():
         command += ["--opt", f"{name}={value}"]
-    command += ["--local", f"context={Path(build.context)}", "--local", f"dockerfile={dockerfile.parent}"]
+    for name, directory in _directories(entry, dockerfile).items():
+        command += ["--local", f"{name}={directory}"]
     command += ["--no-cache"] if build.no_cache else []
     # The places of secrets, never secrets: buildctl reads them, and hands them to the RUNs that mount them.
     for name, secret in build.secrets.items():
@@ -71,15 +76,25 @@ def record(*fields: str) -> str:
     return text.getvalue()
 
 
-def dockerfile_path(settings: Settings, entry: MatrixEntry) -> Path:
-    """Return the Dockerfile of a platform: its own, or the context's."""
-    return Path(entry.dockerfile) if entry.dockerfile else Path(settings.build.context) / "Dockerfile"
+def _directories(entry: MatrixEntry, dockerfile: Path) -> dict[str, Path]:
+    """Return the directories that the client sends, by the names that the frontend asks for."""
+    context = {"context": Path(entry.context.place)} if entry.context.is_local else {}
+    own = {"dockerfile": dockerfile.parent} if has_local_dockerfile(entry) else {}
+    named = {f"{_NAMED}{name}": Path(c.place) for name, c in entry.contexts.items() if c.is_local}
+    return context | own | named
 
 
 def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Path) -> dict[str, str]:
     """Return the options of the frontend (BuildKit, frontend/dockerui/config.go)."""
     build, entry = settings.build, entries[0]
-    options = {"platform": ",".join(str(e.platform) for e in entries), "filename": dockerfile.name}
+    filename = dockerfile.name if has_local_dockerfile(entry) else str(dockerfile)
+    options = {"platform": ",".join(str(e.platform) for e in entries), "filename": filename}
+    if not entry.context.is_local:
+        options["context"] = entry.context.place
+        # Without it the frontend takes the Dockerfile of the context.
+        options |= {"dockerfilekey": "dockerfile"} if has_local_dockerfile(entry) else {}
+    for name, context in entry.contexts.items():
+        options[f"context:{name}"] = f"local:{_NAMED}{name}" if context.is_local else context.place
     if build.source:
         options["source"] = build.source
     if entry.stage:

@@ -94,11 +94,12 @@ def run_of(
 ) -> Iterator[Run]:
     """Turn flags into a run, and errors into exits.
 
-    :param task: the name of the task, for its report.
+    :param task: its name, for its report.
     :param pushes: whether the task pushes, unless its output is another.
     :param report: the file of a report, None for no report.
     :param flags: by setting name.
     """
+    from multiarch.cli.standard_input import dockerfile_read
     from multiarch.config.load import load
     from multiarch.display.console import progress_for
     from multiarch.registry.credentials import logged_in
@@ -106,17 +107,16 @@ def run_of(
 
     signals = Interrupts()
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
-        settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
-        run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
-        pushes = pushes and settings.publish.push.wanted
-        if pushes:
-            settings.publish.push.check()
-        registries = [image.registry for image in settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(registries, os.environ, needed=pushes))
+                flags = stack.enter_context(dockerfile_read(flags, dry=c.config.run.dry))
+                settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
+                run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
+                signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
+                if pushes := pushes and settings.publish.push.wanted:
+                    settings.publish.push.check()
+                stack.enter_context(logged_in(settings.publish.registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:

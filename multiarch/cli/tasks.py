@@ -21,9 +21,10 @@ _HELP = {
     "build-arg": "build argument, NAME=VALUE, or NAME for the variable of that name; repeatable",
     "allow-dropping": "let the tag lose platforms that it has today",
     "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
-    "context": "directory with what the Dockerfile copies (default: .)",
+    "build-context": "named context, NAME=DIRECTORY or NAME=ADDRESS; repeatable",
+    "context": "directory, or address of a git repository or an archive, that the Dockerfile copies from (default: .)",
     "dest": "directory to put buildctl into (default: the user's cache)",
-    "dockerfile": "path of the Dockerfile (default: Dockerfile in the context)",
+    "dockerfile": "path of the Dockerfile, - for standard input (default: Dockerfile or Containerfile in the context)",
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "label": "label of the images, NAME=VALUE; repeatable",
@@ -88,8 +89,9 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 
 @task(
     klass=_Task,
-    iterable=["image", "tag", "build_arg", "label"],
-    help=_help("image", "tag", "context", "dockerfile", "build-arg", "label", "output", "frontend", "source")
+    iterable=["image", "tag", "build_arg", "build_context", "label"],
+    help=_help("image", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
+    | _help("output", "frontend", "source")
     | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
@@ -101,6 +103,7 @@ def build_arch(
     context: str | None = None,
     dockerfile: str | None = None,
     build_arg: list[str] | None = None,
+    build_context: list[str] | None = None,
     label: list[str] | None = None,
     output: str | None = None,
     frontend: str | None = None,
@@ -117,7 +120,11 @@ def build_arch(
 
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    flags = where | what | {"build_args": build_arg, "labels": label, "no_cache": no_cache, "pull": pull}
+    flags = (
+        where
+        | what
+        | {"build_args": build_arg, "contexts": build_context, "labels": label, "no_cache": no_cache, "pull": pull}
+    )
     how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
     perform(c, debug_shell if shell else build_arch, **how, **flags)
 
@@ -149,8 +156,9 @@ def manifest(
 
 @task(
     name="release",
-    iterable=["platform", "image", "tag", "build_arg", "label", "annotation"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "label", "annotation")
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation"],
+    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
+    | _help("label", "annotation")
     | _help("frontend", "source")
     | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
@@ -162,6 +170,7 @@ def release_(
     context: str | None = None,
     dockerfile: str | None = None,
     build_arg: list[str] | None = None,
+    build_context: list[str] | None = None,
     label: list[str] | None = None,
     annotation: list[str] | None = None,
     frontend: str | None = None,
@@ -180,7 +189,7 @@ def release_(
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    flags |= {"build_args": build_arg, "labels": label, "annotations": annotation}
+    flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What a name of each setting is the name of.
-_WHAT = {"build_args": "a build argument", "labels": "a label", "annotations": "an annotation"}
-_FLAGS = {"build_args": "--build-arg", "labels": "--label", "annotations": "--annotation"}
+_WHAT = {
+    "build_args": "a build argument",
+    "labels": "a label",
+    "annotations": "an annotation",
+    "contexts": "a context",
+}
+_FLAGS = {
+    "build_args": "--build-arg",
+    "labels": "--label",
+    "annotations": "--annotation",
+    "contexts": "--build-context",
+}
 # Braces in braces are of other languages of templates.
 _PLACEHOLDER = re.compile(rf"(?<!{{){{({'|'.join(NAMES)})}}(?!}})")
 _ENVIRONMENT = "env:"

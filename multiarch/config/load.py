@@ -113,7 +113,6 @@ class _Reader:
         block = self.block
         labels = values.read("labels", self.layers.where("labels"), block.labels)
         return BuildSettings(
-            context=block.context,
             labels={**self.checkout.labels, **labels},
             secrets=secrets,
             ssh=read_ssh(self.layers),

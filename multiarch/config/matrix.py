@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiarch.config.contexts import Context, parse_context, parse_named_context
 from multiarch.config.plain import check_pairs
 from multiarch.config.schema import PREFIX, PlatformEntry
 from multiarch.config.settings import CIS, MatrixEntry
@@ -126,6 +127,8 @@ def _entry(
         platform=platform,
         staging=staging.reference(platform),
         earlier=staging.earlier(platform),
+        context=_context(layers, written, index),
+        contexts=_named_contexts(layers, values, written, index),
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
         build_args=values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
@@ -160,6 +163,25 @@ def _narrow(
             raise ConfigurationError("--platform", problem)
         chosen[platform] = known.get(platform) or _entry(layers, staging, values, platform, PlatformEntry(text))
     return tuple(chosen.values())
+
+
+def _context(layers: Layers, written: PlatformEntry, index: int | None) -> Context:
+    """Return the context of a platform: its own, or the one for all."""
+    if written.context is not None:
+        return layers.check("platforms", index, parse_context, written.context)
+    return layers.check("context", None, parse_context, layers.block.context)
+
+
+def _named_contexts(
+    layers: Layers, values: ValueReader, written: PlatformEntry, index: int | None
+) -> dict[str, Context]:
+    """Return the named contexts of a platform, by name."""
+    check_pairs(layers.where("platforms", index), written.contexts, "a context")
+    own = {name: layers.check("platforms", index, parse_named_context, text) for name, text in written.contexts.items()}
+    check_pairs(layers.where("contexts"), layers.block.contexts, "a context")
+    for_all = layers.block.contexts | dict(values.flags.get("contexts", {}))
+    shared = {name: layers.check("contexts", None, parse_named_context, text) for name, text in for_all.items()}
+    return shared | {name: context for name, context in own.items() if name not in values.flags.get("contexts", {})}
 
 
 def _runners(layers: Layers, runner: str | dict[str, str] | None, index: int | None) -> dict[str, str]:

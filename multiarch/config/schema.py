@@ -11,6 +11,8 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of ``platforms``, as written."""
 
     platform: str
+    context: str | None = None
+    contexts: dict[str, str] = {}
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
@@ -29,6 +31,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_untagged: bool = False
     platforms: tuple[PlatformEntry, ...] = ()
     context: str = "."
+    contexts: dict[str, str] = {}
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}

@@ -12,6 +12,7 @@ from multiarch.errors import EmptyMatrixError, MultiarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.contexts import Context
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -94,7 +95,9 @@ class MatrixEntry:
     :ivar staging: where its image waits until the index is composed (the document's ``latest-arm``).
     :ivar earlier: where the image of an earlier build is, for its inline cache: the staging tag, or the published tag
         where each build has staging tags of its own.
-    :ivar dockerfile: relative to the working directory; None means ``Dockerfile`` in the context (as docker build's).
+    :ivar context: what the Dockerfile copies from.
+    :ivar contexts: named ones, in the place of images and stages of these names.
+    :ivar dockerfile: relative to the working directory, or to a remote context; None means the context's own.
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its descriptor in the index.
@@ -105,6 +108,8 @@ class MatrixEntry:
     platform: Platform
     staging: ImageReference
     earlier: ImageReference
+    context: Context
+    contexts: Mapping[str, Context] = field(default_factory=dict)
     dockerfile: str | None = None
     stage: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -129,7 +134,6 @@ class BuildSettings:
     :ivar problem: the error of a variable that a build argument or a label lacks; empty where none is missing.
     """
 
-    context: str
     labels: Mapping[str, str]
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
@@ -177,6 +181,11 @@ class PublishSettings:
         """Check that all values are known. :raises MultiarchError: a variable is not set."""
         if self.problem:
             raise MultiarchError(self.problem)
+
+    @property
+    def registries(self) -> list[str]:
+        """The registry of each repository."""
+        return [image.registry for image in self.images]
 
     @property
     def references(self) -> tuple[ImageReference, ...]:

@@ -29,11 +29,12 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     :raises BuildctlMissingError: there is no client.
     :raises BuildFailedError: the solve failed for good; with the failing vertex and its last lines.
     """
-    from multiarch.buildkit.build import PushedImage, build_platform, check_paths
+    from multiarch.buildkit.build import PushedImage, build_platform
+    from multiarch.buildkit.inputs import check_inputs
 
     settings = run.settings
     entry = only_entry(settings)
-    check_paths(settings, entry)
+    check_inputs(settings, entry)
     if settings.publish.push.wanted:
         run.start_embedded_registry()
     client = run.client(find_buildctl(settings))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.buildkit import build, buildctl, schedule
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
+from multiarch.buildkit.inputs import check_inputs
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, DockerNotFoundError, MultiarchError
 from multiarch.formatting import one_line
@@ -94,7 +95,10 @@ def _enter(run: Run, entry: MatrixEntry, failure: Solve) -> None:
     say, vertex = run.progress.say, failure.failed
     failed = _short(vertex.name) if vertex else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
-    _, dockerfile = build.check_paths(run.settings, entry)
+    dockerfile = check_inputs(run.settings, entry)
+    if dockerfile is None:
+        say("--shell: the Dockerfile is in a remote context, so the state before the failure cannot be built")
+        return
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
     if vertex is None or before is None or not vertex.instruction.startswith("RUN "):

@@ -34,7 +34,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :returns: the tags; none with the output ``none``, which builds and pushes nothing.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.buildkit.build import check_paths
+    from multiarch.buildkit.inputs import check_inputs
 
     settings, output = run.settings, run.settings.build.output
     if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
@@ -42,7 +42,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     if settings.publish.push.wanted:
         settings.publish.check()
     for entry in settings.matrix:
-        check_paths(settings, entry)
+        check_inputs(settings, entry)
     with run.progress.section("prepare"):
         client, local = _prepare(run)
     with run.progress.section("build"):

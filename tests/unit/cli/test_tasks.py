@@ -17,11 +17,11 @@ FLAGS = {
     "setup-binfmt": "installer platform verbose",
     "start-buildkit": "address platform recreate verbose",
     "copy-buildctl": "dest verbose",
-    "build-arch": "build-arg context dockerfile frontend image label no-cache output platform pull quiet report shell"
-    " source tag verbose",
+    "build-arch": "build-arg build-context context dockerfile frontend image label no-cache output platform"
+    " pull quiet report shell source tag verbose",
     "manifest": "allow-dropping annotation image inspect platform quiet tag verbose",
-    "release": "allow-dropping annotation build-arg context dockerfile frontend image keep-going label no-cache"
-    " platform pull quiet report source tag verbose",
+    "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
+    " label no-cache platform pull quiet report source tag verbose",
     "pipeline": "check ci",
 }
 

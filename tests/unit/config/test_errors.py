@@ -17,7 +17,7 @@ NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
+OF_AN_ENTRY = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, runner"
 
 
 def complaint(
@@ -253,8 +253,8 @@ def test_a_block_that_is_no_mapping_is_told(configured: object) -> None:
         ),
         # A name that is a setting elsewhere is unknown here.
         (
-            {"context": "c", "platforms": ["amd64", {"platform": "arm64", "context": "x"}]},
-            f"multiarch.platforms[1].context: unknown setting; known: {OF_AN_ENTRY}",
+            {"image": "c", "platforms": ["amd64", {"platform": "arm64", "image": "x"}]},
+            f"multiarch.platforms[1].image: unknown setting; known: {OF_AN_ENTRY}",
         ),
     ],
 )
