@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
-CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
+CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
 EMBEDDED_REGISTRY = "127.0.0.1:5001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.image.reference import ImageReference, check_tag, is_loopback
+from multiarch.image.reference import ImageReference, check_tag, is_loopback, safe_tag
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -104,3 +104,29 @@ def test_another_tag_drops_the_digest() -> None:
     assert "ghcr.io/a/b:2" == str(reference.with_tag("2"))
     assert f"ghcr.io/a/b:2@{DIGEST}" == str(reference.with_tag("2").with_digest(DIGEST))
     assert "ghcr.io/a/b" == reference.name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v1.4_2-x", "v1.4_2-x"),
+        ("feature/x", "feature-x-217d2bf5"),
+        ("feature-x", "feature-x"),
+        ("/.x", "x-38ce3d36"),
+        ("\N{LATIN SMALL LETTER A WITH DIAERESIS}", "33e6d73f"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxxx-0f46e4b0"),
+        ("feature-x-a3dd3a56", "feature-x-a3dd3a56-f7f884e5"),
+        ("deadbeef", "deadbeef-2baf1f40"),
+    ],
+)
+def test_name_becomes_a_tag(name: str, expected: str) -> None:
+    """Itself, where it is one; else something that fits, and ends in a digest of the name."""
+    assert expected == safe_tag(name, 30) == check_tag(expected)
+
+
+def test_no_two_names_become_one_tag() -> None:
+    """Whatever is replaced, cut off, or looks like a name that was made."""
+    names = ["a/b", "a-b", "a--b", "a b", ".a-b", "A-b", "a-b-", "x" * 30, "x" * 31, "x" * 32, "x/" * 99, "", "-", "--"]
+    names += [safe_tag(name, 30) for name in names]
+    assert len(set(names)) == len({safe_tag(name, 30) for name in names})
