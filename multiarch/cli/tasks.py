@@ -13,6 +13,8 @@ from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from invoke.context import Context
 
 
@@ -44,18 +46,29 @@ _HELP = {
 }
 
 
+# The other names of flags, as docker build has them. Invoke would give every flag a letter of its own choice, so that
+# -f were --frontend.
+_OTHER_NAMES = {"dockerfile": ("file", "f"), "tag": ("t",), "quiet": ("q",)}
+
+
 class _Task(Task[Any]):
-    """Takes ``-h`` for no flag of its own: it is Invoke's, for help."""
+    """Has the short flags of docker build, and no others."""
 
     def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
-        return super().arg_opts(name, default, taken_names | {"h"})
+        options = super().arg_opts(name, default, taken_names)
+        return {**options, "names": [*options["names"], *_OTHER_NAMES.get(name, ())]}
+
+
+def _task(**options: Any) -> Callable[[Callable[..., None]], Task[Any]]:
+    decorate: Callable[[Callable[..., None]], Task[Any]] = task(klass=_Task, auto_shortflags=False, **options)
+    return decorate
 
 
 def _help(*names: str) -> dict[str, str]:
     return {name: _HELP[name] for name in names}
 
 
-@task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
+@_task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
 def setup_binfmt(
     c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
 ) -> None:
@@ -65,7 +78,7 @@ def setup_binfmt(
     perform(c, step, verbose=verbose, platforms=platform, installer=installer)
 
 
-@task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
+@_task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
 def start_buildkit(
     c: Context,
     platform: list[str] | None = None,
@@ -79,7 +92,7 @@ def start_buildkit(
     perform(c, step, verbose=verbose, platforms=platform, address=address, recreate=recreate)
 
 
-@task(help=_help("dest", "verbose"))
+@_task(help=_help("dest", "verbose"))
 def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch.steps import copy_buildctl as step
@@ -87,8 +100,7 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
     perform(c, step, verbose=verbose, dest=dest)
 
 
-@task(
-    klass=_Task,
+@_task(
     iterable=["image", "tag", "build_arg", "build_context", "label"],
     help=_help("image", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | _help("output", "frontend", "source")
@@ -129,7 +141,7 @@ def build_arch(
     perform(c, debug_shell if shell else build_arch, **how, **flags)
 
 
-@task(
+@_task(
     iterable=["platform", "image", "tag", "annotation"],
     help=_help("platform", "image", "tag", "annotation", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
@@ -154,7 +166,7 @@ def manifest(
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 
 
-@task(
+@_task(
     name="release",
     iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation"],
     help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
@@ -194,8 +206,7 @@ def release_(
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 
-@task(
-    klass=_Task,
+@_task(
     help={
         "ci": "travis, github, gitlab or circleci",
         "check": "only see whether the file is as it would be written; for Travis, whether it holds mistakes too",
