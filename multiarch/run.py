@@ -38,6 +38,11 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
 
+    def say_notes(self) -> None:
+        """Show what of the settings was taken otherwise than it is written."""
+        for note in self.settings.notes:
+            self.progress.say(note)
+
     @cached_property
     def policy(self) -> Policy:
         """How this run retries; `stop` ends its waits."""

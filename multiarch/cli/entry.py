@@ -75,6 +75,7 @@ def prepare(ns: Collection) -> None:
 def perform(c: Context, step: Step, **flags: Any) -> None:
     """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
     with run_of(c, **flags) as run:
+        run.say_notes()
         if c.config.run.dry:
             print_results(shell_line(command) for command in step.commands(run.settings))
         else:

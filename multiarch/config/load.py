@@ -31,7 +31,7 @@ from multiarch.config.settings import (
 from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
 from multiarch.errors import ConfigurationError
-from multiarch.image.reference import ImageReference
+from multiarch.image.reference import ImageReference, lower_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,6 +73,7 @@ class _Reader:
     environ: Mapping[str, str] = field(repr=False)
     checkout: Checkout
     pairs: Mapping[str, Mapping[str, str]]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def block(self) -> Block:
@@ -99,6 +100,7 @@ class _Reader:
             ci=CISettings(branches=self._branches(), install=self._install()),
             retry_seconds=self.block.retry_seconds,
             variables=tuple(values.variables),
+            notes=tuple(self.notes),
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
@@ -196,7 +198,10 @@ class _Reader:
         return self.block.branches
 
     def _image(self, text: str, index: int) -> ImageReference:
-        image: ImageReference = self.layers.check("image", index, ImageReference.parse, text)
+        lower = lower_case(text)
+        if lower != text:
+            self.notes.append(f"{self.layers.where('image', index)}: {text} is {lower}: repositories are lower-case")
+        image: ImageReference = self.layers.check("image", index, ImageReference.parse, lower)
         if image.tag or image.digest:
             raise self.layers.error(
                 "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index

@@ -238,6 +238,7 @@ class Settings:
     :ivar matrix: the platforms of this run.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
     :ivar variables: those that build arguments, labels and annotations are taken from.
+    :ivar notes: what was taken otherwise than it is written.
     """
 
     matrix: tuple[MatrixEntry, ...]
@@ -247,6 +248,7 @@ class Settings:
     ci: CISettings
     retry_seconds: float
     variables: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

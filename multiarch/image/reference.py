@@ -16,7 +16,8 @@ _REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 # digits of the digest at the end of a tag that is made of a longer or an unsafe name
 _DIGITS = 8
-_MADE = re.compile(rf"(^|-)[0-9a-f]{{{_DIGITS}}}$")
+# x, as dates and hashes of commits end in digits too
+_MADE = re.compile(rf"(^|-)x[0-9a-f]{{{_DIGITS}}}$")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -89,6 +90,14 @@ def check_tag(tag: str) -> str:
     return tag
 
 
+def lower_case(text: str) -> str:
+    """Return a reference with its repository in lower case: owners' names on forges may have upper-case letters."""
+    first, slash, _ = text.partition("/")
+    host = f"{first}/" if slash and ("." in first or ":" in first or first == "localhost") else ""
+    repository, colon, tag = text.removeprefix(host).partition(":")
+    return f"{host}{repository.lower()}{colon}{tag}"
+
+
 def safe_tag(name: str, longest: int) -> str:
     """Return a name as a tag, or as a part of one: itself, or, where it is none or too long, one made of it.
 
@@ -103,7 +112,7 @@ def safe_tag(name: str, longest: int) -> str:
     from hashlib import sha256
 
     digest = sha256(name.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
-    return f"{clean[: longest - _DIGITS - 1].rstrip('-.')}-{digest}".lstrip("-")
+    return f"{clean[: longest - _DIGITS - 2].rstrip('-.')}-x{digest}".lstrip("-")
 
 
 def is_loopback(host: str) -> bool:

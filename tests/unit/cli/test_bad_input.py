@@ -60,7 +60,7 @@ def line(result: Result) -> str:
             f"multiarch.platforms[0].jobs: unknown setting; known: {KNOWN}",
         ),
         ("tags: 1.0", "multiarch.tags: expected a list, got 1.0 (quote it: '1.0')"),
-        ("image: Some/App", f"multiarch.image[0]: invalid repository in image reference 'Some/App' {NAME_RULE}"),
+        ("image: some/a pp", f"multiarch.image[0]: invalid repository in image reference 'some/a pp' {NAME_RULE}"),
         ("tags: [-x]", f"multiarch.tags[0]: invalid tag '-x' {TAG_RULE}"),
     ],
 )

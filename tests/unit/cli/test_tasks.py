@@ -68,6 +68,14 @@ def test_file_is_the_dockerfile(project: Project, flag: str) -> None:
     assert [True, True] == [part in line for part in (" --opt filename=D ", ",name=docker.io/a/b:9-arm64,")]
 
 
+def test_owner_in_upper_case_becomes_lower_case_with_a_word(project: Project) -> None:
+    """A forge's variable for the owner may have such letters, which no registry takes."""
+    project.write(invoke_yaml="multiarch: {image: ghcr.io/Owner/app}\n")
+    told = project.run("--dry", "build-arch", "--platform", "arm64")
+    assert [True] == [",name=ghcr.io/owner/app:latest-arm64," in line for line in told.out]
+    assert ["multiarch.image[0]: ghcr.io/Owner/app is ghcr.io/owner/app: repositories are lower-case"] == told.err
+
+
 def test_h_is_for_help_on_every_step(project: Project) -> None:
     """No flag of a step takes ``-h`` away from Invoke."""
     helped = [project.run(step, "-h") for step in FLAGS]

@@ -40,8 +40,8 @@ def complaint(
             "platforms[1]: 'linux/arm' and 'linux/arm/v7' are the same platform, linux/arm/v7",
         ),
         (
-            {"image": ["a/b", "Some/App"]},
-            f"image[1]: invalid repository in image reference 'Some/App' {NAME_RULE}",
+            {"image": ["a/b", "some/a pp"]},
+            f"image[1]: invalid repository in image reference 'some/a pp' {NAME_RULE}",
         ),
         ({"image": "a/b:1"}, "image[0]: 'a/b:1' must not have a tag or digest: tags go into multiarch.tags"),
         ({"image": "a/b,docker.io/a/b"}, "image: 'docker.io/a/b' is given twice"),
