@@ -64,9 +64,10 @@ def export(settings: Settings, name: str, *attributes: str) -> str:
     output = settings.build.output
     if output.kind is OutputKind.NONE:
         return ""
+    exporter = settings.build.exporter if output.kind is not OutputKind.LOCAL else ()
     if output.kind is not OutputKind.IMAGE:
-        return record(f"type={output.kind.value}", f"dest={output.dest}")
-    return record("type=image", f"name={name}", *attributes, "push=true", *_insecure(settings))
+        return record(f"type={output.kind.value}", f"dest={output.dest}", *exporter)
+    return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *_insecure(settings))
 
 
 def record(*fields: str) -> str:

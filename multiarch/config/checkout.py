@@ -93,6 +93,11 @@ class Checkout:
         return self._git("rev-parse", "--verify", "--quiet", "HEAD") or (self.ci.revision if self.ci else "")
 
     @cached_property
+    def commit_seconds(self) -> str:
+        """The time of the commit, in seconds since 1970; empty where git knows none."""
+        return self._git("log", "-1", "--format=%ct", "HEAD")
+
+    @cached_property
     def source(self) -> str:
         """The web address of the repository, without credentials."""
         return (self.ci.source if self.ci else "") or _web_address(self._git("remote", "get-url", "origin"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.build_values import ValueReader, pairs_of_flags
 from multiarch.config.checkout import Checkout
+from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
 from multiarch.config.settings import (
@@ -84,7 +85,10 @@ class _Reader:
         sources, secrets = read_sources(self.layers, self.checkout), read_secrets(self.layers)
         tags = read_tags(self.layers, sources)
         hidden = frozenset(secret.place for secret in secrets.values() if secret.kind is SecretKind.VARIABLE)
-        values = ValueReader(sources, self.environ, self.pairs, hidden)
+        epoch, problem = read_epoch(self.layers, self.checkout)
+        values = ValueReader(sources, self.environ, self.pairs, hidden, epoch)
+        if problem:
+            values.problems["build_args"] = problem
         build = self.block.build or self.checkout.build
         staging = read_staging(self.layers, images[0], tags.lasting, tags.names, build)
         matrix = read_matrix(self.layers, staging, values, narrowed)
@@ -124,9 +128,10 @@ class _Reader:
             frontend=block.frontend,
             source=block.source,
             output=read_output(self.layers, pushes=pushes),
+            exporter=read_exporter(self.layers),
             attestations=read_attestations(self.layers),
             keep_going=block.keep_going,
-            problem=values.problems.get("build_args") or values.problems.get("labels", ""),
+            problem=next((values.problems[name] for name in ("build_args", "labels") if name in values.problems), ""),
         )
 
     def _publish(

@@ -131,7 +131,10 @@ def _entry(
         contexts=_named_contexts(layers, values, written, index),
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
-        build_args=values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
+        build_args={
+            **values.epoch,
+            **values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
+        },
         builder=read_builder(where, written.builder),
         annotations=values.read("annotations", where, written.annotations),
         smoke=block.smoke if written.smoke is None else written.smoke,

@@ -44,6 +44,10 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frontend: str = "dockerfile.v0"
     source: str | None = None
     output: str | None = None
+    reproducible: bool = False
+    compression: str | None = None
+    compression_level: int | None = None
+    oci_artifact: bool | None = None
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
     allow_dropping: bool = False

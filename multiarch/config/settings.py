@@ -129,6 +129,7 @@ class BuildSettings:
     :ivar no_cache: whether every vertex runs again.
     :ivar pull: whether base images are resolved at their registry also where the builder has them.
     :ivar source: the image of the frontend, None for one that BuildKit has built in.
+    :ivar exporter: attributes of an image's output, as BuildKit's exporters take them.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar problem: the error of a variable that a build argument or a label lacks; empty where none is missing.
@@ -143,6 +144,7 @@ class BuildSettings:
     frontend: str
     source: str | None
     output: Output
+    exporter: tuple[str, ...]
     attestations: Mapping[str, str]
     keep_going: bool
     problem: str = ""

@@ -57,6 +57,12 @@ def read_output(layers: Layers, *, pushes: bool) -> Output:
 def read_attestations(layers: Layers) -> dict[str, str]:
     """Read ``[provenance, sbom]``, where an item may also be a mapping of the type to BuildKit's attributes."""
     read: dict[str, str] = {}
+    is_default = "attestations" not in layers.origin
+    if layers.block.reproducible and is_default:
+        return {}
+    if layers.block.reproducible and layers.block.attestations:
+        problem = "they tell when they were made, so that no two releases are alike: leave them out, or reproducible"
+        raise layers.error("attestations", problem)
     for index, item in enumerate(layers.block.attestations):
         for kind, attributes in ({item: _ATTESTATIONS.get(item, "")} if isinstance(item, str) else item).items():
             if kind not in _ATTESTATIONS:
