@@ -46,6 +46,8 @@ def build_command(
     for name, directory in _directories(entry, dockerfile).items():
         command += ["--local", f"{name}={directory}"]
     command += ["--no-cache"] if build.no_cache else []
+    for entitlement in settings.builder.entitlements:
+        command += ["--allow", entitlement.value]
     # The places of secrets, never secrets: buildctl reads them, and hands them to the RUNs that mount them.
     for name, secret in build.secrets.items():
         command += ["--secret", record(f"id={name}", f"{secret.kind.value}={secret.place}")]

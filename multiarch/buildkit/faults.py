@@ -32,6 +32,14 @@ _HINTS = (
         r"\A(?=([\s\S]*?scanner))\1.*: not found",
         "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
     ),
+    (
+        r"granting entitlement \S+ is not allowed by build daemon",
+        "that BuildKit was started without it: start it with --allow-insecure-entitlement, or let start-buildkit do it",
+    ),
+    (
+        r"(security\.insecure|network\.host) is not allowed",
+        "if that is what its RUN needs, say so: multiarch.entitlements: [security.insecure, network.host]",
+    ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
     (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
     (

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.settings import Entitlement
 from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
@@ -34,6 +35,7 @@ _PLATFORMS = "multiarch.platforms"
 _TCP = "multiarch.tcp"
 _NETWORK = "multiarch.network"
 _SOCKETS = "multiarch.sockets"
+_ENTITLEMENTS = "multiarch.entitlements"
 # Values of the label _NETWORK. Servers of earlier versions have "host", where a RUN has the host's network as well.
 _DOCKERS, _HOSTS = "bridge", "host, RUN on a bridge"
 # sun_path of unix(7) holds 108 bytes with the final zero.
@@ -46,6 +48,7 @@ class Server:
 
     :ivar toml: its buildkitd.toml, empty when it needs none.
     :ivar host_network: whether it has the host's network, to reach a registry or be reached over loopback.
+    :ivar entitlements: what it may allow a build that asks for it.
     :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
     :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
     :ivar sockets_asked: whether it must be that directory; else the socket of another user's server will do.
@@ -55,6 +58,7 @@ class Server:
     platforms: tuple[Platform, ...]
     toml: str
     host_network: bool
+    entitlements: tuple[str, ...]
     tcp: str | None
     sockets: Path | None
     sockets_asked: bool
@@ -68,6 +72,8 @@ class Server:
         if self.host_network:
             # Measured, a pool of namespaces (--oci-cni-pool-size) makes no small build faster, and each start slower.
             arguments += ["--oci-worker-net", "bridge"]
+        for entitlement in self.entitlements:
+            arguments += ["--allow-insecure-entitlement", entitlement]
         for platform in self.platforms:
             arguments += ["--oci-worker-platform", str(platform)]
         return arguments
@@ -86,6 +92,7 @@ class Server:
             _TCP: self.tcp or "",
             _NETWORK: _HOSTS if self.host_network else _DOCKERS,
             _SOCKETS: str(self.sockets or ""),
+            _ENTITLEMENTS: ",".join(self.entitlements),
         }
 
     def serves(self, labels: Mapping[str, str], image_id: str) -> bool:
@@ -94,16 +101,20 @@ class Server:
         return (
             labels.get(OWNER) == wanted[OWNER]
             and set(wanted[_PLATFORMS].split(",")) <= set(labels.get(_PLATFORMS, "").split(","))
+            and set(self.entitlements) <= set(labels.get(_ENTITLEMENTS, "").split(","))
             and (not self.tcp or labels.get(_TCP) == self.tcp)
             and (not self.sockets_asked or labels.get(_SOCKETS) == str(self.sockets))
             and (labels.get(_NETWORK) == _HOSTS or not (self.host_network or _is_exposed(labels)))
         )
 
     def replacing(self, labels: Mapping[str, str]) -> Server:
-        """Add the old server's platforms and address, so that two projects do not keep recreating it."""
+        """Add the old server's platforms, address and entitlements, so that two projects do not keep recreating it."""
         tcp = self.tcp or labels.get(_TCP) or None
+        known = {kind.value for kind in Entitlement}
+        others = [name for name in labels.get(_ENTITLEMENTS, "").split(",") if name in known]
         return replace(
             self,
+            entitlements=tuple(dict.fromkeys((*self.entitlements, *others))),
             platforms=tuple(dict.fromkeys((*self.platforms, *_platforms_of(labels)))),
             tcp=tcp,
             host_network=self.host_network or tcp is not None or labels.get(_NETWORK, _DOCKERS) != _DOCKERS,
@@ -126,6 +137,7 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
         platforms=_platforms(settings, info.machine),
         toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries),
         host_network=tcp is not None or any(is_loopback(name) for name in names),
+        entitlements=tuple(entitlement.value for entitlement in settings.builder.entitlements),
         tcp=tcp,
         sockets=_socket_directory(settings) if local else None,
         sockets_asked=address.startswith("unix://"),

@@ -30,7 +30,15 @@ from multiarch.config.settings import (
     Settings,
 )
 from multiarch.config.tag_settings import read_sources, read_tags
-from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
+from multiarch.config.values import (
+    read_address,
+    read_attestations,
+    read_builder,
+    read_entitlements,
+    read_output,
+    read_secrets,
+    read_ssh,
+)
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference, lower_case
 
@@ -158,6 +166,7 @@ class _Reader:
             recreate=self.block.recreate,
             dest=self.block.dest,
             installer=self.block.installer,
+            entitlements=read_entitlements(self.layers),
             jobs=self.block.jobs,
         )
 

@@ -60,6 +60,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recreate: bool = False
     dest: str | None = None
     installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
+    entitlements: tuple[str, ...] = ()
     buildkit_image: str = "moby/buildkit:v0.32.2"
     retry_seconds: float = 180.0
     jobs: int = 0

@@ -41,6 +41,13 @@ class CacheKind(Enum):
     INLINE = "inline"
 
 
+class Entitlement(Enum):
+    """What a ``RUN`` may be allowed beyond the usual (BuildKit, util/entitlements)."""
+
+    INSECURE = "security.insecure"  # all of the host's privileges
+    HOST_NETWORK = "network.host"  # the network of the server
+
+
 class SecretKind(Enum):
     """Where BuildKit's client reads a secret; the values are the keys of ``buildctl build --secret``."""
 
@@ -209,6 +216,7 @@ class BuilderSettings:
     :ivar recreate: whether a running server is replaced.
     :ivar dest: the directory that the client is copied to, None for the user's cache.
     :ivar installer: the image that registers emulators.
+    :ivar entitlements: what builds may be allowed.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
     """
 
@@ -218,6 +226,7 @@ class BuilderSettings:
     recreate: bool
     dest: str | None
     installer: str
+    entitlements: tuple[Entitlement, ...]
     jobs: int
 
 

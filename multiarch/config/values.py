@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
+from multiarch.config.settings import Entitlement, Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
@@ -75,6 +75,16 @@ def read_attestations(layers: Layers) -> dict[str, str]:
                 raise layers.error("attestations", problem, index)
             read[kind] = attributes
     return read
+
+
+def read_entitlements(layers: Layers) -> tuple[Entitlement, ...]:
+    """Read what builds may be allowed."""
+    known = {kind.value: kind for kind in Entitlement}
+    for index, text in enumerate(layers.block.entitlements):
+        if text not in known:
+            raise layers.error("entitlements", f"{text!r} is none of {', '.join(known)}", index)
+    layers.check_unique("entitlements", layers.block.entitlements)
+    return tuple(known[text] for text in layers.block.entitlements)
 
 
 def read_secrets(layers: Layers) -> dict[str, Secret]:

@@ -167,3 +167,24 @@ def test_dockerfile_from_standard_input(project: Project) -> None:
     assert (0, ["copied-7"]) == (done.returncode, os.listdir(project.path / "out")), done.stderr
     # The other name is found where nothing is said.
     project.ok("build-arch", "--platform", "linux/amd64", "--output", "none", **PLAIN)
+
+
+PRIVILEGED = """\
+FROM busybox:stable
+RUN --security=insecure grep -q "CapEff:.*[1-9a-f]" /proc/self/status && mkdir /m && mount -t tmpfs none /m
+RUN --network=host ls /sys/class/net > /interfaces
+"""
+
+
+def test_entitlements_are_what_the_settings_allow(project: Project) -> None:
+    """Without them the build is refused, with the setting; with them the server is one that allows them."""
+    plain = "multiarch:\n  platforms: [linux/amd64]\n"
+    project.write(invoke_yaml=plain, Dockerfile=PRIVILEGED)
+    refused = project.run("release", **PLAIN)
+    hint = "say so: multiarch.entitlements: [security.insecure, network.host]"
+    assert (1, True) == (refused.status, hint in refused.err.splitlines()[-1]), refused.err
+    project.write(invoke_yaml=f"{plain}  entitlements: [security.insecure, network.host]\n")
+    project.ok("release", **PLAIN)
+    # No other test meets this server.
+    project.write(invoke_yaml=plain)
+    project.ok("start-buildkit", "--recreate")

@@ -107,6 +107,10 @@ def expected(
         ),
         ({"no_cache": True}, expected(more="--no-cache ")),
         (
+            {"entitlements": ["security.insecure", "network.host"]},
+            expected(more="--allow security.insecure --allow network.host "),
+        ),
+        (
             {"secrets": {"token": "env:TOKEN", "a,b": "file:x/y"}, "ssh": ["default", "git=key"]},
             expected(more="--secret id=token,env=TOKEN --secret '\"id=a,b\",src=x/y' --ssh default --ssh git=key "),
         ),

@@ -94,6 +94,11 @@ def test_the_words_of_the_failed_step_count(text: str, expected: bool) -> None:
         ("insufficient_scope: authorization failed", "log in with docker login, as a user who may push"),
         ("unexpected status: 401 Unauthorized", "log in with docker login, as a user who may push"),
         ("dial tcp 127.0.0.1:1: connect: connection refused", "is the registry, or the builder, running"),
+        ("network.host is not allowed", "say so: multiarch.entitlements: [security.insecure, network.host]"),
+        (
+            "granting entitlement network.host is not allowed by build daemon configuration",
+            "start it with --allow-insecure-entitlement, or let start-buildkit do it",
+        ),
         ("invalid reference format", ""),
     ],
 )

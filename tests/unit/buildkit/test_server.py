@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,25 @@ def test_a_server_that_replaces_another_keeps_its_platforms() -> None:
     assert [True, True] == [server.serves(labels, IMAGE_ID) for server in (first, second)]
     assert second == second.replacing({})
     assert (Platform.parse("amd64"), Platform.parse("s390x")) == second.platforms
+
+
+# Entitlements.
+
+
+def test_server_allows_what_the_settings_allow() -> None:
+    """And what another project needs of it: a build has to ask for it too."""
+    plain, wanting = server_for(), server_for({"entitlements": "network.host"})
+    flag = "--allow-insecure-entitlement"
+    assert (0, ["network.host"]) == (plain.command().count(flag), _values(wanting, flag))
+    labels = wanting.labels(IMAGE_ID)
+    assert (True, True) == (wanting.serves(labels, IMAGE_ID), plain.serves(labels, IMAGE_ID))
+    assert not wanting.serves(plain.labels(IMAGE_ID), IMAGE_ID)
+    both = server_for({"entitlements": ["security.insecure"]}).replacing(labels | {"multiarch.tcp": ""})
+    assert ["security.insecure", "network.host"] == _values(both, flag)
+    odd = labels | {"multiarch.entitlements": "--debug,device"}
+    assert ["network.host"] == _values(wanting.replacing(odd), flag)
+
+
+def _values(server: Server, flag: str) -> list[str]:
+    """Return the values of a flag of buildkitd."""
+    return [value for name, value in pairwise(server.command()) if name == flag]

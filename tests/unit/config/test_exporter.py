@@ -45,6 +45,7 @@ def test_settings_are_attributes_of_the_exporter(block: dict[str, Any], expected
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
+        ({"entitlements": ["device"]}, "entitlements[0]: 'device' is none of security.insecure, network.host"),
         ({"compression": "xz"}, "compression: 'xz' is none of gzip, estargz, zstd, uncompressed"),
         ({"compression_level": 10}, "compression_level: 10 is no level of gzip; expected from 0 to 9"),
         (
