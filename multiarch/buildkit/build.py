@@ -98,6 +98,19 @@ def build_together(
     return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
 
 
+def build_archive(
+    settings: Settings, entries: Sequence[MatrixEntry], output: str, client: Client, builder: Builder
+) -> None:
+    """Build platforms that differ in nothing else into an archive, where several or one are listed in an index.
+
+    :param output: the value of ``--output``.
+    :raises BuildFailedError: the solve failed for good, on any of them.
+    """
+    command = build_command(settings, entries, client.buildctl, builder, output)
+    is_index = settings.build.output.kind is OutputKind.OCI
+    _solve(settings, entries, [*command, *(["--opt", "multi-platform=true"] if is_index else [])], client, pushes=False)
+
+
 def build_prefix(
     settings: Settings,
     entry: MatrixEntry,

@@ -58,15 +58,17 @@ def build_command(
 
 
 def export(settings: Settings, name: str, *attributes: str) -> str:
-    """Return the value of ``--output``; empty where nothing is exported.
+    """Return the value of ``--output``; empty where nothing is exported. An archive for Docker is of standard output.
 
-    :param name: the name of a pushed image.
+    :param name: the name of an image that is pushed or loaded.
     :param attributes: more attributes of a push.
     """
     output = settings.build.output
     if output.kind is OutputKind.NONE:
         return ""
     exporter = settings.build.exporter if output.kind is not OutputKind.LOCAL else ()
+    if output.kind is OutputKind.DOCKER:
+        return record("type=docker", f"name={name}", *exporter)
     if output.kind is not OutputKind.IMAGE:
         return record(f"type={output.kind.value}", f"dest={output.dest}", *exporter)
     return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *_insecure(settings))

@@ -33,7 +33,7 @@ _HELP = {
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators",
     "no-cache": "run every step again",
-    "output": "image (push), none, oci,dest=FILE or local,dest=DIR",
+    "output": "image (push), none, docker (load), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "pull": "look for the base images at their registry, also where the builder has them",
     "quiet": "say nothing but what fails",
@@ -170,7 +170,7 @@ def manifest(
     name="release",
     iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation"],
     help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
-    | _help("label", "annotation")
+    | _help("label", "annotation", "output")
     | _help("frontend", "source")
     | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
@@ -185,6 +185,7 @@ def release_(
     build_context: list[str] | None = None,
     label: list[str] | None = None,
     annotation: list[str] | None = None,
+    output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
     no_cache: bool = False,
@@ -199,7 +200,7 @@ def release_(
     from multiarch.steps import release
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
-    what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
+    what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}

@@ -126,6 +126,7 @@ class _Reader:
     def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
         labels = values.read("labels", self.layers.where("labels"), block.labels)
+        output = read_output(self.layers, pushes=pushes)
         return BuildSettings(
             labels={**self.checkout.labels, **labels},
             secrets=secrets,
@@ -135,9 +136,9 @@ class _Reader:
             pull=block.pull,
             frontend=block.frontend,
             source=block.source,
-            output=read_output(self.layers, pushes=pushes),
+            output=output,
             exporter=read_exporter(self.layers),
-            attestations=read_attestations(self.layers),
+            attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
             problem=next((values.problems[name] for name in ("build_args", "labels") if name in values.problems), ""),
         )

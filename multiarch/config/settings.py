@@ -28,6 +28,7 @@ class OutputKind(Enum):
 
     IMAGE = "image"  # pushed to a registry
     NONE = "none"
+    DOCKER = "docker"  # loaded into the Docker host
     OCI = "oci"  # a tar file
     LOCAL = "local"  # a directory
 

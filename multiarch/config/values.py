@@ -35,7 +35,7 @@ def read_builder(where: str, address: str | None) -> str | None:
 
 
 def read_output(layers: Layers, *, pushes: bool) -> Output:
-    """Read ``image``, ``none``, or a type with ``dest=PATH``; by default ``image``, where something is to be pushed."""
+    """Read ``image``, ``none``, ``docker``, or a type with ``dest=PATH``; by default ``image``, if that is pushed."""
     output = layers.block.output or ("image" if pushes else "none")
     name, comma, rest = output.partition(",")
     key, _, dest = rest.partition("=")
@@ -44,18 +44,21 @@ def read_output(layers: Layers, *, pushes: bool) -> Output:
     except ValueError:
         kind = None
     if kind is None or (comma and (key != "dest" or not dest)):
-        raise layers.error("output", f"{output!r} is none of image, none, oci,dest=FILE, local,dest=DIR")
+        raise layers.error("output", f"{output!r} is none of image, none, docker, oci,dest=FILE, local,dest=DIR")
     if kind is OutputKind.IMAGE and dest:
         raise layers.error("output", "image is pushed to a registry and takes no dest")
-    if kind is OutputKind.NONE and dest:
-        raise layers.error("output", "none takes no dest")
+    if kind in (OutputKind.NONE, OutputKind.DOCKER) and dest:
+        raise layers.error("output", f"{name} takes no dest")
     if kind in (OutputKind.OCI, OutputKind.LOCAL) and not dest:
         raise layers.error("output", f"{name} needs a place to write to: {name},dest=PATH")
     return Output(kind, dest or None)
 
 
-def read_attestations(layers: Layers) -> dict[str, str]:
-    """Read ``[provenance, sbom]``, where an item may also be a mapping of the type to BuildKit's attributes."""
+def read_attestations(layers: Layers, output: Output) -> dict[str, str]:
+    """Read ``[provenance, sbom]``, where an item may also be a mapping of the type to BuildKit's attributes.
+
+    What is loaded into a Docker host has none: its archive has no room for them.
+    """
     read: dict[str, str] = {}
     is_default = "attestations" not in layers.origin
     if layers.block.reproducible and is_default:
@@ -74,7 +77,7 @@ def read_attestations(layers: Layers) -> dict[str, str]:
                 problem = f"{wrong[0]!r} of {kind} is no name=value, such as mode=max"
                 raise layers.error("attestations", problem, index)
             read[kind] = attributes
-    return read
+    return {} if output.kind is OutputKind.DOCKER else read
 
 
 def read_entitlements(layers: Layers) -> tuple[Entitlement, ...]:

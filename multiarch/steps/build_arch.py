@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.address import dry_address, running_address
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
-from multiarch.buildkit.command import build_command, export
+from multiarch.buildkit.command import build_command, export, record
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError
+from multiarch.formatting import shell_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from multiarch.buildkit.build import PushedImage
+    from multiarch.buildkit.build import Client, PushedImage
     from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.image.reference import ImageReference
     from multiarch.run import Run
 
 
-def run(run: Run) -> tuple[PushedImage | Path, ...]:
+def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
     """Build one platform with what is there already: the server that start-buildkit left, the client that is found.
 
-    :returns: what was pushed, or the path that was written; nothing with the output ``none``.
+    :returns: what was pushed or loaded, or the path that was written; nothing with the output ``none``.
     :raises MissingPathError: there is no such context or Dockerfile.
     :raises NoBuilderError: there is no server.
     :raises BuildctlMissingError: there is no client.
@@ -41,19 +45,55 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     builder = builder_of(entry, Builder("")) if entry.builder else Builder(running_address(settings, run.host))
     builder.check(run.host)
 
-    def build() -> PushedImage | Path | None:
-        return build_platform(settings, entry, client, builder)
+    def build() -> tuple[PushedImage | Path | ImageReference, ...]:
+        if settings.build.output.kind is OutputKind.DOCKER:
+            return load(run, entry, client, builder)
+        one = build_platform(settings, entry, client, builder)
+        return (one,) if one else ()
 
     try:
         run.progress.begin({entry.platform: schedule.is_emulated(entry, run.machine)})
-        built: PushedImage | Path | None = run.together([build, *run.push_checks(settings.publish.images[:1])])[0]
+        built: tuple[PushedImage | Path | ImageReference, ...]
+        built = run.together([build, *run.push_checks(settings.publish.images[:1])])[0]
     finally:
         run.progress.end()
     if settings.build.output.kind is OutputKind.NONE:
         run.progress.say(f"built; nothing is pushed{settings.publish.push.reason}")
-    if isinstance(built, PushedImage):
-        run.images[entry.platform] = built.digest, 0
-    return (built,) if built else ()
+    for image in built:
+        if isinstance(image, PushedImage):
+            run.images[entry.platform] = image.digest, 0
+    return built
+
+
+def load(run: Run, entry: MatrixEntry, client: Client, builder: Builder) -> tuple[ImageReference, ...]:
+    """Build one platform, and load its image into the Docker host under all tags; return them.
+
+    :raises BuildFailedError: the solve failed for good.
+    :raises DockerError: the Docker host does not take it.
+    """
+    from multiarch.buildkit.build import build_archive
+
+    settings, references = run.settings, run.settings.publish.references
+    with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as directory:
+        archive = Path(directory) / "image.tar"
+        output = export(settings, _names(settings))
+        build_archive(settings, (entry,), f"{output},{record(f'dest={archive}')}", client, builder)
+        load_archive(run, archive, str(references[0]))
+    return references
+
+
+def load_archive(run: Run, archive: Path, name: str) -> None:
+    """Load an archive into the Docker host. :param name: of its image, for errors."""
+
+    def load() -> None:
+        with archive.open("rb") as file:
+            run.host.client.images.load(file)
+
+    run.host.run(f"load the image {name}", load)
+
+
+def _names(settings: Settings) -> str:
+    return ",".join(map(str, settings.publish.references))
 
 
 def commands(settings: Settings) -> list[list[str]]:
@@ -64,7 +104,18 @@ def commands(settings: Settings) -> list[list[str]]:
 def command_of(settings: Settings, entry: MatrixEntry) -> list[str]:
     """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
     builder = Builder(entry.builder or dry_address(settings))
-    return build_command(settings, (entry,), default_path(settings), builder, export(settings, str(entry.staging)))
+    is_loaded = settings.build.output.kind is OutputKind.DOCKER
+    output = export(settings, _names(settings) if is_loaded else str(entry.staging))
+    command = build_command(settings, (entry,), default_path(settings), builder, output)
+    return ["sh", "-c", f"{shell_line(command)} | docker load"] if is_loaded else command
+
+
+def archive_command(settings: Settings, entries: Sequence[MatrixEntry], number: int, count: int) -> list[str]:
+    """Return the command that builds platforms into an archive; of several, each has a number in its name."""
+    dest = f"{settings.build.output.dest}{f'.{number + 1}' if count > 1 else ''}"
+    builder = Builder(entries[0].builder or dry_address(settings))
+    output = record("type=oci", f"dest={dest}", *settings.build.exporter)
+    return build_command(settings, entries, default_path(settings), builder, output)
 
 
 def only_entry(settings: Settings) -> MatrixEntry:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.build import PushedImage
     from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import MatrixEntry
+    from multiarch.image.reference import ImageReference
     from multiarch.run import Run
 
 # The shell of a RUN (Dockerfile reference, "SHELL").
@@ -44,7 +45,7 @@ _RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
 _LONGEST = 200  # characters of a vertex's name in a message
 
 
-def run(run: Run) -> tuple[PushedImage | Path, ...]:
+def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
     """Build one platform; where a RUN fails, open a shell in the state before it, and then let the build fail.
 
     :raises ConfigurationError: there is no terminal, or no docker command; before the build.
@@ -140,17 +141,12 @@ def _image(run: Run, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Ite
             yield None
             return
         try:
-            host.run(f"load the image {name}", lambda: _load(run, archive))
+            build_arch.load_archive(run, archive, name)
             archive.unlink()
             yield name
         finally:
             with contextlib.suppress(DockerNotFoundError):
                 host.run(f"remove the image {name}", lambda: host.client.images.remove(name, force=True))
-
-
-def _load(run: Run, archive: Path) -> None:
-    with archive.open("rb") as file:
-        run.host.client.images.load(file)
 
 
 def _is_empty(archive: Path) -> bool:

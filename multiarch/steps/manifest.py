@@ -26,7 +26,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :raises TagsNotMovedError: a tag could not be moved.
     """
     output, push = run.settings.build.output, run.settings.publish.push
-    if output.kind is OutputKind.NONE or (push.withheld and not push.wanted):
+    if output.kind in (OutputKind.NONE, OutputKind.DOCKER) or (push.withheld and not push.wanted):
         run.progress.say(f"nothing is published{push.reason}")
         return ()
     push.check()

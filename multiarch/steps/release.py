@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from multiarch.buildkit.build import Client, PushedImage
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
 
+    Group = tuple[MatrixEntry, ...]
 
-def run(run: Run) -> tuple[PublishedTag, ...]:
+T = TypeVar("T")
+
+
+def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     """Prepare as far as needed, build all platforms at once, and publish their index.
 
     The tags move at the end, when every platform is pushed; any failure before leaves them as they were. The first
     platform to fail stops the others.
 
-    :returns: the tags; none with the output ``none``, which builds and pushes nothing.
+    :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
     from multiarch.buildkit.inputs import check_inputs
 
     settings, output = run.settings, run.settings.build.output
-    if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
-        raise ConfigurationError("output", f"release publishes images; for {output.kind.value} run build-arch")
+    _check_output(settings)
     if settings.publish.push.wanted:
         settings.publish.check()
     for entry in settings.matrix:
@@ -46,6 +53,8 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     with run.progress.section("prepare"):
         client, local = _prepare(run)
     with run.progress.section("build"):
+        if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
+            return _build_here(run, client, local)
         digests = _build(run, client, local)
     if output.kind is OutputKind.NONE:
         _show_table(run)
@@ -65,6 +74,10 @@ def commands(settings: Settings) -> list[list[str]]:
     if settings.starts_buildkit:
         lines += start_buildkit.commands(settings)
     lines += copy_buildctl.commands(settings)
+    if settings.build.output.kind is OutputKind.OCI:
+        # What joins the archives of several solves is no command.
+        groups = schedule.groups(settings.matrix, len(settings.matrix) * 2, "")
+        return lines + [build_arch.archive_command(settings, group, n, len(groups)) for n, group in enumerate(groups)]
     lines += [build_arch.command_of(settings, entry) for entry in settings.matrix]
     return lines + (manifest.commands(settings) if settings.publish.push.wanted else [])
 
@@ -101,32 +114,90 @@ def _buildctl(run: Run) -> Path:
         return copy_buildctl.run(run)[0]
 
 
+def _check_output(settings: Settings) -> None:
+    kind = settings.build.output.kind
+    if kind is OutputKind.LOCAL:
+        raise ConfigurationError("output", "release writes images; for local run build-arch")
+    if kind is OutputKind.DOCKER and len(settings.platforms) > 1:
+        known = ", ".join(map(str, settings.platforms))
+        raise ConfigurationError("output", f"docker loads one platform; name it: --platform, one of {known}")
+
+
 def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
     from multiarch.buildkit.build import build_together
 
-    settings, build, machine = run.settings, run.settings.build, run.machine
-    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
-    room = schedule.Slots(slots)
+    settings = run.settings
 
-    def build_group(group: tuple[MatrixEntry, ...]) -> tuple[PushedImage, ...]:
-        with room.take(schedule.weight(group, machine)):
-            return build_together(settings, group, client, builder_of(group[0], local))
+    def build(group: Group, builder: Builder) -> tuple[PushedImage, ...]:
+        return build_together(settings, group, client, builder)
 
-    apart = build.keep_going or build.cache is not CacheKind.NONE
-    groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
-    jobs: list[Callable[[], Any]] = [partial(build_group, group) for group in groups]
-    jobs += run.push_checks(settings.publish.images)
-    try:
-        run.progress.begin({entry.platform: schedule.is_emulated(entry, machine) for entry in settings.matrix})
-        built = run.together(jobs, keep_going=build.keep_going)[: len(groups)]
-    finally:
-        run.progress.end()
+    built = _build_groups(run, local, build, run.push_checks(settings.publish.images))
     digests = {image.platform: image.digest for images in built for image in images}
-    if build.output.kind is OutputKind.IMAGE and (unknown := [p for p in settings.platforms if not digests.get(p)]):
+    is_pushed = settings.build.output.kind is OutputKind.IMAGE
+    if is_pushed and (unknown := [p for p in settings.platforms if not digests.get(p)]):
         # What is under their staging tags may be of an earlier run.
         raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
     return digests
+
+
+def _build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageReference, ...]:
+    """Build the matrix into one archive, or one platform into the Docker host; return the path, or the tags."""
+    from multiarch.buildkit.archive import join_archives
+    from multiarch.buildkit.build import build_archive
+
+    settings = run.settings
+    if settings.build.output.dest is None:
+        (loaded,) = _build_groups(run, local, lambda group, builder: build_arch.load(run, group[0], client, builder))
+        return loaded
+    path = Path(settings.build.output.dest)
+
+    def build(group: Group, builder: Builder) -> Path:
+        archive = directory / f"{group[0].platform.slug}.tar"
+        build_archive(settings, group, record("type=oci", f"dest={archive}", *settings.build.exporter), client, builder)
+        return archive
+
+    with _directory_beside(path) as directory:
+        join_archives(_build_groups(run, local, build), path)
+    return (path,)
+
+
+@contextmanager
+def _directory_beside(path: Path) -> Iterator[Path]:
+    """Yield a directory on the file system of a path, which has room for what will be there; remove it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(prefix=".multiarch-", dir=path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConfigurationError("--output", f"cannot write to {path}: {error.strerror}") from None
+    with directory as name:
+        yield Path(name)
+
+
+def _build_groups(
+    run: Run, local: Builder, build: Callable[[Group, Builder], T], checks: Sequence[Callable[[], Any]] = ()
+) -> list[T]:
+    """Build the matrix in as few solves as it needs, as many at a time as there is room for; return their results.
+
+    :param build: runs one solve.
+    :param checks: jobs that run meanwhile.
+    """
+    settings, machine = run.settings, run.machine
+    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
+    room = schedule.Slots(slots)
+
+    def build_group(group: Group) -> T:
+        with room.take(schedule.weight(group, machine)):
+            return build(group, builder_of(group[0], local))
+
+    apart = settings.build.keep_going or settings.build.cache is not CacheKind.NONE
+    groups = schedule.groups(settings.matrix, slots, machine, apart=apart)
+    jobs: list[Callable[[], Any]] = [*(partial(build_group, group) for group in groups), *checks]
+    try:
+        run.progress.begin({entry.platform: schedule.is_emulated(entry, machine) for entry in settings.matrix})
+        return run.together(jobs, keep_going=settings.build.keep_going)[: len(groups)]
+    finally:
+        run.progress.end()
 
 
 def _tell(run: Run, published: Published) -> None:

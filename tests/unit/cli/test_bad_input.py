@@ -101,7 +101,7 @@ def test_an_empty_matrix(project: Project, step: str) -> None:
         ),
         (
             "build-arch --platform arm64 --output tar",
-            "--output: 'tar' is none of image, none, oci,dest=FILE, local,dest=DIR",
+            "--output: 'tar' is none of image, none, docker, oci,dest=FILE, local,dest=DIR",
         ),
         (
             "build-arch --platform arm64 --frontend gateway.v0",

@@ -22,7 +22,7 @@ FLAGS = {
     " pull quiet report shell source tag verbose",
     "manifest": "allow-dropping annotation image inspect platform quiet tag verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
-    " label no-cache platform pull quiet report source tag verbose",
+    " label no-cache output platform pull quiet report source tag verbose",
     "pipeline": "check ci",
 }
 

@@ -57,10 +57,13 @@ def complaint(
             "frontend: gateway.v0 needs the image of a frontend: --source docker/dockerfile:1",
         ),
         ({"source": "docker/dockerfile:1"}, "source: only goes with --frontend gateway.v0"),
-        ({"output": "tar"}, "output: 'tar' is none of image, none, oci,dest=FILE, local,dest=DIR"),
-        ({"output": "oci,file=x"}, "output: 'oci,file=x' is none of image, none, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "tar"}, "output: 'tar' is none of image, none, docker, oci,dest=FILE, local,dest=DIR"),
+        (
+            {"output": "oci,file=x"},
+            "output: 'oci,file=x' is none of image, none, docker, oci,dest=FILE, local,dest=DIR",
+        ),
         ({"output": "oci"}, "output: oci needs a place to write to: oci,dest=PATH"),
-        ({"output": "local,"}, "output: 'local,' is none of image, none, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "local,"}, "output: 'local,' is none of image, none, docker, oci,dest=FILE, local,dest=DIR"),
         ({"output": "image,dest=x"}, "output: image is pushed to a registry and takes no dest"),
         (
             {"address": "tcp://0.0.0.0:1234"},
