@@ -20,6 +20,13 @@ _ADDRESS = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]{0,30}://[^\s'\"<>]*")
 _PORT = re.compile(r":\d{1,5}$")
 
 
+# Advice on a 403 of ghcr.io: a login that is right is refused where the package does not let it write.
+PACKAGE_ACCESS = (
+    "ghcr.io refuses it: the package's settings (Manage Actions access) must let this repository write, a workflow "
+    "needs 'packages: write', and another token the scope write:packages"
+)
+
+
 class MultiarchError(Exception):
     """The base of all errors below: one line for the user, no traceback.
 

@@ -127,10 +127,14 @@ def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str
             ("type=local", f"dest={directory}", "mode=max", "reset=true"),
             ("type=local", f"src={directory}"),
         ),
+        CacheKind.GITHUB: (
+            ("type=gha", f"scope={image.repository}-{slug}", "mode=max"),
+            ("type=gha", f"scope={image.repository}-{slug}"),
+        ),
         CacheKind.INLINE: (("type=inline",), ("type=registry", f"ref={entry.earlier}", *insecure)),
     }[kind]
     # A build that pushes nothing leaves nothing at the registry either, and has no image to keep a cache in.
-    exports = exports and (settings.publish.push.wanted or kind is CacheKind.LOCAL)
+    exports = exports and (settings.publish.push.wanted or kind in (CacheKind.LOCAL, CacheKind.GITHUB))
     export_flags = ["--export-cache", record(*exported)] if exports else []
     return [*export_flags, "--import-cache", record(*imported)]
 

@@ -20,7 +20,6 @@ from multiarch.config.settings import (
     EMBEDDED_REGISTRY,
     BuilderSettings,
     BuildSettings,
-    CacheKind,
     CISettings,
     OutputKind,
     PublishSettings,
@@ -31,9 +30,11 @@ from multiarch.config.settings import (
 )
 from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import (
+    cache_here,
     read_address,
     read_attestations,
     read_builder,
+    read_cache,
     read_entitlements,
     read_output,
     read_secrets,
@@ -109,7 +110,7 @@ class _Reader:
             build=build_settings,
             publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
-            ci=CISettings(branches=self._branches(), install=self._install()),
+            ci=CISettings(branches=self._branches(), cache=read_cache(self.layers), install=self._install()),
             retry_seconds=self.block.retry_seconds,
             variables=tuple(values.variables),
             notes=tuple(self.notes),
@@ -126,12 +127,14 @@ class _Reader:
     def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
         labels = values.read("labels", self.layers.where("labels"), block.labels)
+        cache, note, problem = cache_here(self.layers, self.checkout)
+        self.notes.extend([note] if note else [])
         output = read_output(self.layers, pushes=pushes)
         return BuildSettings(
             labels={**self.checkout.labels, **labels},
             secrets=secrets,
             ssh=read_ssh(self.layers),
-            cache=self._cache(),
+            cache=cache,
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
@@ -140,7 +143,9 @@ class _Reader:
             exporter=read_exporter(self.layers),
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
-            problem=next((values.problems[name] for name in ("build_args", "labels") if name in values.problems), ""),
+            problem=next(
+                (values.problems[name] for name in ("build_args", "labels") if name in values.problems), problem
+            ),
         )
 
     def _publish(
@@ -190,13 +195,6 @@ class _Reader:
             raise self.layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
-
-    def _cache(self) -> CacheKind:
-        try:
-            return CacheKind(self.block.cache)
-        except ValueError:
-            known = ", ".join(kind.value for kind in CacheKind)
-            raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
 
     def _install(self) -> str | None:
         """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""

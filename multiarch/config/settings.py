@@ -40,6 +40,7 @@ class CacheKind(Enum):
     REGISTRY = "registry"
     LOCAL = "local"
     INLINE = "inline"
+    GITHUB = "gha"  # the cache service of GitHub Actions, in its jobs alone
 
 
 class Entitlement(Enum):
@@ -128,7 +129,19 @@ class MatrixEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildSettings:
+class _Checked:
+    """Settings with values that may be missing. :ivar problem: the error of one that is; empty where none is."""
+
+    problem: str = ""
+
+    def check(self) -> None:
+        """Check that all values are known. :raises MultiarchError: a variable is not set."""
+        if self.problem:
+            raise MultiarchError(self.problem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings(_Checked):
     """What is built, alike for all platforms.
 
     :ivar labels: those of the images' configs.
@@ -140,7 +153,6 @@ class BuildSettings:
     :ivar exporter: attributes of an image's output, as BuildKit's exporters take them.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
-    :ivar problem: the error of a variable that a build argument or a label lacks; empty where none is missing.
     """
 
     labels: Mapping[str, str]
@@ -155,23 +167,16 @@ class BuildSettings:
     exporter: tuple[str, ...]
     attestations: Mapping[str, str]
     keep_going: bool
-    problem: str = ""
-
-    def check(self) -> None:
-        """Check that all values are known. :raises MultiarchError: a variable is not set."""
-        if self.problem:
-            raise MultiarchError(self.problem)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishSettings:
+class PublishSettings(_Checked):
     """What is published, and where.
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
     :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
-    :ivar problem: the error of a variable that an annotation lacks; empty where none is missing.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
@@ -185,12 +190,6 @@ class PublishSettings:
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]
-    problem: str = ""
-
-    def check(self) -> None:
-        """Check that all values are known. :raises MultiarchError: a variable is not set."""
-        if self.problem:
-            raise MultiarchError(self.problem)
 
     @property
     def registries(self) -> list[str]:
@@ -236,10 +235,12 @@ class CISettings:
     """The CI, and the pipeline that is written for it.
 
     :ivar branches: from which a CI publishes, as it does from tags.
+    :ivar cache: the cache that the settings ask for; here there may be none of that kind.
     :ivar install: the command by which a job of the CI installs the tasks; None where none is written.
     """
 
     branches: tuple[str, ...]
+    cache: CacheKind
     install: str | None
 
 

@@ -6,12 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import Entitlement, Output, OutputKind, Secret, SecretKind
+from multiarch.ci import CIKind
+from multiarch.config.settings import CacheKind, Entitlement, Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
 
 if TYPE_CHECKING:
+    from multiarch.config.checkout import Checkout
     from multiarch.config.layers import Layers
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -19,6 +21,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
+# What BuildKit's client logs in to GitHub's cache with (cmd/buildctl/build/util.go).
+_CACHE_LOGIN = "ACTIONS_RUNTIME_TOKEN"
 # The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
 
@@ -78,6 +82,31 @@ def read_attestations(layers: Layers, output: Output) -> dict[str, str]:
                 raise layers.error("attestations", problem, index)
             read[kind] = attributes
     return {} if output.kind is OutputKind.DOCKER else read
+
+
+def read_cache(layers: Layers) -> CacheKind:
+    """Read ``cache``."""
+    try:
+        return CacheKind(layers.block.cache)
+    except ValueError:
+        known = ", ".join(kind.value for kind in CacheKind)
+        raise layers.error("cache", f"{layers.block.cache!r} is none of {known}") from None
+
+
+def cache_here(layers: Layers, checkout: Checkout) -> tuple[CacheKind, str, str]:
+    """Return the cache of this run; that of GitHub is none elsewhere.
+
+    :returns: it too, a note on that, and the error of a job of GitHub that may not use it.
+    """
+    kind, where = read_cache(layers), layers.where("cache")
+    if kind is not CacheKind.GITHUB:
+        return kind, "", ""
+    if checkout.ci is None or checkout.ci.kind is not CIKind.GITHUB:
+        return CacheKind.NONE, f"{where}: gha is there in jobs of GitHub Actions alone; nothing is cached elsewhere", ""
+    if not checkout.environ.get(_CACHE_LOGIN):
+        problem = f"gha needs {_CACHE_LOGIN}, which GitHub gives to actions alone: export it in a step before"
+        return kind, "", f"{where}: {problem}, as the file of 'pipeline --ci github' does"
+    return kind, "", ""
 
 
 def read_entitlements(layers: Layers) -> tuple[Entitlement, ...]:

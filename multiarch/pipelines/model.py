@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from multiarch.ci import CIKind
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
 from multiarch.errors import EmptyMatrixError
@@ -83,6 +84,7 @@ class Pipeline:
     :ivar build_variables: the variables that build arguments, labels and annotations are taken from.
     :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
     :ivar variables: settings that hold for a CI, whose machines begin with nothing.
+    :ivar uses_github_cache: whether builds keep their cache in GitHub's own service.
     """
 
     ci: str
@@ -96,6 +98,7 @@ class Pipeline:
     build_variables: tuple[str, ...]
     needs_image: bool
     variables: Mapping[str, str]
+    uses_github_cache: bool
 
     @property
     def command(self) -> str:
@@ -180,6 +183,8 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         emulated = is_usual and _is_foreign(entry)
         has_builder = entry.builder is not None
         builds.append(Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder))
+    uses_github_cache = settings.ci.cache is CacheKind.GITHUB and ci == CIKind.GITHUB.value
+    is_shared = settings.ci.cache in (CacheKind.REGISTRY, CacheKind.INLINE)
     publish = settings.publish
     registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
     return Pipeline(
@@ -193,8 +198,9 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
         needs_image=settings.publish.embedded,
-        # A cache of this machine would be gone with it.
-        variables={f"{PREFIX}CACHE": "registry"} if settings.build.cache in (CacheKind.NONE, CacheKind.LOCAL) else {},
+        # A cache of this machine would be gone with it, and GitHub's is there alone.
+        variables={} if uses_github_cache or is_shared else {f"{PREFIX}CACHE": "registry"},
+        uses_github_cache=uses_github_cache,
     )
 
 
