@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import metadata
-from multiarch.buildkit.command import build_command, export, record
+from multiarch.buildkit.command import build_command, export_by_digest, export_one, record
 from multiarch.buildkit.inputs import check_inputs
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind
@@ -76,10 +76,11 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
+    command = build_command(settings, (entry,), client.buildctl, builder, export_one(settings, entry))
     digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
     if digest:
-        return PushedImage(entry.platform, entry.staging, digest)
+        tagged = entry.staging if settings.publish.digests is None else settings.publish.images[0]
+        return PushedImage(entry.platform, tagged, digest)
     return Path(output.dest) if output.dest else None
 
 
@@ -92,7 +93,7 @@ def build_together(
         nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
-    output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
+    output = export_by_digest(settings)
     command = build_command(settings, entries, client.buildctl, builder, output)
     digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()

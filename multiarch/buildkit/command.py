@@ -74,6 +74,16 @@ def export(settings: Settings, name: str, *attributes: str) -> str:
     return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *_insecure(settings))
 
 
+def export_one(settings: Settings, entry: MatrixEntry) -> str:
+    """Return the value of ``--output`` for one platform: under its staging tag, or by digest alone."""
+    return export(settings, str(entry.staging)) if settings.publish.digests is None else export_by_digest(settings)
+
+
+def export_by_digest(settings: Settings) -> str:
+    """Return the value of ``--output`` for images that are pushed without a tag."""
+    return export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
+
+
 def record(*fields: str) -> str:
     """Return attributes as buildctl reads them: a record of CSV."""
     text = io.StringIO()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.config.settings import Entitlement
+from multiarch.config.entitlements import Entitlement
 from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback

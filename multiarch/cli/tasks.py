@@ -27,6 +27,7 @@ _HELP = {
     "context": "directory, or address of a git repository or an archive, that the Dockerfile copies from (default: .)",
     "dest": "directory to put buildctl into (default: the user's cache)",
     "dockerfile": "path of the Dockerfile, - for standard input (default: Dockerfile or Containerfile in the context)",
+    "digests": "directory in which build-arch leaves the digest of its image for manifest, in place of a staging tag",
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "label": "label of the images, NAME=VALUE; repeatable",
@@ -103,7 +104,7 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 @_task(
     iterable=["image", "tag", "build_arg", "build_context", "label"],
     help=_help("image", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
-    | _help("output", "frontend", "source")
+    | _help("output", "digests", "frontend", "source")
     | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
@@ -118,6 +119,7 @@ def build_arch(
     build_context: list[str] | None = None,
     label: list[str] | None = None,
     output: str | None = None,
+    digests: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
     no_cache: bool = False,
@@ -132,6 +134,7 @@ def build_arch(
 
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
+    what["digests"] = digests
     flags = (
         where
         | what
@@ -143,7 +146,7 @@ def build_arch(
 
 @_task(
     iterable=["platform", "image", "tag", "annotation"],
-    help=_help("platform", "image", "tag", "annotation", "allow-dropping", "quiet", "verbose")
+    help=_help("platform", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -152,6 +155,7 @@ def manifest(
     image: list[str] | None = None,
     tag: list[str] | None = None,
     annotation: list[str] | None = None,
+    digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
     quiet: bool = False,
@@ -161,7 +165,7 @@ def manifest(
     from multiarch.steps import manifest, manifest_inspect
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    where["annotations"] = annotation
+    where |= {"annotations": annotation, "digests": digests}
     how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 

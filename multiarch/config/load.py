@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.build_values import ValueReader, pairs_of_flags
 from multiarch.config.checkout import Checkout
+from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
@@ -35,7 +36,6 @@ from multiarch.config.values import (
     read_attestations,
     read_builder,
     read_cache,
-    read_entitlements,
     read_output,
     read_secrets,
     read_ssh,
@@ -159,6 +159,7 @@ class _Reader:
             push=push,
             annotations={**self.checkout.labels, **annotations},
             problem=values.problems.get("annotations", ""),
+            digests=self.block.digests or None,
             allow_dropping=self.block.allow_dropping,
             smoke_seconds=self.block.smoke_seconds,
             insecure_registries=self.block.insecure_registries,

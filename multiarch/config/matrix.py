@@ -36,6 +36,7 @@ class Staging:
     :ivar template: ``arch_tag``, with *build* for its ``{build}``.
     :ivar tag: the template's ``{tag}``, one of those to publish.
     :ivar tags: those to publish.
+    :ivar is_tagged: whether images wait under staging tags, and not by their digests alone.
     """
 
     image: ImageReference
@@ -43,6 +44,7 @@ class Staging:
     tag: str
     tags: tuple[str, ...]
     build: str
+    is_tagged: bool
 
     def reference(self, platform: Platform) -> ImageReference:
         """Return the staging tag of a platform (the document's ``latest-arm``)."""
@@ -51,7 +53,8 @@ class Staging:
 
     def earlier(self, platform: Platform) -> ImageReference:
         """Return where the image of an earlier build is: a staging tag of this build alone is not there yet."""
-        return self.image.with_tag(self.tag) if "{build}" in self.template else self.reference(platform)
+        lasts = self.is_tagged and "{build}" not in self.template
+        return self.reference(platform) if lasts else self.image.with_tag(self.tag)
 
 
 def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[str, ...], build: str) -> Staging:
@@ -72,7 +75,7 @@ def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[st
     if "build" in names and not build:
         problem = f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
         raise layers.error("arch_tag", problem)
-    return Staging(image, template, tag, tags, build)
+    return Staging(image, template, tag, tags, build, is_tagged=not layers.block.digests)
 
 
 def read_matrix(

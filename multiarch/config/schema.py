@@ -54,6 +54,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
     insecure_registries: tuple[str, ...] = ()
+    digests: str | None = None
     arch_tag: str | None = None
     build: str | None = None
     address: str | None = None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multiarch.config.contexts import Context
+    from multiarch.config.entitlements import Entitlement
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -41,13 +42,6 @@ class CacheKind(Enum):
     LOCAL = "local"
     INLINE = "inline"
     GITHUB = "gha"  # the cache service of GitHub Actions, in its jobs alone
-
-
-class Entitlement(Enum):
-    """What a ``RUN`` may be allowed beyond the usual (BuildKit, util/entitlements)."""
-
-    INSECURE = "security.insecure"  # all of the host's privileges
-    HOST_NETWORK = "network.host"  # the network of the server
 
 
 class SecretKind(Enum):
@@ -177,6 +171,7 @@ class PublishSettings(_Checked):
     :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
+    :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
@@ -187,6 +182,7 @@ class PublishSettings(_Checked):
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
+    digests: str | None
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]

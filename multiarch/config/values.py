@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from multiarch.ci import CIKind
-from multiarch.config.settings import CacheKind, Entitlement, Output, OutputKind, Secret, SecretKind
+from multiarch.config.settings import CacheKind, Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
@@ -107,16 +107,6 @@ def cache_here(layers: Layers, checkout: Checkout) -> tuple[CacheKind, str, str]
         problem = f"gha needs {_CACHE_LOGIN}, which GitHub gives to actions alone: export it in a step before"
         return kind, "", f"{where}: {problem}, as the file of 'pipeline --ci github' does"
     return kind, "", ""
-
-
-def read_entitlements(layers: Layers) -> tuple[Entitlement, ...]:
-    """Read what builds may be allowed."""
-    known = {kind.value: kind for kind in Entitlement}
-    for index, text in enumerate(layers.block.entitlements):
-        if text not in known:
-            raise layers.error("entitlements", f"{text!r} is none of {', '.join(known)}", index)
-    layers.check_unique("entitlements", layers.block.entitlements)
-    return tuple(known[text] for text in layers.block.entitlements)
 
 
 def read_secrets(layers: Layers) -> dict[str, Secret]:

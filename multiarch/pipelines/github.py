@@ -96,6 +96,7 @@ def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
             *_export_cache(pipeline),
             *steps,
             {"run": pipeline.build(platform), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
+            *(_upload(pipeline) if pushes else []),
         ],
     }
 
@@ -108,6 +109,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
         "runs-on": _RUNNER,
         "steps": [
             *_start(pipeline),
+            *_download(pipeline),
             *({"run": command} for command in pipeline.prepare_trials),
             {"run": pipeline.publish, "env": _logins(pipeline)},
         ],
@@ -128,6 +130,18 @@ def _export_cache(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Return the step that lets commands use GitHub's cache, where the builds do."""
     step = {"name": "cache", "uses": "actions/github-script@v8", "with": {"script": _CACHE_SCRIPT}}
     return [step] if pipeline.uses_github_cache else []
+
+
+def _upload(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the step that hands the digest of a build over, where there is no staging tag."""
+    what = {"name": "digests-${{ strategy.job-index }}", "path": pipeline.digests, "if-no-files-found": "error"}
+    return [{"uses": "actions/upload-artifact@v4", "with": what}] if pipeline.digests else []
+
+
+def _download(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the step that takes the digests of all builds."""
+    what = {"pattern": "digests-*", "path": pipeline.digests, "merge-multiple": True}
+    return [{"uses": "actions/download-artifact@v4", "with": what}] if pipeline.digests else []
 
 
 def _entry(build: Build, *, builder: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from multiarch.buildkit import schedule
 from multiarch.buildkit.address import dry_address, running_address
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
-from multiarch.buildkit.command import build_command, export, record
+from multiarch.buildkit.command import build_command, export, export_one, record
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import shell_line
@@ -62,7 +62,16 @@ def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
     for image in built:
         if isinstance(image, PushedImage):
             run.images[entry.platform] = image.digest, 0
+            _hand_over(run, image)
     return built
+
+
+def _hand_over(run: Run, image: PushedImage) -> None:
+    """Write the digest for the job that publishes, where it is not under a staging tag."""
+    if run.settings.publish.digests is not None:
+        from multiarch.publish.digests import write_digests
+
+        write_digests(run.settings.publish.digests, run.settings.publish.images[0], {image.platform: image.digest})
 
 
 def load(run: Run, entry: MatrixEntry, client: Client, builder: Builder) -> tuple[ImageReference, ...]:
@@ -105,7 +114,7 @@ def command_of(settings: Settings, entry: MatrixEntry) -> list[str]:
     """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
     builder = Builder(entry.builder or dry_address(settings))
     is_loaded = settings.build.output.kind is OutputKind.DOCKER
-    output = export(settings, _names(settings) if is_loaded else str(entry.staging))
+    output = export(settings, _names(settings)) if is_loaded else export_one(settings, entry)
     command = build_command(settings, (entry,), default_path(settings), builder, output)
     return ["sh", "-c", f"{shell_line(command)} | docker load"] if is_loaded else command
 

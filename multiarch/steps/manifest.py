@@ -41,12 +41,19 @@ def commands(settings: Settings) -> list[list[str]]:
 def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Published:
     """Publish the matrix.
 
-    :param digests: what was just pushed for each platform; None for what is under the staging tags.
+    :param digests: what was just pushed for each platform; None for what is under the staging tags, or was handed over.
     """
+    from multiarch.publish.digests import read_digests, write_digests
     from multiarch.publish.publication import publish_matrix
 
     settings = run.settings
     settings.publish.check()
+    if directory := settings.publish.digests:
+        image = settings.publish.images[0]
+        if digests is None:
+            digests = read_digests(directory, image, settings.platforms)
+        else:
+            write_digests(directory, image, digests)
     if settings.platforms:
         run.start_embedded_registry()
     return publish_matrix(settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run))

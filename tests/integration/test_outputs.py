@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tarfile
+import urllib.request
 
-from tests.integration.conftest import PLAIN, Project
+from tests.integration.conftest import PLAIN, REGISTRY, Project, runs_as
 from tests.integration.docker_host import docker
 from tests.integration.test_options import fetched
 
@@ -42,3 +43,26 @@ def test_one_platform_is_loaded_into_the_docker_host(project: Project) -> None:
         assert ["aarch64"] * 2 == [docker(*words, name, "uname", "-m") for name in names]
         docker("image", "rm", *names)
     assert "" == fetched(project.path.name, "latest")
+
+
+def test_jobs_hand_over_digests_without_staging_tags(project: Project) -> None:
+    """Each step alone, as a CI runs them, and release: the registry has the published tag, and no other."""
+    handed = ("--digests", "handed")
+    for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):
+        project.ok(step)
+    for platform in ("linux/amd64", "linux/arm64", "linux/arm/v7"):
+        (pushed,) = project.ok("build-arch", "--platform", platform, *handed, **PLAIN)
+        assert pushed.startswith(f"{project.image}@sha256:")
+    missing = project.run("manifest", "--digests", "elsewhere", **PLAIN)
+    assert (1, True) == (missing.status, "no image for linux/amd64 (elsewhere/linux-amd64.txt)" in missing.err)
+    published = project.ok("manifest", *handed, **PLAIN)
+    assert (["latest"], published) == (
+        _tags(project.path.name),
+        project.ok("release", **PLAIN, INVOKE_MULTIARCH_DIGESTS="x"),
+    )
+    assert (["latest"], "armv7l") == (_tags(project.path.name), runs_as("linux/arm/v7", published[0]))
+
+
+def _tags(repository: str) -> list[str]:
+    with urllib.request.urlopen(f"http://{REGISTRY}/v2/{repository}/tags/list", timeout=10) as answer:
+        return sorted(json.load(answer)["tags"])

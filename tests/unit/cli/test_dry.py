@@ -176,6 +176,16 @@ def test_outputs_of_this_machine(project: Project) -> None:
     assert (1, [expected]) == (refused.status, refused.err)
 
 
+def test_digests_in_the_place_of_staging_tags(project: Project) -> None:
+    """The image is pushed by its digest, and the index is made of those that were handed over."""
+    project.write(invoke_yaml=MATRIX)
+    (build,) = project.run("--dry", "build-arch", "--platform", "s390x", "--digests", "d").out
+    assert build.endswith("type=image,name=docker.io/someone/app,push-by-digest=true,name-canonical=true,push=true")
+    tags = "--tag docker.io/someone/app:latest --tag docker.io/someone/app:1"
+    (create,) = project.run("--dry", "manifest", "--digests", "d").out
+    assert f"sh -c 'docker buildx imagetools create {tags} $(cat d/*.txt)'" == create
+
+
 def test_flags_of_the_build(project: Project) -> None:
     """--no-cache and --pull are words of buildctl's own; without them nothing is said of it."""
     project.write(invoke_yaml=MATRIX)

@@ -18,9 +18,9 @@ FLAGS = {
     "setup-binfmt": "installer platform verbose",
     "start-buildkit": "address platform recreate verbose",
     "copy-buildctl": "dest verbose",
-    "build-arch": "build-arg build-context context dockerfile frontend image label no-cache output platform"
+    "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"
     " pull quiet report shell source tag verbose",
-    "manifest": "allow-dropping annotation image inspect platform quiet tag verbose",
+    "manifest": "allow-dropping annotation digests image inspect platform quiet tag verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
     " label no-cache output platform pull quiet report source tag verbose",
     "pipeline": "check ci",
