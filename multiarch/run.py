@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from multiarch.retry import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from docker.models.containers import Container
 
     from multiarch.buildkit.build import Client
     from multiarch.buildkit.solve import Solve
@@ -36,6 +39,7 @@ class Run:
         self.policy = Policy(seconds=settings.retry_seconds)
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
+        self._held = ExitStack()
 
     @cached_property
     def host(self) -> DockerHost:
@@ -63,8 +67,15 @@ class Run:
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
         from multiarch.buildkit.build import Client
+        from multiarch.config.proxies import read_proxies
+        from multiarch.docker_client import docker_address
         from multiarch.registry.login_files import provide
 
+        for name in read_proxies(docker_address).withheld():
+            self.progress.say(
+                f"{name} of Docker's config.json holds a user, so builds do not get it: others on this machine can see"
+                " the arguments of buildctl; name a proxy without a user there, or in build_args"
+            )
         provide(buildctl)
         return Client(buildctl, self.policy, self.progress, self.solves)
 
@@ -77,7 +88,8 @@ class Run:
     def _embedded_registry(self) -> None:
         from multiarch.registry import embedded
 
-        embedded.start_registry(self.host)
+        if registry := self.settings.publish.embedded:
+            embedded.start_registry(registry, self.host)
 
     def push_checks(self, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
         """Return jobs that check whether we may push, so that a refusal is known in the first second of a build."""
@@ -87,6 +99,16 @@ class Run:
 
     def _check_push(self, image: ImageReference) -> None:
         self.registries[image.registry].check_push(image.repository)
+
+    def hold(self, server: Container) -> None:
+        """Hold a server until the run is closed, so that no other run recreates it."""
+        from multiarch.buildkit.use import held
+
+        self._held.enter_context(held(server, self.host))
+
+    def close(self) -> None:
+        """Let go of what the run holds."""
+        self._held.close()
 
     def stop(self) -> None:
         """End all waiting, and every solve."""

@@ -11,7 +11,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.config.proxies import read_proxies
 from multiarch.config.settings import CacheKind, OutputKind
+from multiarch.docker_client import docker_address
 from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Pat
         options["source"] = build.source
     if entry.stage:
         options["target"] = entry.stage
-    options |= {f"build-arg:{name}": value for name, value in entry.build_args.items()}
+    arguments = {**read_proxies(docker_address).build_arguments(entry.build_args), **entry.build_args}
+    options |= {f"build-arg:{name}": value for name, value in arguments.items()}
     options |= {f"label:{name}": value for name, value in build.labels.items()}
     if build.pull:
         options["image-resolve-mode"] = "pull"

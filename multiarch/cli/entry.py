@@ -118,6 +118,7 @@ def run_of(
         stack = DeferringStack()
         try:
             with stack:
+                stack.callback(run.close)
                 stack.enter_context(logged_in(registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
