@@ -50,7 +50,10 @@ def make(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") 
     )
     try:
         # The first makes the directory that the second needs.
-        for place, archive in (("/", _archive(server)), ("/etc/buildkit", carried)):
+        for place, archive in (
+            ("/", _archive(server) if carried or server.toml() else b""),
+            ("/etc/buildkit", carried),
+        ):
             if archive:
                 host.run(f"configure container {server.name}", partial(container.put_archive, place, archive))
         try:

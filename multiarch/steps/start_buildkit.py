@@ -42,6 +42,7 @@ _MOST_LINES = 400  # lines of its log that are searched for the cause; a trace o
 _SHOWN_LINES = 20
 _MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
 _PAUSE = 0.2  # seconds
+_DIFFERS = "its configuration differs"
 # What buildkitd says where its image has no bridge for a RUN: it is too old, or lacks CNI's plug-ins or iptables.
 _NO_BRIDGE = ('invalid network mode: "bridge"', "failed to find CNI bridge", "failed to locate iptables")
 
@@ -108,7 +109,7 @@ def _ensure(settings: Settings, host: DockerHost) -> Container:
                 check_directory(server)
                 wait_until_idle(existing, host)
                 recreate = False
-                container = _replace(existing, server, image_id, "as asked", host)
+                container = _replace(existing, server, image_id, b"", "as asked", host)
             else:
                 container = _choose(existing, server, image_id, host)
             if container is not None:
@@ -120,8 +121,8 @@ def _ensure(settings: Settings, host: DockerHost) -> Container:
             if attempt == _MOST_ATTEMPTS:
                 raise
         if host.policy.stopped.wait(_PAUSE):
-            break
-    raise StoppedError(f"start of {settings.builder.container}")
+            raise StoppedError(f"start of {settings.builder.container}")
+    raise DockerConflictError(f"start {settings.builder.container}", "other runs keep replacing it; run this again")
 
 
 def _choose(existing: Container | None, server: Server, image_id: str, host: DockerHost) -> Container | None:
@@ -139,20 +140,24 @@ def _choose(existing: Container | None, server: Server, image_id: str, host: Doc
     if own is not None and apart.serves(own.labels, image_id):
         return own
     check_directory(server)
+    # Taken before the look at who uses the server, so that it is recreated right after that.
+    carried = certificates(existing, host)
     if is_idle(existing, host):
-        return _replace(existing, server.replacing(existing.labels), image_id, "its configuration differs", host)
+        return _replace(existing, server.replacing(existing.labels), image_id, carried, _DIFFERS, host)
     if own is None and not server.meets(existing.labels):
         host.say(f"{server.name}: it is in use, and its configuration differs; starting {apart.name} beside it")
         return make(apart, image_id, host)
     # An own one differs as well where its image's tag has another image since.
     stale, fitting = (existing, server.replacing(existing.labels)) if own is None else (own, apart)
     wait_until_idle(stale, host)
-    return _replace(stale, fitting, image_id, "its configuration differs", host)
+    return _replace(stale, fitting, image_id, carried if own is None else b"", _DIFFERS, host)
 
 
-def _replace(old: Container, server: Server, image_id: str, why: str, host: DockerHost) -> Container | None:
+def _replace(
+    old: Container, server: Server, image_id: str, carried: bytes, why: str, host: DockerHost
+) -> Container | None:
+    """Recreate a server that nobody uses; None where another run was faster in making it."""
     host.say(f"{old.name}: recreating the container, {why}; its cache is kept")
-    carried = certificates(old, host)
     discard(old, host)
     return make(server, image_id, host, carried)
 
