@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+OWNER = "multiarch.configuration"  # the label of each container that is ours
 _OUR_LABELS = "multiarch."
 _LONGEST_NAME = 1024  # characters of a host, an address or an option
 _LONGEST_LABEL = 1 << 20  # characters; a label of ours holds the configuration of a server

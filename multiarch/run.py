@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
-from multiarch.retry import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
+    from multiarch.retry import Policy
 
 
 class Run:
@@ -36,10 +37,17 @@ class Run:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings = settings
         self.progress = progress
-        self.policy = Policy(seconds=settings.retry_seconds)
+        self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
         self._held = ExitStack()
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How this run retries; `stop` ends its waits."""
+        from multiarch.retry import Policy
+
+        return Policy(seconds=self.settings.retry_seconds, stopped=self._stopped)
 
     @cached_property
     def host(self) -> DockerHost:
@@ -67,11 +75,10 @@ class Run:
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
         from multiarch.buildkit.build import Client
-        from multiarch.config.proxies import read_proxies
-        from multiarch.docker_client import docker_address
+        from multiarch.buildkit.configuration import docker_proxies
         from multiarch.registry.login_files import provide
 
-        for name in read_proxies(docker_address).withheld():
+        for name in docker_proxies().withheld():
             self.progress.say(
                 f"{name} of Docker's config.json holds a user, so builds do not get it: others on this machine can see"
                 " the arguments of buildctl; name a proxy without a user there, or in build_args"
@@ -112,11 +119,11 @@ class Run:
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
-        self.policy.stopped.set()
+        self._stopped.set()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""
-        self.policy.stopped.clear()
+        self._stopped.clear()
 
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
         """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.

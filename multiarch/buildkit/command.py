@@ -11,9 +11,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.config.proxies import read_proxies
+from multiarch.buildkit.configuration import docker_proxies
 from multiarch.config.settings import CacheKind, OutputKind
-from multiarch.docker_client import docker_address
 from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Pat
         options["source"] = build.source
     if entry.stage:
         options["target"] = entry.stage
-    arguments = {**read_proxies(docker_address).build_arguments(entry.build_args), **entry.build_args}
+    arguments = {**docker_proxies().build_arguments(entry.build_args), **entry.build_args}
     options |= {f"build-arg:{name}": value for name, value in arguments.items()}
     options |= {f"label:{name}": value for name, value in build.labels.items()}
     if build.pull:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.config.proxies import Proxies, read_proxies
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import is_loopback
 
@@ -131,6 +132,17 @@ def registry_tables(info: HostInfo, registries: Iterable[str], insecure: Iterabl
         if name not in tables and not is_loopback(name) and _is_in(name, info.insecure_networks):
             tables[name] = {"insecure": True, "http": True}
     return dict(sorted(tables.items()))
+
+
+def docker_proxies() -> Proxies:
+    """Return the proxies that hold for the Docker host. :raises ConfigurationError: they are malformed."""
+
+    def address() -> str:
+        from multiarch.docker_client import docker_address
+
+        return docker_address()
+
+    return read_proxies(address)
 
 
 def _over(first: Tables, second: Tables) -> Tables:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import secrets
-import tarfile
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,7 @@ def make(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") 
         f"create container {server.name}",
         server.image,
         server.command(),
-        name=f"{server.name}-new-{secrets.token_hex(4)}",
+        name=f"{server.name}-new-{os.urandom(4).hex()}",
         privileged=True,
         volumes=server.volumes(),
         labels=server.labels(image_id),
@@ -100,6 +99,8 @@ def check_directory(server: Server) -> None:
 
 def _archive(server: Server) -> bytes:
     """Return a tar of the configuration and of its directories, which the image may lack."""
+    import tarfile
+
     files = dict(server.configuration.files)
     if toml := server.toml():
         files[PATH] = toml.encode()

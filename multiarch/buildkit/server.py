@@ -15,11 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.configuration import Configuration, Tables, compose, joined, read_label, registry_tables
-from multiarch.config.proxies import read_proxies
+from multiarch.buildkit.configuration import (
+    Configuration,
+    Tables,
+    compose,
+    docker_proxies,
+    joined,
+    read_label,
+    registry_tables,
+)
 from multiarch.config.settings import BUILDKIT_CONTAINER
-from multiarch.docker_client import docker_address
-from multiarch.docker_host import OWNER
+from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
 from multiarch.paths import state_directory
@@ -186,7 +192,7 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
         image=builder.image,
         platforms=_platforms(settings, info.machine),
         configuration=compose(builder.buildkitd, registries),
-        environment={**read_proxies(docker_address).variables(), **builder.buildkitd.environment},
+        environment={**docker_proxies().variables(), **builder.buildkitd.environment},
         nameservers=builder.buildkitd.nameservers,
         host_network=bool(tcp) or any(is_loopback(name) for name in names),
         tcp=tcp,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from multiarch.docker_host import OWNER
+from multiarch.docker_info import OWNER
 from multiarch.errors import (
     ConfigurationError,
     DockerConflictError,
@@ -16,9 +16,6 @@ from multiarch.errors import (
     RegistryUnreachableError,
     StoppedError,
 )
-from multiarch.registry.connections import Connections
-from multiarch.registry.transport import refusal
-from multiarch.retry import describe
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -81,6 +78,10 @@ def _create(registry: EmbeddedRegistry, host: DockerHost) -> Container:
 
 
 def _wait_until_ready(registry: EmbeddedRegistry, container: Container, host: DockerHost) -> None:
+    from multiarch.registry.connections import Connections
+    from multiarch.registry.transport import refusal
+    from multiarch.retry import describe
+
     connections, name = Connections(registry.host, trace=host.trace), f"GET {registry.host}/v2/"
     deadline = time.monotonic() + _READY_SECONDS
     while True:
