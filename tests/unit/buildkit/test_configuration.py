@@ -181,8 +181,8 @@ def test_a_file_that_the_server_may_not_have_is_one_line(tmp_path: Path, text: s
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Before anything is started."""
-    with pytest.raises(ConfigurationError, match=r"^multiarch.buildkitd_config: cannot read /nowhere: No such file"):
-        composed({"buildkitd_config": "/nowhere"})
+    with pytest.raises(ConfigurationError, match=r"^multiarch.buildkitd_config: cannot read .*/none: No such file"):
+        composed({"buildkitd_config": str(tmp_path / "none")})
 
 
 @pytest.mark.parametrize(
