@@ -30,6 +30,7 @@ PATH = "/etc/buildkit/buildkitd.toml"
 _CERTIFICATES = "/etc/buildkit/certs"
 _SETTING = "multiarch.buildkitd_config"
 _LARGEST = 1 << 20  # bytes of a configuration, or of a certificate or key; both have some kilobytes
+_DEEPEST = 20  # levels of tables and lists; buildkitd.toml has six
 # Tables and keys that hold where the server listens and what it keeps; the container decides that.
 _OURS = ("grpc", "root")
 
@@ -108,7 +109,7 @@ def read_label(text: str) -> Tables | None:
         tables = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return tables if isinstance(tables, dict) else None
+    return tables if isinstance(tables, dict) and _is_toml(tables) else None
 
 
 def registry_tables(info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = ()) -> Tables:
@@ -143,6 +144,15 @@ def docker_proxies() -> Proxies:
         return docker_address()
 
     return read_proxies(address)
+
+
+def _is_toml(value: object, depth: int = 0) -> bool:
+    """Whether a value of JSON can be written as TOML, which has no null; a file that is meant has few levels."""
+    if isinstance(value, dict):
+        return depth < _DEEPEST and all(_is_toml(item, depth + 1) for item in value.values())
+    if isinstance(value, list):
+        return depth < _DEEPEST and all(_is_toml(item, depth + 1) for item in value)
+    return isinstance(value, str | int | float)
 
 
 def _over(first: Tables, second: Tables) -> Tables:

@@ -217,7 +217,9 @@ def test_another_image_or_configuration_does_not_serve() -> None:
     ]
 
 
-@pytest.mark.parametrize("label", ["", "{", "[]", "null", "7", '"text"', "[" * 100_000, '{"registry": 1}'])
+@pytest.mark.parametrize(
+    "label", ["", "{", "[]", "null", "7", '"text"', "[" * 100_000, '{"a": null}', '{"registry": 1}']
+)
 def test_configuration_that_cannot_be_read_is_not_joined(label: str) -> None:
     """A label holds what somebody wrote: such a server does not serve, and is replaced by what is asked for alone."""
     server = server_for({"insecure_registries": ["registry.lan"]})
