@@ -102,6 +102,10 @@ class DockerNotFoundError(DockerError):
     """What a step asks the Docker host about does not exist, or no longer."""
 
 
+class DockerConflictError(DockerError):
+    """Another process is doing to a container, or has just done, what keeps this from being done: try again."""
+
+
 class ImageNotFoundError(MultiarchError):
     """An image that a step runs cannot be pulled."""
 

@@ -57,7 +57,10 @@ _HINTS = (
         r"exit code: 137\b",
         "it was killed, mostly for want of memory: give the builder more, or build less at a time (multiarch.jobs)",
     ),
-    (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
+    (
+        r"no space left on device",
+        "the disk of the builder is full: free its cache with invoke prune, or limit it: max_used_space",
+    ),
     (r"\A(?=([\s\S]*?ghcr\.io))\1[\s\S]*(\b403 |denied)", PACKAGE_ACCESS),
     (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",

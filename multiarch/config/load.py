@@ -17,11 +17,12 @@ from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.server_settings import BuilderSettings
+from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
-    EMBEDDED_REGISTRY,
-    BuilderSettings,
     BuildSettings,
     CISettings,
+    EmbeddedRegistry,
     OutputKind,
     PublishSettings,
     Push,
@@ -120,9 +121,15 @@ class _Reader:
         images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
-            images = (ImageReference(EMBEDDED_REGISTRY, name),)
+            images = (ImageReference(self._embedded().host, name),)
         self.layers.check_unique("image", [str(image) for image in images])
         return images
+
+    def _embedded(self) -> EmbeddedRegistry:
+        port = self.block.registry_port
+        if not 0 < port < 65536:
+            raise self.layers.error("registry_port", f"expected a port, 1 to 65535, got {port}")
+        return EmbeddedRegistry(read_container_name(self.layers, "registry_container"), port)
 
     def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
@@ -143,9 +150,7 @@ class _Reader:
             exporter=read_exporter(self.layers),
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
-            problem=next(
-                (values.problems[name] for name in ("build_args", "labels") if name in values.problems), problem
-            ),
+            problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
     def _publish(
@@ -154,7 +159,7 @@ class _Reader:
         annotations = values.read("annotations", self.layers.where("annotations"), self.block.annotations)
         return PublishSettings(
             images=images,
-            embedded=not self.block.image,
+            embedded=None if self.block.image else self._embedded(),
             tags=tags,
             push=push,
             annotations={**self.checkout.labels, **annotations},
@@ -169,6 +174,8 @@ class _Reader:
         return BuilderSettings(
             host=read_builder("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
             image=self.block.buildkit_image,
+            container=read_container_name(self.layers, "buildkit_container"),
+            buildkitd=read_buildkitd(self.layers),
             address=read_address(self.layers),
             recreate=self.block.recreate,
             dest=self.block.dest,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multiarch.config.contexts import Context
-    from multiarch.config.entitlements import Entitlement
+    from multiarch.config.server_settings import BuilderSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
-EMBEDDED_REGISTRY = "127.0.0.1:5001"
 
 
 class OutputKind(Enum):
@@ -163,12 +162,28 @@ class BuildSettings(_Checked):
     keep_going: bool
 
 
+@dataclass(frozen=True)
+class EmbeddedRegistry:
+    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
+
+    The volume of what it holds is named after the container.
+    """
+
+    container: str
+    port: int
+
+    @property
+    def host(self) -> str:
+        """``host:port``, as in the names of images."""
+        return f"127.0.0.1:{self.port}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PublishSettings(_Checked):
     """What is published, and where.
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
-    :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
+    :ivar embedded: the registry of *images* that we start ourselves, because none was configured; None with another.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
@@ -178,7 +193,7 @@ class PublishSettings(_Checked):
     """
 
     images: tuple[ImageReference, ...]
-    embedded: bool
+    embedded: EmbeddedRegistry | None
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
@@ -200,30 +215,6 @@ class PublishSettings(_Checked):
     def insecure_flag(self, image: ImageReference) -> list[str]:
         """Return the flag that docker's commands need for a registry without TLS."""
         return ["--insecure"] if image.is_loopback or image.registry in self.insecure_registries else []
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuilderSettings:
-    """The BuildKit that we start, its client and its emulators.
-
-    :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
-    :ivar image: the image of the server.
-    :ivar address: where the server listens, None for a private socket.
-    :ivar recreate: whether a running server is replaced.
-    :ivar dest: the directory that the client is copied to, None for the user's cache.
-    :ivar installer: the image that registers emulators.
-    :ivar entitlements: what builds may be allowed.
-    :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
-    """
-
-    host: str | None
-    image: str
-    address: str | None
-    recreate: bool
-    dest: str | None
-    installer: str
-    entitlements: tuple[Entitlement, ...]
-    jobs: int
 
 
 @dataclass(frozen=True, kw_only=True)

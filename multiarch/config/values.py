@@ -162,7 +162,8 @@ def read_address(layers: Layers) -> str | None:
         if not is_path or len(os.fsencode(rest)) > _LONGEST_SOCKET:
             needs = f"a directory of its own, without '..' and ':', and at most {_LONGEST_SOCKET} bytes"
             raise layers.error("address", f"{address!r} needs {needs}: unix:///DIR/buildkitd.sock")
-    elif address != "docker-container://buildkit":
-        allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
+    elif address != f"docker-container://{layers.block.buildkit_container}":
+        through_docker = f"docker-container://{layers.block.buildkit_container}"
+        allowed = f"tcp://127.0.0.1:PORT, {through_docker}, unix:///DIR/buildkitd.sock"
         raise layers.error("address", f"{address!r} is none of {allowed}")
     return address

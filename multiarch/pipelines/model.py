@@ -198,7 +198,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         logins=tuple(Login(registry, *names) for registry, names in login_variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
-        needs_image=settings.publish.embedded,
+        needs_image=settings.publish.embedded is not None,
         # A cache of this machine would be gone with it, and GitHub's is there alone.
         variables=variables,
         digests=digests,
