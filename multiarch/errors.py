@@ -20,6 +20,13 @@ _ADDRESS = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]{0,30}://[^\s'\"<>]*")
 _PORT = re.compile(r":\d{1,5}$")
 
 
+# Advice on a 403 of ghcr.io: a login that is right is refused where the package does not let it write.
+PACKAGE_ACCESS = (
+    "ghcr.io refuses it: the package's settings (Manage Actions access) must let this repository write, a workflow "
+    "needs 'packages: write', and another token the scope write:packages"
+)
+
+
 class MultiarchError(Exception):
     """The base of all errors below: one line for the user, no traceback.
 
@@ -70,8 +77,8 @@ class EmptyMatrixError(MultiarchError):
 class MissingPathError(MultiarchError):
     """The build context or the Dockerfile does not exist."""
 
-    def __init__(self, what: str, path: object, setting: str) -> None:
-        super().__init__(f"{what} not found: {path}; name the right one with --{setting} or multiarch.{setting}")
+    def __init__(self, what: str, path: object, flag: str, setting: str = "") -> None:
+        super().__init__(f"{what} not found: {path}; name the right one with --{flag} or multiarch.{setting or flag}")
 
 
 class NoDockerError(MultiarchError):
@@ -100,6 +107,10 @@ class DockerError(MultiarchError):
 
 class DockerNotFoundError(DockerError):
     """What a step asks the Docker host about does not exist, or no longer."""
+
+
+class DockerConflictError(DockerError):
+    """Another process is doing to a container, or has just done, what keeps this from being done: try again."""
 
 
 class ImageNotFoundError(MultiarchError):

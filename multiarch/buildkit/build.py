@@ -5,17 +5,17 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import metadata
 from multiarch.buildkit.bases import check_used
-from multiarch.buildkit.command import build_command, dockerfile_path, export, record
+from multiarch.buildkit.command import build_command, export_by_digest, export_one, record
+from multiarch.buildkit.inputs import check_inputs, dockerfile_path
 from multiarch.buildkit.solve import Solve
-from multiarch.config.settings import OutputKind, SecretKind
-from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
+from multiarch.config.settings import OutputKind
+from multiarch.errors import BuildFailedError, ConfigurationError
 from multiarch.paths import make_temporary_directory
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    exported = export(settings, str(entry.staging))
-    command = build_command(settings, (entry,), client.buildctl, builder, exported, bases=bases)
+    command = build_command(settings, (entry,), client.buildctl, builder, export_one(settings, entry), bases=bases)
     digest = _solve(settings, (entry,), command, client, bases, pushes=output.kind is OutputKind.IMAGE)
     if digest:
-        return PushedImage(entry.leg, entry.staging, digest)
+        tagged = entry.staging if settings.publish.digests is None else settings.publish.images[0]
+        return PushedImage(entry.leg, tagged, digest)
     return Path(output.dest) if output.dest else None
 
 
@@ -100,8 +100,7 @@ def build_together(
         nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
-    output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
-    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
+    command = build_command(settings, entries, client.buildctl, builder, export_by_digest(settings), bases=bases)
     digest = _solve(settings, entries, command, client, bases, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.leg, entry.staging, digest) for entry in entries) if digest else ()
 
@@ -122,6 +121,26 @@ def build_layout(
     output = record("type=oci", "tar=false", f"dest={layout}")
     command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
     return _solve(settings, entries, command, client, bases, pushes=True)
+
+
+def build_archive(
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    output: str,
+    client: Client,
+    builder: Builder,
+    bases: Sequence[Base] = (),
+) -> None:
+    """Build platforms that differ in nothing else into an archive, where several or one are listed in an index.
+
+    :param output: the value of ``--output``.
+    :param bases: what they are built on.
+    :raises BuildFailedError: the solve failed for good, on any of them.
+    """
+    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
+    if settings.build.output.kind is OutputKind.OCI:
+        command += ["--opt", "multi-platform=true"]
+    _solve(settings, entries, command, client, bases, pushes=False)
 
 
 def build_prefix(
@@ -161,7 +180,7 @@ def _solve(
     :raises BuildFailedError: it failed for good, or no digest is known: what is under the tag may be of an earlier run.
     """
     for entry in entries:
-        check_paths(settings, entry)
+        check_inputs(settings, entry)
     legs = tuple(entry.leg for entry in entries)
     policy, observer = client.policy, client.observer
 
@@ -178,7 +197,7 @@ def _solve(
         file = Path(directory) / "metadata.json"
         try:
             solve = policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, legs))
-            check_used(bases, entries[0], dockerfile_path(settings, entries[0]), solve.vertices)
+            check_used(bases, entries[0], dockerfile_path(entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
             observer.failed(legs, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
@@ -193,38 +212,3 @@ def _pushed_digest(legs: Sequence[Leg], file: Path) -> str:
     except ValueError as error:
         problem = f"it ended well, but {error}, so that it is not known what was pushed"
         raise BuildFailedError(", ".join(map(str, legs)), f"{problem}; run it again") from None
-
-
-def check_paths(settings: Settings, entry: MatrixEntry) -> tuple[Path, Path]:
-    """Return the context and the Dockerfile.
-
-    :raises MissingPathError: one of them is not there.
-    :raises ConfigurationError: a secret, or what ``ssh`` names, is not there.
-    :raises MultiarchError: a variable that a build argument or a label is taken from is not set.
-    """
-    context = Path(settings.build.context)
-    if not context.is_dir():
-        raise MissingPathError("build context", context, "context")
-    dockerfile = dockerfile_path(settings, entry)
-    if not dockerfile.is_file():
-        raise MissingPathError(f"Dockerfile for {entry.platform}", dockerfile, "dockerfile")
-    settings.build.check()
-    _check_secrets(settings)
-    return context, dockerfile
-
-
-def _check_secrets(settings: Settings) -> None:
-    """Check that buildctl can read the secrets and the keys."""
-    for name, secret in settings.build.secrets.items():
-        if secret.kind is SecretKind.VARIABLE and secret.place not in os.environ:
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"the variable {secret.place} is not set")
-        if secret.kind is SecretKind.FILE and not Path(secret.place).is_file():
-            raise ConfigurationError(f"multiarch.secrets.{name}", f"there is no file {secret.place}")
-    for name, path in settings.build.ssh.items():
-        if not path and not os.environ.get("SSH_AUTH_SOCK"):
-            problem = f"SSH_AUTH_SOCK is not set: start an agent (eval $(ssh-agent)), or name a key: {name}=PATH"
-            raise ConfigurationError("multiarch.ssh", problem)
-        if not Path(path or os.environ["SSH_AUTH_SOCK"]).exists():
-            raise ConfigurationError(
-                "multiarch.ssh", f"there is no socket or key {path or os.environ['SSH_AUTH_SOCK']}"
-            )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.bases import words
+from multiarch.buildkit.configuration import docker_proxies
+from multiarch.buildkit.inputs import dockerfile_path, has_local_dockerfile
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.paths import cache_directory
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
     from multiarch.config.settings import MatrixEntry, Settings
+
+# In front of the names of named contexts, where they stand beside "context" and "dockerfile".
+_NAMED = "named-"
 
 
 def build_command(
@@ -39,13 +44,16 @@ def build_command(
     :param bases: what they are built on.
     """
     build, entry = settings.build, entries[0]
-    dockerfile = dockerfile_path(settings, entry)
+    dockerfile = dockerfile_path(entry)
     command = [str(buildctl), *builder.flags(), "build", "--frontend", build.frontend]
     for name, value in _options(settings, entries, dockerfile).items():
         command += ["--opt", f"{name}={value}"]
     command += words(bases)
-    command += ["--local", f"context={Path(build.context)}", "--local", f"dockerfile={dockerfile.parent}"]
+    for name, directory in _directories(entry, dockerfile).items():
+        command += ["--local", f"{name}={directory}"]
     command += ["--no-cache"] if build.no_cache else []
+    for entitlement in settings.builder.entitlements:
+        command += ["--allow", entitlement.value]
     # The places of secrets, never secrets: buildctl reads them, and hands them to the RUNs that mount them.
     for name, secret in build.secrets.items():
         command += ["--secret", record(f"id={name}", f"{secret.kind.value}={secret.place}")]
@@ -56,17 +64,30 @@ def build_command(
 
 
 def export(settings: Settings, name: str, *attributes: str) -> str:
-    """Return the value of ``--output``; empty where nothing is exported.
+    """Return the value of ``--output``; empty where nothing is exported. An archive for Docker is of standard output.
 
-    :param name: the name of a pushed image.
+    :param name: the name of an image that is pushed or loaded.
     :param attributes: more attributes of a push.
     """
     output = settings.build.output
     if output.kind is OutputKind.NONE:
         return ""
+    exporter = settings.build.exporter if output.kind is not OutputKind.LOCAL else ()
+    if output.kind is OutputKind.DOCKER:
+        return record("type=docker", f"name={name}", *exporter)
     if output.kind is not OutputKind.IMAGE:
-        return record(f"type={output.kind.value}", f"dest={output.dest}")
-    return record("type=image", f"name={name}", *attributes, "push=true", *_insecure(settings))
+        return record(f"type={output.kind.value}", f"dest={output.dest}", *exporter)
+    return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *_insecure(settings))
+
+
+def export_one(settings: Settings, entry: MatrixEntry) -> str:
+    """Return the value of ``--output`` for one platform: under its staging tag, or by digest alone."""
+    return export(settings, str(entry.staging)) if settings.publish.digests is None else export_by_digest(settings)
+
+
+def export_by_digest(settings: Settings) -> str:
+    """Return the value of ``--output`` for images that are pushed without a tag."""
+    return export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
 
 
 def record(*fields: str) -> str:
@@ -76,20 +97,31 @@ def record(*fields: str) -> str:
     return text.getvalue()
 
 
-def dockerfile_path(settings: Settings, entry: MatrixEntry) -> Path:
-    """Return the Dockerfile of a platform: its own, or the context's."""
-    return Path(entry.dockerfile) if entry.dockerfile else Path(settings.build.context) / "Dockerfile"
+def _directories(entry: MatrixEntry, dockerfile: Path) -> dict[str, Path]:
+    """Return the directories that the client sends, by the names that the frontend asks for."""
+    context = {"context": Path(entry.context.place)} if entry.context.is_local else {}
+    own = {"dockerfile": dockerfile.parent} if has_local_dockerfile(entry) else {}
+    named = {f"{_NAMED}{name}": Path(c.place) for name, c in entry.contexts.items() if c.is_local}
+    return context | own | named
 
 
 def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Path) -> dict[str, str]:
     """Return the options of the frontend (BuildKit, frontend/dockerui/config.go)."""
     build, entry = settings.build, entries[0]
-    options = {"platform": ",".join(str(e.platform) for e in entries), "filename": dockerfile.name}
+    filename = dockerfile.name if has_local_dockerfile(entry) else str(dockerfile)
+    options = {"platform": ",".join(str(e.platform) for e in entries), "filename": filename}
+    if not entry.context.is_local:
+        options["context"] = entry.context.place
+        # Without it the frontend takes the Dockerfile of the context.
+        options |= {"dockerfilekey": "dockerfile"} if has_local_dockerfile(entry) else {}
+    for name, context in entry.contexts.items():
+        options[f"context:{name}"] = f"local:{_NAMED}{name}" if context.is_local else context.place
     if build.source:
         options["source"] = build.source
     if entry.stage:
         options["target"] = entry.stage
-    options |= {f"build-arg:{name}": value for name, value in entry.build_args.items()}
+    arguments = {**docker_proxies().build_arguments(entry.build_args), **entry.build_args}
+    options |= {f"build-arg:{name}": value for name, value in arguments.items()}
     options |= {f"label:{name}": value for name, value in build.labels.items()}
     if build.pull:
         options["image-resolve-mode"] = "pull"
@@ -112,10 +144,14 @@ def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str
             ("type=local", f"dest={directory}", "mode=max", "reset=true"),
             ("type=local", f"src={directory}"),
         ),
+        CacheKind.GITHUB: (
+            ("type=gha", f"scope={image.repository}-{slug}", "mode=max"),
+            ("type=gha", f"scope={image.repository}-{slug}"),
+        ),
         CacheKind.INLINE: (("type=inline",), ("type=registry", f"ref={entry.earlier}", *insecure)),
     }[kind]
     # A build that pushes nothing leaves nothing at the registry either, and has no image to keep a cache in.
-    exports = exports and (settings.publish.push.wanted or kind is CacheKind.LOCAL)
+    exports = exports and (settings.publish.push.wanted or kind in (CacheKind.LOCAL, CacheKind.GITHUB))
     export_flags = ["--export-cache", record(*exported)] if exports else []
     return [*export_flags, "--import-cache", record(*imported)]
 

@@ -7,6 +7,12 @@ registries and us may pass; BuildKit tells it by a gRPC code or an HTTP status, 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+from multiarch.errors import PACKAGE_ACCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LOOKED_AT = 32 << 10  # characters at the beginning of a text, and as many at its end
 # gRPC codes of a connection that was lost (grpc, doc/statuscodes.md).
@@ -26,14 +32,36 @@ _PERMANENT = re.compile(
     r"|no space left on device|x509:|not found$",
     re.IGNORECASE,
 )
+# What a 32-bit program says in its output that meets a number of 64 bits in the builder's file system.
+_OVERFLOW = "Value too large for defined data type"
+_OVERFLOW_HINT = (
+    "a 32-bit program under an emulator reads directories of 64-bit inodes: build with -D_FILE_OFFSET_BITS=64, in a "
+    "stage of $BUILDPLATFORM, or on a native builder"
+)
 # Each is searched in linear time, as a hostile build may write megabytes: no repetition holds the word before it.
 _HINTS = (
     (
         r"\A(?=([\s\S]*?scanner))\1.*: not found",
         "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
     ),
+    (
+        r"granting entitlement \S+ is not allowed by build daemon",
+        "that BuildKit was started without it: start it with --allow-insecure-entitlement, or let start-buildkit do it",
+    ),
+    (
+        r"(security\.insecure|network\.host) is not allowed",
+        "if that is what its RUN needs, say so: multiarch.entitlements: [security.insecure, network.host]",
+    ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
-    (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
+    (
+        r"exit code: 137\b",
+        "it was killed, mostly for want of memory: give the builder more, or build less at a time (multiarch.jobs)",
+    ),
+    (
+        r"no space left on device",
+        "the disk of the builder is full: free its cache with invoke prune, or limit it: max_used_space",
+    ),
+    (r"\A(?=([\s\S]*?ghcr\.io))\1[\s\S]*(\b403 |denied)", PACKAGE_ACCESS),
     (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
         "log in with docker login, as a user who may push",
@@ -50,10 +78,12 @@ def is_transient_fault(cause: str) -> bool:
     return bool(_LOST.search(cause) or _STATUS.search(cause) or _NETWORK.search(cause))
 
 
-def hint_for(cause: str) -> str:
-    """Return advice on a fault; empty where there is none."""
+def hint_for(cause: str, output: Iterable[str] = ()) -> str:
+    """Return advice on a fault; empty where there is none. :param output: the last lines of the vertex that failed."""
     cause = _ends_of(cause)
-    return next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), "")
+    if hint := next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), ""):
+        return hint
+    return _OVERFLOW_HINT if any(_OVERFLOW in line for line in output) else ""
 
 
 def _ends_of(cause: str) -> str:

@@ -91,4 +91,5 @@ class Slots:
 
 
 def _essence(entry: MatrixEntry) -> tuple[object, ...]:
-    return entry.builder, entry.dockerfile, entry.stage, tuple(sorted(entry.build_args.items()))
+    contexts = (entry.context, tuple(sorted(entry.contexts.items(), key=lambda item: item[0])))
+    return entry.builder, contexts, entry.dockerfile, entry.stage, tuple(sorted(entry.build_args.items()))

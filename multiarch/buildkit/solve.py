@@ -119,7 +119,7 @@ class Solve:
         self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
         cause = _cut(failed.error if failed else plain)
-        hint = hint_for(cause)
+        hint = hint_for(cause, failed.output[-_LOG_LINES:] if failed else ())
         return BuildFailedError(
             self._subject(failed),
             f"{cause}; {hint}" if hint else cause,

@@ -78,6 +78,7 @@ def prepare(ns: Collection) -> None:
 def perform(c: Context, step: Step, **flags: Any) -> None:
     """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
     with run_of(c, **flags) as run:
+        run.say_notes()
         if c.config.run.dry:
             print_results(shell_line(command) for command in step.commands(run.project))
         else:
@@ -95,13 +96,13 @@ def run_of(
     verbose: bool = False,
     **flags: Any,
 ) -> Iterator[Run]:
-    """Turn flags into a run, and errors into exits.
+    """Turn flags, by the names of settings, into a run, and errors into exits.
 
-    :param task: the name of the task, for its report.
+    :param task: its name, for its report.
     :param pushes: whether the task pushes, unless its output is another.
     :param report: the file of a report, None for no report.
-    :param flags: by setting name.
     """
+    from multiarch.cli.standard_input import dockerfile_read
     from multiarch.config.project import load_project
     from multiarch.display.console import progress_for
     from multiarch.registry.credentials import logged_in
@@ -109,16 +110,16 @@ def run_of(
 
     signals = Interrupts()
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
-        project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
-        run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        _connect(signals, run)
-        pushes = pushes and project.settings.publish.push.wanted
-        if pushes:
-            project.check_pushes()
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(_registries(project), os.environ, needed=pushes))
+                flags = stack.enter_context(dockerfile_read(flags, dry=c.config.run.dry))
+                project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
+                run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
+                _connect(signals, run)
+                if pushes := pushes and project.settings.publish.push.wanted:
+                    project.check_pushes()
+                stack.enter_context(logged_in(project.settings.publish.registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -129,13 +130,10 @@ def run_of(
 
 def _end(run: Run, signals: Interrupts) -> None:
     """End a run that went well, and with it all others where a signal came too late to end this one."""
+    run.close()  # what a failed run holds ends with the process
     if signals.late:
         run.progress.say(_LATE)
         raise Exit(code=0)
-
-
-def _registries(project: Project) -> list[str]:
-    return [image.registry for image in project.settings.publish.images]
 
 
 def _connect(signals: Interrupts, run: Run) -> None:

@@ -13,6 +13,8 @@ from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from invoke.context import Context
 
 
@@ -21,16 +23,18 @@ _HELP = {
     "build-arg": "build argument, NAME=VALUE, or NAME for the variable of that name; repeatable",
     "allow-dropping": "let the tag lose platforms that it has today",
     "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
-    "context": "directory with what the Dockerfile copies (default: .)",
+    "build-context": "named context, NAME=DIRECTORY or NAME=ADDRESS; repeatable",
+    "context": "directory, or address of a git repository or an archive, that the Dockerfile copies from (default: .)",
     "dest": "directory to put buildctl into (default: the user's cache)",
-    "dockerfile": "path of the Dockerfile (default: Dockerfile in the context)",
+    "dockerfile": "path of the Dockerfile, - for standard input (default: Dockerfile or Containerfile in the context)",
+    "digests": "directory in which build-arch leaves the digest of its image for manifest, in place of a staging tag",
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "label": "label of the images, NAME=VALUE; repeatable",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators",
     "no-cache": "run every step again",
-    "output": "image (push), none, oci,dest=FILE or local,dest=DIR",
+    "output": "image (push), none, docker (load), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "pull": "look for the base images at their registry, also where the builder has them",
     "quiet": "say nothing but what fails",
@@ -44,18 +48,29 @@ _HELP = {
 }
 
 
+# The other names of flags, as docker build has them. Invoke would give every flag a letter of its own choice, so that
+# -f were --frontend.
+_OTHER_NAMES = {"dockerfile": ("file", "f"), "tag": ("t",), "quiet": ("q",)}
+
+
 class _Task(Task[Any]):
-    """Takes ``-h`` for no flag of its own: it is Invoke's, for help."""
+    """Has the short flags of docker build, and no others."""
 
     def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
-        return super().arg_opts(name, default, taken_names | {"h"})
+        options = super().arg_opts(name, default, taken_names)
+        return {**options, "names": [*options["names"], *_OTHER_NAMES.get(name, ())]}
+
+
+def _task(**options: Any) -> Callable[[Callable[..., None]], Task[Any]]:
+    decorate: Callable[[Callable[..., None]], Task[Any]] = task(klass=_Task, auto_shortflags=False, **options)
+    return decorate
 
 
 def _help(*names: str) -> dict[str, str]:
     return {name: _HELP[name] for name in names}
 
 
-@task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
+@_task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
 def setup_binfmt(
     c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
 ) -> None:
@@ -65,7 +80,7 @@ def setup_binfmt(
     perform(c, step, verbose=verbose, platforms=platform, installer=installer)
 
 
-@task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
+@_task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
 def start_buildkit(
     c: Context,
     platform: list[str] | None = None,
@@ -79,7 +94,7 @@ def start_buildkit(
     perform(c, step, verbose=verbose, platforms=platform, address=address, recreate=recreate)
 
 
-@task(help=_help("dest", "verbose"))
+@_task(help=_help("dest", "verbose"))
 def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch.steps import copy_buildctl as step
@@ -87,10 +102,10 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
     perform(c, step, verbose=verbose, dest=dest)
 
 
-@task(
-    klass=_Task,
-    iterable=["image", "tag", "build_arg", "label"],
-    help=_help("image", "tag", "context", "dockerfile", "build-arg", "label", "output", "frontend", "source")
+@_task(
+    iterable=["image", "tag", "build_arg", "build_context", "label"],
+    help=_help("image", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
+    | _help("output", "digests", "frontend", "source")
     | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
@@ -102,8 +117,10 @@ def build_arch(
     context: str | None = None,
     dockerfile: str | None = None,
     build_arg: list[str] | None = None,
+    build_context: list[str] | None = None,
     label: list[str] | None = None,
     output: str | None = None,
+    digests: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
     no_cache: bool = False,
@@ -118,14 +135,19 @@ def build_arch(
 
     where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
-    flags = where | what | {"build_args": build_arg, "labels": label, "no_cache": no_cache, "pull": pull}
+    what["digests"] = digests
+    flags = (
+        where
+        | what
+        | {"build_args": build_arg, "contexts": build_context, "labels": label, "no_cache": no_cache, "pull": pull}
+    )
     how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
     perform(c, debug_shell if shell else build_arch, **how, **flags)
 
 
-@task(
+@_task(
     iterable=["platform", "image", "tag", "annotation"],
-    help=_help("platform", "image", "tag", "annotation", "allow-dropping", "quiet", "verbose")
+    help=_help("platform", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -134,6 +156,7 @@ def manifest(
     image: list[str] | None = None,
     tag: list[str] | None = None,
     annotation: list[str] | None = None,
+    digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
     quiet: bool = False,
@@ -143,15 +166,16 @@ def manifest(
     from multiarch.steps import manifest, manifest_inspect
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
-    where["annotations"] = annotation
+    where |= {"annotations": annotation, "digests": digests}
     how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 
 
-@task(
+@_task(
     name="release",
-    iterable=["platform", "image", "tag", "build_arg", "label", "annotation"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "label", "annotation")
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation"],
+    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
+    | _help("label", "annotation", "output")
     | _help("frontend", "source")
     | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
@@ -163,8 +187,10 @@ def release_(
     context: str | None = None,
     dockerfile: str | None = None,
     build_arg: list[str] | None = None,
+    build_context: list[str] | None = None,
     label: list[str] | None = None,
     annotation: list[str] | None = None,
+    output: str | None = None,
     frontend: str | None = None,
     source: str | None = None,
     no_cache: bool = False,
@@ -179,15 +205,35 @@ def release_(
     from multiarch.steps import release
 
     where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
-    what = {"context": context, "dockerfile": dockerfile, "frontend": frontend, "source": source}
+    what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
-    flags |= {"build_args": build_arg, "labels": label, "annotations": annotation}
+    flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 
-@task(
-    klass=_Task,
+@_task(
+    help={
+        "all": "also what BuildKit keeps for itself, such as frontends",
+        "keep-duration": "keep what was used within it, such as 48h",
+        "keep-storage": "keep so many MB",
+    }
+    | _help("verbose")
+)
+def prune(
+    c: Context,
+    all: bool = False,  # noqa: A002 (called as buildctl calls it)
+    keep_storage: str | None = None,
+    keep_duration: str | None = None,
+    verbose: bool = False,
+) -> None:
+    """Free the disk of the local builder from its cache, and print how much."""
+    from multiarch.steps.prune import Prune
+
+    perform(c, Prune(all, keep_storage, keep_duration), verbose=verbose)
+
+
+@_task(
     help={
         "ci": "travis, github, gitlab or circleci",
         "check": "only see whether the file is as it would be written; for Travis, whether it holds mistakes too",
@@ -208,7 +254,7 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         print_results([path.relative_to(here)])
 
 
-@task(help={"check": "only see whether the files are as they would be written"})
+@_task(help={"check": "only see whether the files are as they would be written"})
 def init(c: Context, check: bool = False) -> None:
     """Write invoke.yaml from what the project has for bake, compose or a CI, and print its path."""
     from multiarch.adoption import project as adoption
@@ -229,7 +275,7 @@ def init(c: Context, check: bool = False) -> None:
         print_results(file.name for file in plan.files)
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline, init)
+ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline, init)
 
 
 class _Program(Program):

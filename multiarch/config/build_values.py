@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What a name of each setting is the name of.
-_WHAT = {"build_args": "a build argument", "labels": "a label", "annotations": "an annotation"}
-_FLAGS = {"build_args": "--build-arg", "labels": "--label", "annotations": "--annotation"}
+_WHAT = {
+    "build_args": "a build argument",
+    "labels": "a label",
+    "annotations": "an annotation",
+    "contexts": "a context",
+}
+_FLAGS = {
+    "build_args": "--build-arg",
+    "labels": "--label",
+    "annotations": "--annotation",
+    "contexts": "--build-context",
+}
 # Braces in braces are of other languages of templates.
 _PLACEHOLDER = re.compile(rf"(?<!{{){{({'|'.join(NAMES)})}}(?!}})")
 _ENVIRONMENT = "env:"
@@ -28,6 +38,7 @@ class ValueReader:
 
     :ivar flags: by setting, the pairs of its flag, which win over all others.
     :ivar secret_variables: variables that hold secrets of the build.
+    :ivar epoch: a build argument with the time of reproducible builds; empty for others.
     :ivar problems: by setting, the error of a variable that is not set; raised where the value is needed.
     :ivar variables: those that values are taken from, with None for order.
     """
@@ -36,6 +47,7 @@ class ValueReader:
     environ: Mapping[str, str] = field(repr=False)
     flags: Mapping[str, Mapping[str, str]]
     secret_variables: frozenset[str]
+    epoch: Mapping[str, str]
     problems: dict[str, str] = field(default_factory=dict)
     variables: dict[str, None] = field(default_factory=dict)
 

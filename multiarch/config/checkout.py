@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from multiarch.ci import CI, CIKind, default_branch, running_in
+from multiarch.ci import CI, CIKind, github_default_branch, running_in
+from multiarch.image.reference import safe_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # Keys that the OCI image-spec (annotations.md) has for where an image comes from.
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
+# characters; beside them a tag has those of the published one and of the platform
+_LONGEST_BUILD = 40
 # seconds; git answers in milliseconds, where it answers at all
 _GIT_SECONDS = 30
 
@@ -43,8 +46,8 @@ class Checkout:
 
     @property
     def build(self) -> str:
-        """What tells the builds of a CI apart."""
-        return self.ci.build if self.ci else ""
+        """What tells the builds of a CI apart, as a part of a tag."""
+        return safe_tag(self.ci.build, _LONGEST_BUILD) if self.ci and self.ci.build else ""
 
     @property
     def is_pull_request(self) -> bool:
@@ -81,13 +84,18 @@ class Checkout:
     @cached_property
     def default_branch(self) -> str:
         """The default branch of the repository; empty where neither the CI nor the clone knows it."""
-        known = default_branch(self.environ) if self.ci else ""
+        known = (self.ci.default_branch or github_default_branch(self.environ)) if self.ci else ""
         return known or self._git("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD").partition("/")[2]
 
     @cached_property
     def revision(self) -> str:
         """The whole hash of the commit."""
         return self._git("rev-parse", "--verify", "--quiet", "HEAD") or (self.ci.revision if self.ci else "")
+
+    @cached_property
+    def commit_seconds(self) -> str:
+        """The time of the commit, in seconds since 1970; empty where git knows none."""
+        return self._git("log", "-1", "--format=%ct", "HEAD")
 
     @cached_property
     def source(self) -> str:

@@ -25,7 +25,12 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 # The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches")
+_LISTS = (
+    *("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches"),
+    *("entitlements", "nameservers"),
+)
+# Settings whose values may be secrets, also where something else was expected.
+_PRIVATE = ("secrets", "buildkitd_env")
 # `images` reads better where there are several.
 _SYNONYMS = {"images": "image"}
 
@@ -173,14 +178,15 @@ def typed(merged: Mapping[str, Any], origin: Mapping[str, str], kind: type[S]) -
         key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))
         where, value = f"{where.removesuffix('[...]')}.{key}", value[key]
     expected = _expected(problem)
-    quotable = keys[0] != "secrets" and expected.endswith(("text", "list", "mapping")) and _is_number(value)
+    is_quoted = expected.endswith(("text", "list", "mapping"))
+    quotable = keys[0] not in _PRIVATE and is_quoted and _is_number(value)
     hint = f" (quote it: {str(value)!r})" if quotable else ""
     raise ConfigurationError(where, f"{expected}{_got(keys[0], value)}{hint}")
 
 
 def _got(name: str, value: object) -> str:
-    """Return the end of an error that shows the wrong value; empty for secrets: one may stand where its name should."""
-    return f", got {value!r}" if name != "secrets" else ""
+    """Return the end of an error that shows the wrong value; empty where that may be a secret."""
+    return f", got {value!r}" if name not in _PRIVATE else ""
 
 
 def _expected(problem: str) -> str:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.build_values import ValueReader, pairs_of_flags
 from multiarch.config.checkout import Checkout
+from multiarch.config.entitlements import read_entitlements
+from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.server_settings import BuilderSettings
+from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
-    EMBEDDED_REGISTRY,
-    BuilderSettings,
     BuildSettings,
-    CacheKind,
     CISettings,
+    EmbeddedRegistry,
     OutputKind,
     PublishSettings,
     Push,
@@ -29,9 +31,18 @@ from multiarch.config.settings import (
     Settings,
 )
 from multiarch.config.tag_settings import read_sources, read_tags
-from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
+from multiarch.config.values import (
+    cache_here,
+    read_address,
+    read_attestations,
+    read_builder,
+    read_cache,
+    read_output,
+    read_secrets,
+    read_ssh,
+)
 from multiarch.errors import ConfigurationError
-from multiarch.image.reference import ImageReference
+from multiarch.image.reference import ImageReference, lower_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,6 +105,7 @@ class _Reader:
     checkout: Checkout
     pairs: Mapping[str, Mapping[str, str]]
     target: str
+    notes: list[str] = field(default_factory=list)
 
     @property
     def block(self) -> Block:
@@ -104,7 +116,10 @@ class _Reader:
         sources, secrets = read_sources(self.layers, self.checkout), read_secrets(self.layers)
         tags = read_tags(self.layers, sources, self.target)
         hidden = frozenset(secret.place for secret in secrets.values() if secret.kind is SecretKind.VARIABLE)
-        values = ValueReader(sources, self.environ, self.pairs, hidden)
+        epoch, problem = read_epoch(self.layers, self.checkout)
+        values = ValueReader(sources, self.environ, self.pairs, hidden, epoch)
+        if problem:
+            values.problems["build_args"] = problem
         build = self.block.build or self.checkout.build
         staging = read_staging(self.layers, images[0], tags.lasting, tags.names, build)
         matrix = read_matrix(self.layers, staging, values, narrowed, self.target)
@@ -117,36 +132,47 @@ class _Reader:
             build=build_settings,
             publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
-            ci=CISettings(branches=self._branches(), install=self._install()),
+            ci=CISettings(branches=self._branches(), cache=read_cache(self.layers), install=self._install()),
             retry_seconds=self.block.retry_seconds,
             variables=tuple(values.variables),
+            notes=tuple(self.notes),
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
         images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
-            images = (ImageReference(EMBEDDED_REGISTRY, f"{name}/{self.target.lower()}" if self.target else name),)
+            name = f"{name}/{self.target.lower()}" if self.target else name
+            images = (ImageReference(self._embedded().host, name),)
         self.layers.check_unique("image", [str(image) for image in images])
         return images
+
+    def _embedded(self) -> EmbeddedRegistry:
+        port = self.block.registry_port
+        if not 0 < port < 65536:
+            raise self.layers.error("registry_port", f"expected a port, 1 to 65535, got {port}")
+        return EmbeddedRegistry(read_container_name(self.layers, "registry_container"), port)
 
     def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
         labels = values.read("labels", self.layers.where("labels"), block.labels)
+        cache, note, problem = cache_here(self.layers, self.checkout)
+        self.notes.extend([note] if note else [])
+        output = read_output(self.layers, pushes=pushes)
         return BuildSettings(
-            context=block.context,
             labels={**self.checkout.labels, **labels},
             secrets=secrets,
             ssh=read_ssh(self.layers),
-            cache=self._cache(),
+            cache=cache,
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
             source=block.source,
-            output=read_output(self.layers, pushes=pushes),
-            attestations=read_attestations(self.layers),
+            output=output,
+            exporter=read_exporter(self.layers),
+            attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
-            problem=values.problems.get("build_args") or values.problems.get("labels", ""),
+            problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
     def _publish(
@@ -155,11 +181,12 @@ class _Reader:
         annotations = values.read("annotations", self.layers.where("annotations"), self.block.annotations)
         return PublishSettings(
             images=images,
-            embedded=not self.block.image,
+            embedded=None if self.block.image else self._embedded(),
             tags=tags,
             push=push,
             annotations={**self.checkout.labels, **annotations},
             problem=values.problems.get("annotations", ""),
+            digests=self.block.digests or None,
             allow_dropping=self.block.allow_dropping,
             smoke_seconds=self.block.smoke_seconds,
             insecure_registries=self.block.insecure_registries,
@@ -169,10 +196,13 @@ class _Reader:
         return BuilderSettings(
             host=read_builder("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
             image=self.block.buildkit_image,
+            container=read_container_name(self.layers, "buildkit_container"),
+            buildkitd=read_buildkitd(self.layers),
             address=read_address(self.layers),
             recreate=self.block.recreate,
             dest=self.block.dest,
             installer=self.block.installer,
+            entitlements=read_entitlements(self.layers),
             jobs=self.block.jobs,
         )
 
@@ -196,13 +226,6 @@ class _Reader:
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
 
-    def _cache(self) -> CacheKind:
-        try:
-            return CacheKind(self.block.cache)
-        except ValueError:
-            known = ", ".join(kind.value for kind in CacheKind)
-            raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
-
     def _install(self) -> str | None:
         """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""
         install = self.block.install
@@ -218,7 +241,10 @@ class _Reader:
         return self.block.branches
 
     def _image(self, text: str, index: int) -> ImageReference:
-        image: ImageReference = self.layers.check("image", index, ImageReference.parse, text)
+        lower = lower_case(text)
+        if lower != text:
+            self.notes.append(f"{self.layers.where('image', index)}: {text} is {lower}: repositories are lower-case")
+        image: ImageReference = self.layers.check("image", index, ImageReference.parse, lower)
         if image.tag or image.digest:
             raise self.layers.error(
                 "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index

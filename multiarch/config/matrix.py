@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from multiarch.config.contexts import Context, parse_context, parse_named_context
 from multiarch.config.plain import check_pairs
 from multiarch.config.schema import PREFIX, PlatformEntry
 from multiarch.config.settings import CIS, MatrixEntry
@@ -35,6 +36,7 @@ class Staging:
     :ivar template: ``arch_tag``, with *build* for its ``{build}``.
     :ivar tag: the template's ``{tag}``, one of those to publish.
     :ivar tags: those to publish.
+    :ivar is_tagged: whether images wait under staging tags, and not by their digests alone.
     """
 
     image: ImageReference
@@ -42,6 +44,7 @@ class Staging:
     tag: str
     tags: tuple[str, ...]
     build: str
+    is_tagged: bool
 
     def reference(self, platform: Platform) -> ImageReference:
         """Return the staging tag of a platform (the document's ``latest-arm``)."""
@@ -50,7 +53,8 @@ class Staging:
 
     def earlier(self, platform: Platform) -> ImageReference:
         """Return where the image of an earlier build is: a staging tag of this build alone is not there yet."""
-        return self.image.with_tag(self.tag) if "{build}" in self.template else self.reference(platform)
+        lasts = self.is_tagged and "{build}" not in self.template
+        return self.reference(platform) if lasts else self.image.with_tag(self.tag)
 
 
 def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[str, ...], build: str) -> Staging:
@@ -71,7 +75,7 @@ def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[st
     if "build" in names and not build:
         problem = f"{template!r} uses {{build}}, and multiarch.build ({PREFIX}BUILD) is not set"
         raise layers.error("arch_tag", problem)
-    return Staging(image, template, tag, tags, build)
+    return Staging(image, template, tag, tags, build, is_tagged=not layers.block.digests)
 
 
 def read_matrix(
@@ -128,9 +132,14 @@ def _entry(
         platform=platform,
         staging=staging.reference(platform),
         earlier=staging.earlier(platform),
+        context=_context(layers, written, index),
+        contexts=_named_contexts(layers, values, written, index),
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
-        build_args=values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
+        build_args={
+            **values.epoch,
+            **values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
+        },
         builder=read_builder(where, written.builder),
         annotations=values.read("annotations", where, written.annotations),
         smoke=block.smoke if written.smoke is None else written.smoke,
@@ -162,6 +171,25 @@ def _narrow(
             raise ConfigurationError("--platform", problem)
         chosen[platform] = known.get(platform) or _entry(layers, staging, values, platform, PlatformEntry(text))
     return tuple(chosen.values())
+
+
+def _context(layers: Layers, written: PlatformEntry, index: int | None) -> Context:
+    """Return the context of a platform: its own, or the one for all."""
+    if written.context is not None:
+        return layers.check("platforms", index, parse_context, written.context)
+    return layers.check("context", None, parse_context, layers.block.context)
+
+
+def _named_contexts(
+    layers: Layers, values: ValueReader, written: PlatformEntry, index: int | None
+) -> dict[str, Context]:
+    """Return the named contexts of a platform, by name."""
+    check_pairs(layers.where("platforms", index), written.contexts, "a context")
+    own = {name: layers.check("platforms", index, parse_named_context, text) for name, text in written.contexts.items()}
+    check_pairs(layers.where("contexts"), layers.block.contexts, "a context")
+    for_all = layers.block.contexts | dict(values.flags.get("contexts", {}))
+    shared = {name: layers.check("contexts", None, parse_named_context, text) for name, text in for_all.items()}
+    return shared | {name: context for name, context in own.items() if name not in values.flags.get("contexts", {})}
 
 
 def _runners(layers: Layers, runner: str | dict[str, str] | None, index: int | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from multiarch.config.checkout import Checkout
 from multiarch.config.layers import join
 from multiarch.config.load import read_settings, working_directory
 from multiarch.config.settings import OutputKind, Settings
-from multiarch.config.targets import choose, read_targets
+from multiarch.config.targets import BASE, choose, read_targets
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 
@@ -72,6 +72,15 @@ class Project:
         """The platforms of all targets."""
         return tuple(entry for target in self.targets for entry in target.settings.matrix)
 
+    def check_output(self) -> None:
+        """Check that what is written or loaded is one image.
+
+        :raises ConfigurationError: several targets are asked for.
+        """
+        if self.settings.build.output.kind not in (OutputKind.IMAGE, OutputKind.NONE) and len(self.asked_for) > 1:
+            name = self.asked_for[0].name
+            raise ConfigurationError("output", f"with several targets say which: --target {name}")
+
     def check_pushes(self) -> None:
         """Check that each target that is pushed has a tag to push. :raises MultiarchError: one has none."""
         for target in self.asked_for:
@@ -107,6 +116,9 @@ def load_project(
         if names or layers.block.groups:
             where = "--target" if names else "multiarch.groups"
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
+        if bases := [name for name, place in layers.block.contexts.items() if place.startswith(BASE)]:
+            problem = f"{layers.block.contexts[bases[0]]}: there are no targets; list some under multiarch.targets"
+            raise ConfigurationError(f"{layers.where('contexts')}.{bases[0]}", problem)
         settings = read_settings(layers, environ, checkout, pairs, platforms)
         return Project.of(settings)
     written = read_targets(layers)
@@ -272,9 +284,10 @@ def _together(targets: Sequence[Target]) -> Settings:
     publish = replace(
         first.publish,
         images=tuple(images),
-        embedded=any(settings.publish.embedded for settings in every),
+        embedded=next((settings.publish.embedded for settings in every if settings.publish.embedded), None),
         push=pushing[0] if pushing else first.publish.push,
     )
     secrets = {name: secret for settings in every for name, secret in settings.build.secrets.items()}
     build = replace(first.build, secrets=secrets)
-    return replace(first, matrix=tuple(matrix.values()), build=build, publish=publish)
+    notes = tuple(dict.fromkeys(note for settings in every for note in settings.notes))
+    return replace(first, matrix=tuple(matrix.values()), build=build, publish=publish, notes=notes)

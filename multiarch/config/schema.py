@@ -13,6 +13,8 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of ``platforms``, as written."""
 
     platform: str
+    context: str | None = None
+    contexts: dict[str, str] = {}
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
@@ -44,19 +46,33 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frontend: str = "dockerfile.v0"
     source: str | None = None
     output: str | None = None
+    reproducible: bool = False
+    compression: str | None = None
+    compression_level: int | None = None
+    oci_artifact: bool | None = None
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
     allow_dropping: bool = False
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
     insecure_registries: tuple[str, ...] = ()
+    digests: str | None = None
     arch_tag: str | None = None
     build: str | None = None
     address: str | None = None
     recreate: bool = False
     dest: str | None = None
     installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
+    entitlements: tuple[str, ...] = ()
     buildkit_image: str = "moby/buildkit:v0.32.2"
+    buildkit_container: str = "buildkit"
+    buildkitd_config: str | None = None
+    buildkitd_env: dict[str, str] = {}
+    nameservers: tuple[str, ...] = ()
+    max_used_space: str | None = None
+    max_parallelism: int = 0
+    registry_container: str = "multiarch-registry"
+    registry_port: int = 5001
     retry_seconds: float = 180.0
     jobs: int = 0
     keep_going: bool = False

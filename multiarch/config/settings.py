@@ -13,14 +13,15 @@ from multiarch.image.platform import Leg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.contexts import Context
+    from multiarch.config.server_settings import BuilderSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
-CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
+CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
-EMBEDDED_REGISTRY = "127.0.0.1:5001"
 
 
 class OutputKind(Enum):
@@ -28,6 +29,7 @@ class OutputKind(Enum):
 
     IMAGE = "image"  # pushed to a registry
     NONE = "none"
+    DOCKER = "docker"  # loaded into the Docker host
     OCI = "oci"  # a tar file
     LOCAL = "local"  # a directory
 
@@ -39,6 +41,7 @@ class CacheKind(Enum):
     REGISTRY = "registry"
     LOCAL = "local"
     INLINE = "inline"
+    GITHUB = "gha"  # the cache service of GitHub Actions, in its jobs alone
 
 
 class SecretKind(Enum):
@@ -95,7 +98,9 @@ class MatrixEntry:
     :ivar staging: where its image waits until the index is composed (the document's ``latest-arm``).
     :ivar earlier: where the image of an earlier build is, for its inline cache: the staging tag, or the published tag
         where each build has staging tags of its own.
-    :ivar dockerfile: relative to the working directory; None means ``Dockerfile`` in the context (as docker build's).
+    :ivar context: what the Dockerfile copies from.
+    :ivar contexts: named ones, in the place of images and stages of these names.
+    :ivar dockerfile: relative to the working directory, or to a remote context; None means the context's own.
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its descriptor in the index.
@@ -107,6 +112,8 @@ class MatrixEntry:
     platform: Platform
     staging: ImageReference
     earlier: ImageReference
+    context: Context
+    contexts: Mapping[str, Context] = field(default_factory=dict)
     dockerfile: str | None = None
     stage: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -123,32 +130,9 @@ class MatrixEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildSettings:
-    """What is built, alike for all platforms.
+class _Checked:
+    """Settings with values that may be missing. :ivar problem: the error of one that is; empty where none is."""
 
-    :ivar labels: those of the images' configs.
-    :ivar secrets: by id.
-    :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
-    :ivar no_cache: whether every vertex runs again.
-    :ivar pull: whether base images are resolved at their registry also where the builder has them.
-    :ivar source: the image of the frontend, None for one that BuildKit has built in.
-    :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
-    :ivar keep_going: whether the other platforms are built to their end when one has failed.
-    :ivar problem: the error of a variable that a build argument or a label lacks; empty where none is missing.
-    """
-
-    context: str
-    labels: Mapping[str, str]
-    secrets: Mapping[str, Secret]
-    ssh: Mapping[str, str]
-    cache: CacheKind
-    no_cache: bool
-    pull: bool
-    frontend: str
-    source: str | None
-    output: Output
-    attestations: Mapping[str, str]
-    keep_going: bool
     problem: str = ""
 
     def check(self) -> None:
@@ -158,33 +142,78 @@ class BuildSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishSettings:
+class BuildSettings(_Checked):
+    """What is built, alike for all platforms.
+
+    :ivar labels: those of the images' configs.
+    :ivar secrets: by id.
+    :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
+    :ivar no_cache: whether every vertex runs again.
+    :ivar pull: whether base images are resolved at their registry also where the builder has them.
+    :ivar source: the image of the frontend, None for one that BuildKit has built in.
+    :ivar exporter: attributes of an image's output, as BuildKit's exporters take them.
+    :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
+    :ivar keep_going: whether the other platforms are built to their end when one has failed.
+    """
+
+    labels: Mapping[str, str]
+    secrets: Mapping[str, Secret]
+    ssh: Mapping[str, str]
+    cache: CacheKind
+    no_cache: bool
+    pull: bool
+    frontend: str
+    source: str | None
+    output: Output
+    exporter: tuple[str, ...]
+    attestations: Mapping[str, str]
+    keep_going: bool
+
+
+@dataclass(frozen=True)
+class EmbeddedRegistry:
+    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
+
+    The volume of what it holds is named after the container.
+    """
+
+    container: str
+    port: int
+
+    @property
+    def host(self) -> str:
+        """``host:port``, as in the names of images."""
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings(_Checked):
     """What is published, and where.
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
-    :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
+    :ivar embedded: the registry of *images* that we start ourselves, because none was configured; None with another.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
-    :ivar problem: the error of a variable that an annotation lacks; empty where none is missing.
+    :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
     images: tuple[ImageReference, ...]
-    embedded: bool
+    embedded: EmbeddedRegistry | None
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
+    digests: str | None
     allow_dropping: bool
     smoke_seconds: float
     insecure_registries: tuple[str, ...]
-    problem: str = ""
 
-    def check(self) -> None:
-        """Check that all values are known. :raises MultiarchError: a variable is not set."""
-        if self.problem:
-            raise MultiarchError(self.problem)
+    @property
+    def registries(self) -> list[str]:
+        """The registry of each repository."""
+        return [image.registry for image in self.images]
 
     @property
     def references(self) -> tuple[ImageReference, ...]:
@@ -197,36 +226,16 @@ class PublishSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuilderSettings:
-    """The BuildKit that we start, its client and its emulators.
-
-    :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
-    :ivar image: the image of the server.
-    :ivar address: where the server listens, None for a private socket.
-    :ivar recreate: whether a running server is replaced.
-    :ivar dest: the directory that the client is copied to, None for the user's cache.
-    :ivar installer: the image that registers emulators.
-    :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
-    """
-
-    host: str | None
-    image: str
-    address: str | None
-    recreate: bool
-    dest: str | None
-    installer: str
-    jobs: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class CISettings:
     """The CI, and the pipeline that is written for it.
 
     :ivar branches: from which a CI publishes, as it does from tags.
+    :ivar cache: the cache that the settings ask for; here there may be none of that kind.
     :ivar install: the command by which a job of the CI installs the tasks; None where none is written.
     """
 
     branches: tuple[str, ...]
+    cache: CacheKind
     install: str | None
 
 
@@ -237,6 +246,7 @@ class Settings:
     :ivar matrix: the platforms of this run.
     :ivar retry_seconds: how long one operation may be retried, in seconds.
     :ivar variables: those that build arguments, labels and annotations are taken from.
+    :ivar notes: what was taken otherwise than it is written.
     """
 
     matrix: tuple[MatrixEntry, ...]
@@ -246,6 +256,7 @@ class Settings:
     ci: CISettings
     retry_seconds: float
     variables: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

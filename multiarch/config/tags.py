@@ -1,8 +1,8 @@
 """Tags from what git knows: ``{branch}``, ``{tag}``, ``{sha}``, ``{semver}``, ``{version}``, ``{major}``, ``{minor}``.
 
-As docker/metadata-action has them (README, "tags input"): a branch or tag loses what a tag of an image cannot hold; a
-template that does not apply to what is built, such as ``{semver}`` on a branch, gives no tag. What several versions
-share, as ``latest`` and ``{major}``, is for the highest stable one of them. ``TAG if CONDITION`` says it otherwise.
+As docker/metadata-action has them (README, "tags input"), but that no two branches become one tag; a template that does
+not apply to what is built, such as ``{semver}`` on a branch, gives no tag. What several versions share, as ``latest``
+and ``{major}``, is for the highest stable one of them. ``TAG if CONDITION`` says it otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from multiarch.config.versions import Version, parse_version
+from multiarch.image.reference import safe_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,8 @@ _WHOLE = {"tag", "semver", "version"}
 _PARTS = {"major", "minor"}
 NAMES = ("branch", "tag", "sha", "semver", "version", "major", "minor")
 _LATEST = "latest"
+# characters of a branch or a git tag in a tag; beside it a staging tag has those of the build and of the platform
+_LONGEST_NAME = 60
 # digits of a short hash, as docker/metadata-action has it
 _SHORT_HASH = 7
 _CONDITIONED = re.compile(r"(.*\S)\s+if(?:\s+(.*))?", re.DOTALL)
@@ -127,7 +130,7 @@ def expand(rules: Sequence[TagRule], sources: Sources) -> tuple[ExpandedTag, ...
     tags: dict[str, ExpandedTag] = {}
     has_versions = any(rule.names & (_PARTS | _WHOLE - {"tag"}) for rule in rules)
     for rule in rules:
-        values = {name: _clean(sources.value(name)) for name in rule.names}
+        values = {name: _tag_part(name, sources.value(name)) for name in rule.names}
         if not all(values.values()):
             continue
         condition = rule.condition or _usual_condition(rule, sources, has_versions=has_versions)
@@ -182,6 +185,11 @@ def _is_highest(template: str, version: Version, sources: Sources) -> bool:
     return True
 
 
+def _tag_part(name: str, value: str) -> str:
+    """Return a value as a part of a tag; those of versions and hashes are one."""
+    return safe_tag(value, _LONGEST_NAME) if value and name in ("branch", "tag") else value
+
+
 def _part(name: str, version: Version | None) -> str:
     """Return a part of a version; empty where it has none."""
     if version is None:
@@ -193,8 +201,3 @@ def _part(name: str, version: Version | None) -> str:
         return ""
     position = 0 if name == "major" else 1
     return version.numbers[position] if position < len(version.numbers) else ""
-
-
-def _clean(name: str) -> str:
-    """Return a git name with dashes for what a tag of an image cannot hold."""
-    return re.sub(r"[^a-zA-Z0-9._-]+", "-", name).lstrip("-.")

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from multiarch.config.layers import Layers, tidied, typed
 from multiarch.config.placeholders import FILLED, fill, fill_tags
 from multiarch.config.schema import OF_THE_PROJECT, Axes, Block, TargetBlock
@@ -28,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 # Names that stand for something else. An axis may be the version of what is inside: it hides git's {version}.
 _TAKEN = {*NAMES, "target", "build", "platform", "architecture"} - {"version"}
 _MOST = 1_000  # targets of a project
-_BASE = "target:"  # the scheme of a context that is another target
+BASE = "target:"  # the scheme of a context that is another target
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,19 @@ def _with_bases(target: WrittenTarget, all_targets: Sequence[WrittenTarget]) -> 
     """Find the targets that contexts name."""
     bases = {}
     for name, place in target.layers.block.contexts.items():
-        if not place.startswith(_BASE):
+        if not place.startswith(BASE):
             continue
-        wanted, where = place.removeprefix(_BASE), f"multiarch.targets.{target.group}.contexts.{name}"
+        wanted, where = place.removeprefix(BASE), f"multiarch.targets.{target.group}.contexts.{name}"
         known = [other.name for other in all_targets]
         if wanted not in known:
             if several := [other.name for other in all_targets if other.group == wanted]:
                 raise ConfigurationError(where, f"{wanted} is several targets; name one of {', '.join(several)}")
             raise ConfigurationError(where, f"there is no target {wanted}{_near(wanted, known)}")
         bases[name] = wanted
-    return replace(target, bases=bases)
+    # The others are directories, repositories and images.
+    others = {name: place for name, place in target.layers.block.contexts.items() if name not in bases}
+    block = msgspec.structs.replace(target.layers.block, contexts=others)
+    return replace(target, layers=replace(target.layers, block=block), bases=bases)
 
 
 @dataclass(frozen=True)

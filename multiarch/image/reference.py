@@ -14,6 +14,10 @@ _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+# digits of the digest at the end of a tag that is made of a longer or an unsafe name
+_DIGITS = 8
+# x, as dates and hashes of commits end in digits too
+_MADE = re.compile(rf"(^|-)x[0-9a-f]{{{_DIGITS}}}$")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -84,6 +88,31 @@ def check_tag(tag: str) -> str:
     if not _TAG.fullmatch(tag):
         raise ValueError(f"invalid tag {tag!r} (1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')")
     return tag
+
+
+def lower_case(text: str) -> str:
+    """Return a reference with its repository in lower case: owners' names on forges may have upper-case letters."""
+    first, slash, _ = text.partition("/")
+    host = f"{first}/" if slash and ("." in first or ":" in first or first == "localhost") else ""
+    repository, colon, tag = text.removeprefix(host).partition(":")
+    return f"{host}{repository.lower()}{colon}{tag}"
+
+
+def safe_tag(name: str, longest: int) -> str:
+    """Return a name as a tag, or as a part of one: itself, or, where it is none or too long, one made of it.
+
+    That has dashes for what no tag can hold, and ends in a digest of the name, so that two names never become one.
+
+    :param longest: characters of the result, more than those of the digest.
+    """
+    clean = re.sub(r"[^a-zA-Z0-9._-]+", "-", name).lstrip("-.")
+    # What looks like a name that was made of another gets a digest too.
+    if clean == name and len(name) <= longest and not _MADE.search(name):
+        return name
+    from hashlib import sha256
+
+    digest = sha256(name.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+    return f"{clean[: longest - _DIGITS - 2].rstrip('-.')}-x{digest}".lstrip("-")
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,12 @@ python3 -m venv "$RUNNER_TEMP/venv"
 echo "$VIRTUAL_ENV/bin" >> "$GITHUB_PATH"
 """
 
+# What BuildKit's client needs for the cache service; GitHub gives it to actions, and not to commands.
+_CACHE_SCRIPT = """\
+for (const name of ['ACTIONS_RUNTIME_TOKEN', 'ACTIONS_RESULTS_URL', 'ACTIONS_CACHE_URL', 'ACTIONS_CACHE_SERVICE_V2'])
+  if (process.env[name]) core.exportVariable(name, process.env[name])
+"""
+
 
 def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 (as all writers have it)
     """Return the part of the file that is ours, as plain data."""
@@ -87,8 +93,10 @@ def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
         },
         "steps": [
             *_start(pipeline),
+            *_export_cache(pipeline),
             *steps,
             {"run": pipeline.build(platform), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
+            *(_upload(pipeline) if pushes else []),
         ],
     }
 
@@ -101,6 +109,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
         "runs-on": _RUNNER,
         "steps": [
             *_start(pipeline),
+            *_download(pipeline),
             *({"run": command} for command in pipeline.prepare_trials),
             {"run": pipeline.publish, "env": _logins(pipeline)},
         ],
@@ -115,6 +124,24 @@ def _permissions(pipeline: Pipeline) -> dict[str, Any]:
 
 def _start(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [{"uses": "actions/checkout@v6"}, {"name": "install", "run": f"{_VENV}{pipeline.install}\n"}]
+
+
+def _export_cache(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the step that lets commands use GitHub's cache, where the builds do."""
+    step = {"name": "cache", "uses": "actions/github-script@v8", "with": {"script": _CACHE_SCRIPT}}
+    return [step] if pipeline.uses_github_cache else []
+
+
+def _upload(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the step that hands the digest of a build over, where there is no staging tag."""
+    what = {"name": "digests-${{ strategy.job-index }}", "path": pipeline.digests, "if-no-files-found": "error"}
+    return [{"uses": "actions/upload-artifact@v4", "with": what}] if pipeline.digests else []
+
+
+def _download(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the step that takes the digests of all builds."""
+    what = {"pattern": "digests-*", "path": pipeline.digests, "merge-multiple": True}
+    return [{"uses": "actions/download-artifact@v4", "with": what}] if pipeline.digests else []
 
 
 def _entry(build: Build, *, builder: bool) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
             *(command.text for command in pipeline.prepare(build, build.platform)),
             pipeline.build(build.platform),
         ],
+        **({"artifacts": {"paths": [pipeline.digests]}} if pipeline.digests else {}),
     }
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from multiarch.ci import CIKind
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
 from multiarch.errors import EmptyMatrixError
 from multiarch.image.platform import runs_natively
 from multiarch.pipelines.install import pinned_install
-from multiarch.registry.credentials import variables
+from multiarch.registry.credentials import variables as login_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # The variable that names the repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
+# The CIs whose jobs hand over files by what the file says; on the others the images wait under staging tags.
+_WITH_ARTIFACTS = (CIKind.GITHUB.value, CIKind.GITLAB.value)
 # The architecture of the usual machine of all four CIs.
 _MACHINE = "x86_64"
 
@@ -83,6 +86,8 @@ class Pipeline:
     :ivar build_variables: the variables that build arguments, labels and annotations are taken from.
     :ivar needs_image: whether the repository is left to the CI's settings, as a variable.
     :ivar variables: settings that hold for a CI, whose machines begin with nothing.
+    :ivar digests: the directory that the builds hand over to the job that publishes; None where they use staging tags.
+    :ivar uses_github_cache: whether builds keep their cache in GitHub's own service.
     """
 
     ci: str
@@ -96,6 +101,8 @@ class Pipeline:
     build_variables: tuple[str, ...]
     needs_image: bool
     variables: Mapping[str, str]
+    uses_github_cache: bool
+    digests: str | None
 
     @property
     def command(self) -> str:
@@ -173,29 +180,37 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     """
     if not settings.matrix:
         raise EmptyMatrixError
-    builds = []
-    for entry in settings.matrix:
-        runner = entry.runners.get(ci)
-        is_usual = entry.builder is None and runner is None
-        emulated = is_usual and _is_foreign(entry)
-        has_builder = entry.builder is not None
-        builds.append(Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder))
+    uses_github_cache = settings.ci.cache is CacheKind.GITHUB and ci == CIKind.GITHUB.value
+    is_shared = settings.ci.cache in (CacheKind.REGISTRY, CacheKind.INLINE)
     publish = settings.publish
+    digests = publish.digests if ci in _WITH_ARTIFACTS else None
+    variables = {} if uses_github_cache or is_shared else {f"{PREFIX}CACHE": "registry"}
+    if publish.digests and not digests:
+        variables[f"{PREFIX}DIGESTS"] = ""
     registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
     return Pipeline(
         ci=ci,
         program=program,
         install=pinned_install() if settings.ci.install is None else settings.ci.install,
-        builds=tuple(builds),
+        builds=tuple(_build(entry, ci) for entry in settings.matrix),
         branches=settings.ci.branches,
         emulated_trials=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
-        logins=tuple(Login(registry, *names) for registry, names in variables(registries).items()),
+        logins=tuple(Login(registry, *names) for registry, names in login_variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
-        needs_image=settings.publish.embedded,
-        # A cache of this machine would be gone with it.
-        variables={f"{PREFIX}CACHE": "registry"} if settings.build.cache in (CacheKind.NONE, CacheKind.LOCAL) else {},
+        needs_image=settings.publish.embedded is not None,
+        # A cache of this machine would be gone with it, and GitHub's is there alone.
+        variables=variables,
+        digests=digests,
+        uses_github_cache=uses_github_cache,
     )
+
+
+def _build(entry: MatrixEntry, ci: str) -> Build:
+    """Return the job of a platform on a CI."""
+    runner, has_builder = entry.runners.get(ci), entry.builder is not None
+    emulated = not has_builder and runner is None and _is_foreign(entry)
+    return Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder)
 
 
 def _is_foreign(entry: MatrixEntry) -> bool:

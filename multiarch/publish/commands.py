@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from multiarch.formatting import shell_line
+
 if TYPE_CHECKING:
     from multiarch.config.settings import Settings
 
@@ -17,6 +19,12 @@ def commands(settings: Settings) -> list[list[str]]:
     staged = list(settings.staging.values())
     names = list(map(str, settings.publish.references))
     lines = _smoke_commands(settings) if settings.tries_images else []
+    if settings.publish.digests:
+        words = ["docker", "buildx", "imagetools", "create", *(word for name in names for word in ("--tag", name))]
+        for key, value in sorted(settings.publish.annotations.items()):
+            words += ["--annotation", f"index:{key}={value}"]
+        files = shell_line([settings.publish.digests])
+        return [*lines, ["sh", "-c", f"{shell_line(words)} $(cat {files}/*.txt)"]]
     if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
         for key, value in sorted(settings.publish.annotations.items()):

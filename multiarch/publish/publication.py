@@ -128,7 +128,7 @@ def _read(
     with registry.expecting(_REQUESTS * len(settings.platforms) + len(settings.publish.tags)):
         results = together(jobs, on_failure=on_failure)
         staged = {place.platform: place for group in results[: len(groups)] for place in group}
-        if digests:
+        if digests and settings.publish.digests is None:
             # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
             images = [place.images[0] for place in staged.values() if len(place.images) == 1]
             each(partial(_write_staging_tag, registry), images, on_failure=on_failure)

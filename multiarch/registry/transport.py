@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
-from multiarch.errors import InvalidAnswerError, RegistryError, unbroken
+from multiarch.errors import PACKAGE_ACCESS, InvalidAnswerError, RegistryError, unbroken
 from multiarch.registry import limits
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Connections
@@ -169,6 +169,8 @@ def refusal(name: str, answer: Answer, hide: Callable[[str], str] = str) -> Regi
         reason = f"{reason[: _LONGEST_REASON - 3]}..."
     host = name.rpartition(" ")[2].partition("/")[0]
     hint = f"log in with: docker login {host}" if answer.status in (401, 403) else ""
+    if answer.status == 403 and host == "ghcr.io":
+        hint = PACKAGE_ACCESS
     return RegistryError(name, answer.status, reason, hint=hint, retry_after=_retry_after(answer.header("Retry-After")))
 
 

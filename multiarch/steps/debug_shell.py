@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.buildkit import build, buildctl, schedule
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
+from multiarch.buildkit.inputs import check_inputs
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, DockerNotFoundError, MultiarchError
 from multiarch.formatting import one_line
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.solve import Solve
     from multiarch.config.project import Target
     from multiarch.config.settings import MatrixEntry
+    from multiarch.image.reference import ImageReference
     from multiarch.run import Run
 
 # The shell of a RUN (Dockerfile reference, "SHELL").
@@ -44,7 +46,7 @@ _RUN = re.compile(rb"\s*RUN\b", re.IGNORECASE)
 _LONGEST = 200  # characters of a vertex's name in a message
 
 
-def run(run: Run) -> tuple[PushedImage | Path, ...]:
+def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
     """Build one platform; where a RUN fails, open a shell in the state before it, and then let the build fail.
 
     :raises ConfigurationError: there is no terminal, or no docker command; before the build.
@@ -98,7 +100,10 @@ def _enter(run: Run, target: Target, entry: MatrixEntry, failure: Solve) -> None
     say, vertex = run.progress.say, failure.failed
     failed = _short(vertex.name) if vertex else "what failed"
     failed += f" ({failure.where})" if failure.where else ""
-    _, dockerfile = build.check_paths(target.settings, entry)
+    dockerfile = check_inputs(target.settings, entry)
+    if dockerfile is None:
+        say("--shell: the Dockerfile is in a remote context, so the state before the failure cannot be built")
+        return
     name, _, line = failure.where.rpartition(":")
     before = lines_before(dockerfile.read_bytes(), int(line)) if name == dockerfile.name else None
     if vertex is None or before is None or not vertex.instruction.startswith("RUN "):
@@ -141,17 +146,12 @@ def _image(run: Run, target: Target, entry: MatrixEntry, dockerfile: Path, befor
             yield None
             return
         try:
-            host.run(f"load the image {name}", lambda: _load(run, archive))
+            build_arch.load_archive(run, archive, name)
             archive.unlink()
             yield name
         finally:
             with contextlib.suppress(DockerNotFoundError):
                 host.run(f"remove the image {name}", lambda: host.client.images.remove(name, force=True))
-
-
-def _load(run: Run, archive: Path) -> None:
-    with archive.open("rb") as file:
-        run.host.client.images.load(file)
 
 
 def _is_empty(archive: Path) -> bool:

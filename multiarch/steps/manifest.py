@@ -47,7 +47,7 @@ def published_targets(project: Project) -> tuple[Target, ...]:
 
 def _is_pushed(settings: Settings) -> bool:
     output, push = settings.build.output, settings.publish.push
-    return output.kind is not OutputKind.NONE and (push.wanted or not push.withheld)
+    return output.kind not in (OutputKind.NONE, OutputKind.DOCKER) and (push.wanted or not push.withheld)
 
 
 def publish(
@@ -55,7 +55,8 @@ def publish(
 ) -> tuple[Published, ...]:
     """Publish targets, all of their tags or none.
 
-    :param digests: what was just pushed, by target and platform; None for what is under the staging tags.
+    :param digests: what was just pushed, by target and platform; None for what is under the staging tags, or was handed
+        over.
     """
     from multiarch.publish import publication
 
@@ -63,7 +64,7 @@ def publish(
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
-        parts.append(publication.Part(target.settings, digests[target.name] if digests else None))
+        parts.append(publication.Part(target.settings, _digests(target.settings, (digests or {}).get(target.name))))
     run.start_embedded_registry()
     with run.progress.detached():
         return publication.publish(
@@ -73,6 +74,19 @@ def publish(
             try_images=partial(_try_images, run, targets),
             on_moved=run.on_moved,
         )
+
+
+def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mapping[Platform, str] | None:
+    """Return the digests to publish, which another job may have handed over; None for those under the staging tags."""
+    directory, image = settings.publish.digests, settings.publish.images[0]
+    if directory is None:
+        return pushed
+    from multiarch.publish.digests import read_digests, write_digests
+
+    if pushed is None:
+        return read_digests(directory, image, settings.platforms)
+    write_digests(directory, image, pushed)
+    return pushed
 
 
 def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:

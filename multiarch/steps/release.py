@@ -2,59 +2,69 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.bases import BuiltImage
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
+    from multiarch.buildkit.bases import Base
     from multiarch.buildkit.build import Client, PushedImage
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
 
+    Group = tuple[MatrixEntry, ...]
 
-def run(run: Run) -> tuple[PublishedTag, ...]:
-    """Prepare as far as needed, build all platforms at once, and publish their index.
+T = TypeVar("T")
+
+
+def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
+    """Prepare as far as needed, build all platforms of all targets at once, and publish their indexes.
 
     The tags move at the end, when every platform is pushed; any failure before leaves them as they were. The first
     platform to fail stops the others.
 
-    :returns: the tags; none with the output ``none``, which builds and pushes nothing.
+    :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.buildkit.build import check_paths
+    from multiarch.buildkit.inputs import check_inputs
 
-    settings, output = run.settings, run.settings.build.output
-    if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
-        raise ConfigurationError("output", f"release publishes images; for {output.kind.value} run build-arch")
+    output = run.settings.build.output
+    _check_output(run.project)
     targets = manifest.published_targets(run.project)
     for target in targets:
         target.settings.publish.check()
     for target in run.project:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
-            check_paths(target.settings, entry)
+            check_inputs(target.settings, entry)
     with run.progress.section("prepare"):
         client, local = _prepare(run)
     with run.progress.section("build"):
+        if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
+            return _build_here(run, client, local)
         digests = _build(run, client, local)
     if not targets:
         _show_table(run)
-        run.progress.say(f"built; nothing is pushed{settings.publish.push.reason}")
+        run.progress.say(f"built; nothing is pushed{run.settings.publish.push.reason}")
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests)
@@ -65,12 +75,18 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
 def commands(project: Project) -> list[list[str]]:
     """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
     settings = project.settings
-    lines = embedded.commands() if settings.publish.embedded else []
+    lines = embedded.commands(settings.publish.embedded) if settings.publish.embedded else []
     if settings.starts_buildkit or settings.tries_images:
         lines += setup_binfmt.commands(project)
     if settings.starts_buildkit:
         lines += start_buildkit.commands(project)
     lines += copy_buildctl.commands(project)
+    if settings.build.output.kind is OutputKind.OCI:
+        (target,) = project.asked_for
+        matrix = target.settings.matrix
+        # What joins the archives of several solves is no command.
+        groups = list(enumerate(schedule.groups(matrix, len(matrix) * 2, "")))
+        return lines + [build_arch.archive_command(project, target, one, n, len(groups)) for n, one in groups]
     lines += [build_arch.command_of(project, target, entry) for target in project for entry in target.settings.matrix]
     return lines + manifest.commands(project)
 
@@ -107,24 +123,30 @@ def _buildctl(run: Run) -> Path:
         return copy_buildctl.run(run)[0]
 
 
+def _check_output(project: Project) -> None:
+    kind, platforms = project.settings.build.output.kind, project.settings.platforms
+    if kind is OutputKind.LOCAL:
+        raise ConfigurationError("output", "release writes images; for local run build-arch")
+    if kind is OutputKind.DOCKER and len(platforms) > 1:
+        known = ", ".join(map(str, platforms))
+        raise ConfigurationError("output", f"docker loads one platform; name it: --platform, one of {known}")
+    project.check_output()
+
+
 def _build(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform, str]]:
     """Build all targets; return the digest of what was pushed, by target and platform."""
-    project, settings, machine = run.project, run.settings, run.machine
-    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
-    room, keep_going = schedule.Slots(slots), settings.build.keep_going
-    builds: list[Callable[[], Any]] = []
-    for target in project:
-        apart = keep_going or target.settings.build.cache is not CacheKind.NONE
-        groups = schedule.groups(target.settings.matrix, slots, machine, apart=apart)
-        builds += [partial(_build_group, run, target, one, client, builder_of(one[0], local), room) for one in groups]
+    from multiarch.buildkit.build import build_together
+
+    def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> tuple[PushedImage, ...]:
+        images = build_together(target.settings, group, client, builder, bases)
+        if images:
+            run.bases.built(group, BuiltImage(images[0].digest, target.settings.publish.images[0]))
+        return images
+
+    project = run.project
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     others = dict.fromkeys(image for target in project.asked_for for image in target.settings.publish.images)
-    try:
-        run.progress.begin({entry.leg: schedule.is_emulated(entry, machine) for entry in project.matrix})
-        checks = run.push_checks(tuple(firsts | others))
-        built = run.together([*builds, *checks], keep_going=keep_going)[: len(builds)]
-    finally:
-        run.progress.end()
+    built = _build_groups(run, client, local, build, run.push_checks(tuple(firsts | others)))
     digests = {image.leg: image.digest for images in built for image in images}
     pushed = [target for target in project if target.settings.build.output.kind is OutputKind.IMAGE]
     legs = [entry.leg for target in pushed for entry in target.settings.matrix]
@@ -135,32 +157,91 @@ def _build(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform,
     return {target.name: {e.platform: digests[e.leg] for e in target.settings.matrix} for target in pushed}
 
 
-def _build_group(
-    run: Run,
-    target: Target,
-    group: tuple[MatrixEntry, ...],
-    client: Client,
-    builder: Builder,
-    room: schedule.Slots,
-) -> tuple[PushedImage, ...]:
-    """Build platforms of a target together, as soon as what they are built on is there."""
-    from multiarch.buildkit.build import build_layout, build_together
+def _build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageReference, ...]:
+    """Build the matrix into one archive, or one platform into the Docker host; return the path, or the tags."""
+    from multiarch.buildkit.archive import join_archives
+    from multiarch.buildkit.build import build_archive
 
-    image: BuiltImage | None = None
+    output = run.settings.build.output
+
+    def build_and_load(
+        target: Target, group: Group, builder: Builder, bases: Sequence[Base]
+    ) -> tuple[ImageReference, ...]:
+        return build_arch.load(run, target, group[0], client, builder, bases)
+
+    def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> Path:
+        archive = directory / f"{group[0].platform.slug}.tar"
+        exported = record("type=oci", f"dest={archive}", *target.settings.build.exporter)
+        build_archive(target.settings, group, exported, client, builder, bases)
+        return archive
+
+    if output.dest is None:
+        (loaded,) = _build_groups(run, client, local, build_and_load)
+        return loaded
+    path = Path(output.dest)
+    with _directory_beside(path) as directory:
+        join_archives(_build_groups(run, client, local, build), path)
+    return (path,)
+
+
+@contextmanager
+def _directory_beside(path: Path) -> Iterator[Path]:
+    """Yield a directory on the file system of a path, which has room for what will be there; remove it."""
     try:
-        # What waits for a base holds no slot that the base may need.
-        needed = run.bases.needed(target, group)
-        with room.take(schedule.weight(group, run.machine)):
-            if layout := run.bases.layout(target, group):
-                digest = build_layout(target.settings, group, layout, client, builder, needed)
-                image = BuiltImage(digest, group[0].staging, layout)
-                return ()
-            images = build_together(target.settings, group, client, builder, needed)
-        if images:
-            image = BuiltImage(images[0].digest, target.settings.publish.images[0])
-        return images
+        path.parent.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(prefix=".multiarch-", dir=path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConfigurationError("--output", f"cannot write to {path}: {error.strerror}") from None
+    with directory as name:
+        yield Path(name)
+
+
+def _build_groups(
+    run: Run,
+    client: Client,
+    local: Builder,
+    build: Callable[[Target, Group, Builder, Sequence[Base]], T],
+    checks: Sequence[Callable[[], Any]] = (),
+) -> list[T]:
+    """Build each target in as few solves as it needs, as many at a time as there is room for; return their results.
+
+    A solve waits for what it is built on, and takes its room only then.
+
+    :param build: runs one solve, for what is not only handed over to others.
+    :param checks: jobs that run meanwhile.
+    """
+    from multiarch.buildkit.build import build_layout
+
+    settings, machine = run.settings, run.machine
+    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
+    room, keep_going = schedule.Slots(slots), settings.build.keep_going
+
+    def build_group(target: Target, group: Group) -> list[T]:
+        builder = builder_of(group[0], local)
+        try:
+            bases = run.bases.needed(target, group)
+            with room.take(schedule.weight(group, machine)):
+                layout = run.bases.layout(target, group)
+                if layout is None:
+                    return [build(target, group, builder, bases)]
+                digest = build_layout(target.settings, group, layout, client, builder, bases)
+                run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
+                return []
+        except BaseException:
+            run.bases.built(group, None)
+            raise
+
+    jobs: list[Callable[[], Any]] = []
+    for target in run.project:
+        apart = keep_going or target.settings.build.cache is not CacheKind.NONE
+        groups = schedule.groups(target.settings.matrix, slots, machine, apart=apart)
+        jobs += [partial(build_group, target, group) for group in groups]
+    try:
+        run.progress.begin({entry.leg: schedule.is_emulated(entry, machine) for entry in run.project.matrix})
+        results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
+        return [result for of_group in results for result in of_group]
     finally:
-        run.bases.built(group, image)
+        run.progress.end()
 
 
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:

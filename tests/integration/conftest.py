@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,27 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def fresh_builder() -> Iterator[dict[str, str]]:
+    """Run a BuildKit that has built nothing yet; yield it as BUILDKIT_HOST."""
+    name, port = f"test-buildkit-{secrets.token_hex(3)}", free_port()
+    toml = docker("exec", "buildkit", "sh", "-c", "cat /etc/buildkit/buildkitd.toml || true")
+    script = f'printf %s "$TOML" > /tmp/toml; exec buildkitd --config /tmp/toml --addr tcp://127.0.0.1:{port}'
+    docker(
+        *("run", "-d", "--privileged", "--network", "host", "--name", name, "-v", f"{name}:/var/lib/buildkit"),
+        *("-e", f"TOML={toml}", "--entrypoint", "sh", "moby/buildkit:v0.32.2", "-c", script),
+    )
+    try:
+        words = ["docker", "exec", name, "buildctl", "--addr", f"tcp://127.0.0.1:{port}", "debug", "workers"]
+        deadline = time.monotonic() + 30
+        while subprocess.run(words, capture_output=True).returncode and time.monotonic() < deadline:
+            time.sleep(0.2)
+        yield {"BUILDKIT_HOST": f"tcp://127.0.0.1:{port}"}
+    finally:
+        docker("rm", "-f", name)
+        docker("volume", "rm", name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import PLAIN, REGISTRY, Project, free_port
+from tests.integration.conftest import PLAIN, REGISTRY, Project, fresh_builder
 from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
@@ -154,22 +154,8 @@ def test_smoke_says_why_it_cannot_begin(project: Project, words: str, expected: 
 @pytest.fixture
 def another_builder() -> Iterator[dict[str, str]]:
     """A BuildKit that has built nothing yet, as BUILDKIT_HOST."""
-    name, port = f"test-buildkit-{secrets.token_hex(3)}", free_port()
-    toml = docker("exec", "buildkit", "sh", "-c", "cat /etc/buildkit/buildkitd.toml || true")
-    script = f'printf %s "$TOML" > /tmp/toml; exec buildkitd --config /tmp/toml --addr tcp://127.0.0.1:{port}'
-    docker(
-        *("run", "-d", "--privileged", "--network", "host", "--name", name, "-v", f"{name}:/var/lib/buildkit"),
-        *("-e", f"TOML={toml}", "--entrypoint", "sh", "moby/buildkit:v0.32.2", "-c", script),
-    )
-    try:
-        words = ["docker", "exec", name, "buildctl", "--addr", f"tcp://127.0.0.1:{port}", "debug", "workers"]
-        deadline = time.monotonic() + 30
-        while subprocess.run(words, capture_output=True).returncode and time.monotonic() < deadline:
-            time.sleep(0.2)
-        yield {"BUILDKIT_HOST": f"tcp://127.0.0.1:{port}"}
-    finally:
-        docker("rm", "-f", name)
-        docker("volume", "rm", name)
+    with fresh_builder() as environ:
+        yield environ
 
 
 def test_the_build_cache_outlives_its_builder(project: Project, another_builder: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.ci import CI, CIKind, default_branch, running_in
+from multiarch.ci import CI, CIKind, github_default_branch, running_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,10 +129,132 @@ def test_a_machine_without_these_variables_is_no_ci(environ: dict[str, str]) -> 
     assert running_in(environ) is None
 
 
-@pytest.mark.parametrize("variables", [{"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "2024.12 (build 1)"}])
-def test_cis_that_do_not_set_ci_are_known_by_their_own_variables(variables: dict[str, str]) -> None:
-    """Azure and TeamCity read commands in a log too, and nobody sits at their terminals."""
-    assert CI(kind=CIKind.OTHER) == running_in(variables)
+def test_ci_that_does_not_set_ci_is_known_by_a_variable_of_its_own() -> None:
+    """TeamCity reads commands in a log too, and nobody sits at its terminal."""
+    assert CI(kind=CIKind.OTHER) == running_in({"TEAMCITY_VERSION": "2024.12 (build 1)"})
+
+
+# What the documents of the other CIs say of a push to main, a tag v1, and pull request 3 from the branch fix to main.
+_ALL = {"CI": "true"}
+DRONE = _ALL | {
+    "DRONE": "true",
+    "DRONE_BUILD_NUMBER": "7",
+    "DRONE_COMMIT_SHA": "c0",
+    "DRONE_BRANCH": "main",
+    "DRONE_REPO_LINK": "https://x/a/b",
+    "DRONE_REPO_BRANCH": "trunk",
+}
+WOODPECKER = {
+    "CI": "woodpecker",
+    "CI_PIPELINE_NUMBER": "7",
+    "CI_COMMIT_SHA": "c0",
+    "CI_COMMIT_BRANCH": "main",
+    "CI_REPO_URL": "https://x/a/b",
+    "CI_REPO_DEFAULT_BRANCH": "trunk",
+}
+JENKINS = _ALL | {"JENKINS_URL": "https://x/", "BUILD_NUMBER": "7", "BUILD_TAG": "jenkins-b-main-7", "GIT_COMMIT": "c0"}
+AZURE = {"TF_BUILD": "True", "BUILD_BUILDID": "7", "BUILD_SOURCEVERSION": "c0"}
+BUILDKITE = _ALL | {
+    "BUILDKITE": "true",
+    "BUILDKITE_BUILD_NUMBER": "7",
+    "BUILDKITE_COMMIT": "c0",
+    "BUILDKITE_BRANCH": "main",
+    "BUILDKITE_TAG": "",
+    "BUILDKITE_PULL_REQUEST": "false",
+    "BUILDKITE_PIPELINE_DEFAULT_BRANCH": "trunk",
+}
+APPVEYOR = {
+    "CI": "True",
+    "APPVEYOR": "True",
+    "APPVEYOR_BUILD_ID": "7",
+    "APPVEYOR_REPO_COMMIT": "c0",
+    "APPVEYOR_REPO_BRANCH": "main",
+}
+BITBUCKET = _ALL | {"BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_COMMIT": "c0"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "push", "tag", "request_"),
+    [
+        (
+            CIKind.DRONE,
+            DRONE,
+            {"DRONE_TAG": "v1"},
+            {"DRONE_PULL_REQUEST": "3", "DRONE_SOURCE_BRANCH": "fix"},
+        ),
+        (
+            CIKind.WOODPECKER,
+            WOODPECKER,
+            {"CI_COMMIT_TAG": "v1", "CI_COMMIT_BRANCH": ""},
+            {"CI_COMMIT_PULL_REQUEST": "3", "CI_COMMIT_SOURCE_BRANCH": "fix"},
+        ),
+        (
+            CIKind.JENKINS,
+            JENKINS | {"BRANCH_NAME": "main"},
+            {"BRANCH_NAME": "v1", "TAG_NAME": "v1"},
+            {"BRANCH_NAME": "PR-3", "CHANGE_ID": "3", "CHANGE_BRANCH": "fix"},
+        ),
+        (
+            CIKind.AZURE,
+            AZURE | {"BUILD_SOURCEBRANCH": "refs/heads/main"},
+            {"BUILD_SOURCEBRANCH": "refs/tags/v1"},
+            {
+                "BUILD_SOURCEBRANCH": "refs/pull/3/merge",
+                "SYSTEM_PULLREQUEST_PULLREQUESTID": "3",
+                "SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/fix",
+            },
+        ),
+        (
+            CIKind.BUILDKITE,
+            BUILDKITE,
+            {"BUILDKITE_TAG": "v1", "BUILDKITE_BRANCH": "v1"},
+            {"BUILDKITE_PULL_REQUEST": "3", "BUILDKITE_BRANCH": "fix"},
+        ),
+        (
+            CIKind.APPVEYOR,
+            APPVEYOR,
+            {"APPVEYOR_REPO_TAG_NAME": "v1", "APPVEYOR_REPO_BRANCH": "v1"},
+            {"APPVEYOR_PULL_REQUEST_NUMBER": "3", "APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH": "fix"},
+        ),
+        (
+            CIKind.BITBUCKET,
+            BITBUCKET | {"BITBUCKET_BRANCH": "main"},
+            {"BITBUCKET_TAG": "v1", "BITBUCKET_BRANCH": ""},
+            {"BITBUCKET_PR_ID": "3", "BITBUCKET_BRANCH": "fix"},
+        ),
+    ],
+    ids=lambda value: value.value if isinstance(value, CIKind) else "",
+)
+def test_every_ci_tells_of_pushes_tags_and_pull_requests(
+    kind: CIKind, push: dict[str, str], tag: dict[str, str], request_: dict[str, str]
+) -> None:
+    """By its documented variables; HEAD is detached in all of them."""
+    told = [running_in(push), running_in(push | tag), running_in(push | request_)]
+    assert [(kind, "main", "", False), (kind, "", "v1", False), (kind, "fix", "", True)] == [
+        ci and (ci.kind, ci.branch, ci.tag, ci.is_pull_request) for ci in told
+    ]
+    build = "jenkins-b-main-7" if kind is CIKind.JENKINS else "7"
+    assert [(build, "c0")] * 3 == [ci and (ci.build, ci.revision) for ci in told]
+
+
+def test_jenkins_may_name_a_branch_by_its_remote() -> None:
+    """A job that is of no multibranch project has the variable of the Git plugin alone."""
+    ci = running_in(JENKINS | {"GIT_BRANCH": "origin/feature/x"})
+    assert "feature/x" == (ci and ci.branch)
+
+
+@pytest.mark.parametrize("variables", [DRONE, WOODPECKER, BUILDKITE, GITLAB | {"CI_DEFAULT_BRANCH": "trunk"}])
+def test_cis_tell_the_default_branch(variables: dict[str, str]) -> None:
+    """Those that have a variable for it."""
+    ci = running_in(variables)
+    assert "trunk" == (ci and ci.default_branch)
+
+
+@pytest.mark.parametrize("variables", [DRONE, WOODPECKER])
+def test_cis_tell_the_web_address(variables: dict[str, str]) -> None:
+    """Of the others git knows it."""
+    ci = running_in(variables)
+    assert "https://x/a/b" == (ci and ci.source)
 
 
 @pytest.mark.parametrize(
@@ -148,5 +270,5 @@ def test_cis_that_do_not_set_ci_are_known_by_their_own_variables(variables: dict
 def test_github_tells_the_default_branch_in_its_event(tmp_path: Path, text: str, expected: str) -> None:
     """No variable has it; whatever the file holds, it is a name or nothing."""
     (tmp_path / "event.json").write_text(text)
-    assert expected == default_branch({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")})
-    assert ["main", ""] == [default_branch({"CI_DEFAULT_BRANCH": "main"}), default_branch({})]
+    assert expected == github_default_branch({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")})
+    assert "" == github_default_branch({})

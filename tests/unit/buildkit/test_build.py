@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.buildkit.build import Client, PushedImage, build_platform, build_prefix, check_paths
+from multiarch.buildkit.build import Client, PushedImage, build_platform, build_prefix
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command, export
+from multiarch.buildkit.inputs import check_inputs
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
@@ -106,6 +107,10 @@ def expected(
         ),
         ({"no_cache": True}, expected(more="--no-cache ")),
         (
+            {"entitlements": ["security.insecure", "network.host"]},
+            expected(more="--allow security.insecure --allow network.host "),
+        ),
+        (
             {"secrets": {"token": "env:TOKEN", "a,b": "file:x/y"}, "ssh": ["default", "git=key"]},
             expected(more="--secret id=token,env=TOKEN --secret '\"id=a,b\",src=x/y' --ssh default --ssh git=key "),
         ),
@@ -181,8 +186,8 @@ def test_paths_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "D.arm").touch()
     plain = read(context=str(tmp_path))
     named = read(context=str(tmp_path), dockerfile=str(tmp_path / "D.arm"))
-    assert (tmp_path, tmp_path / "Dockerfile") == check_paths(plain, plain.matrix[0])
-    assert (tmp_path, tmp_path / "D.arm") == check_paths(named, named.matrix[0])
+    assert tmp_path / "Dockerfile" == check_inputs(plain, plain.matrix[0])
+    assert tmp_path / "D.arm" == check_inputs(named, named.matrix[0])
 
 
 @pytest.mark.parametrize(
@@ -191,7 +196,10 @@ def test_paths_that_are_there(tmp_path: Path) -> None:
         ({"context": "nowhere"}, "build context not found: nowhere; name the right one with --context or multiarch."),
         ({"context": "a-file"}, "build context not found: a-file; name the right one with --context or multiarch."),
         ({"dockerfile": "D"}, "Dockerfile for linux/arm64 not found: D; name the right one with --dockerfile or multi"),
-        ({"context": "empty"}, "Dockerfile for linux/arm64 not found: empty/Dockerfile; name the right one with --doc"),
+        (
+            {"context": "empty"},
+            "Dockerfile for linux/arm64 not found: empty/Dockerfile; name the right one with --doc",
+        ),
         ({"dockerfile": "empty"}, "Dockerfile for linux/arm64 not found: empty; name the right one with --dockerfile"),
     ],
 )
@@ -204,7 +212,7 @@ def test_a_missing_path_is_named(
     (tmp_path / "a-file").touch()
     settings = read(**block)
     with pytest.raises(MissingPathError) as caught:
-        check_paths(settings, settings.matrix[0])
+        check_inputs(settings, settings.matrix[0])
     assert expected == str(caught.value)[: len(expected)]
 
 
@@ -229,7 +237,7 @@ def test_a_secret_that_is_missing_is_named(
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     settings = read(context=str(tmp_path), **block)
     with pytest.raises(ConfigurationError) as caught:
-        check_paths(settings, settings.matrix[0])
+        check_inputs(settings, settings.matrix[0])
     assert expected == str(caught.value)
 
 
@@ -239,10 +247,10 @@ def test_an_agent_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     block = {"ssh": ["default"], "secrets": {"a": "env:SSH_AUTH_SOCK", "b": f"file:{tmp_path}/Dockerfile"}}
     settings = read(context=str(tmp_path), **block)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "Dockerfile"))
-    check_paths(settings, settings.matrix[0])
+    check_inputs(settings, settings.matrix[0])
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
     with pytest.raises(ConfigurationError, match=r"^multiarch\.ssh: there is no socket or key /.*/gone$"):
-        check_paths(settings, settings.matrix[0])
+        check_inputs(settings, settings.matrix[0])
 
 
 # Building.

@@ -11,7 +11,7 @@ from multiarch.buildkit.solve import Solve
 from multiarch.display.progress import Progress
 from multiarch.errors import BuildFailedError
 from tests.unit.legs import leg
-from tests.unit.rawjson import vertex
+from tests.unit.rawjson import log, vertex
 
 HOST = "https://registry-1.docker.io/v2"
 GRPC = "rpc error: code = Unavailable desc ="
@@ -60,12 +60,12 @@ PERMANENT = [
 ]
 
 
-def failure(*lines: str) -> BuildFailedError:
-    """Return the error of a solve that writes *lines* to standard error and fails."""
+def failure(*lines: str, output: int = 0) -> BuildFailedError:
+    """Return the error of a solve that writes *lines* to standard error and fails; *output* are lines of a vertex."""
     command = ["sh", "-c", "printf '%s\\n' \"$@\" >&2; exit 1", "sh", *lines]
     with pytest.raises(BuildFailedError) as caught:
         Solve([leg("arm64")], Progress(io.StringIO())).run(command, threading.Event())
-    assert 1 == len(str(caught.value).splitlines())
+    assert 1 + output == len(str(caught.value).splitlines())
     return caught.value
 
 
@@ -90,10 +90,27 @@ def test_the_words_of_the_failed_step_count(text: str, expected: bool) -> None:
     ("text", "hint"),
     [
         ("x: no match for platform in manifest: not found", "choose another, or drop the platform"),
-        ("write /x: no space left on device", "free some, for example with buildctl prune"),
+        ("write /x: no space left on device", "free its cache with invoke prune, or limit it"),
         ("insufficient_scope: authorization failed", "log in with docker login, as a user who may push"),
         ("unexpected status: 401 Unauthorized", "log in with docker login, as a user who may push"),
         ("dial tcp 127.0.0.1:1: connect: connection refused", "is the registry, or the builder, running"),
+        (
+            'process "/bin/sh -c make" did not complete successfully: exit code: 137',
+            "killed, mostly for want of memory: give the builder more, or build less at a time (multiarch.jobs)",
+        ),
+        (
+            "failed to push ghcr.io/a/b:x: unexpected status from POST request to https://ghcr.io/v2/: 403 Forbidden",
+            "ghcr.io refuses it: the package's settings (Manage Actions access) must let this repository write",
+        ),
+        (
+            "failed to push ghcr.io/a/b:x: denied: permission_denied: write_package",
+            "a workflow needs 'packages: write'",
+        ),
+        ("network.host is not allowed", "say so: multiarch.entitlements: [security.insecure, network.host]"),
+        (
+            "granting entitlement network.host is not allowed by build daemon configuration",
+            "start it with --allow-insecure-entitlement, or let start-buildkit do it",
+        ),
         ("invalid reference format", ""),
     ],
 )
@@ -101,3 +118,13 @@ def test_what_to_do_is_said_where_it_is_known(text: str, hint: str) -> None:
     """Behind the cause, in the same line."""
     message = str(failure(f"error: failed to solve: {text}"))
     assert (True, bool(hint)) == (hint in message, "; " in message), message
+
+
+def test_overflow_of_a_32_bit_program_is_explained() -> None:
+    """It stands in the program's output alone; the vertex ends with whatever status the program has then."""
+    failed = 'process "/bin/sh -c ./configure" did not complete successfully: exit code: 1'
+    lines = "checking for gcc... no\ncannot open directory '.': Value too large for defined data type\n"
+    begun = vertex("a", "RUN ./configure")
+    ended = vertex("a", "RUN ./configure", seconds=1, error=failed)
+    assert "build with -D_FILE_OFFSET_BITS=64" in str(failure(begun, log("a", lines), ended, output=2))
+    assert "-D_FILE" not in str(failure(begun, ended))

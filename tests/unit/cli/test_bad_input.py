@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START_DOCKER = "start Docker, point DOCKER_HOST at one, or, in this project's own repository, run ./invokew lab release"
 NOWHERE = f"no Docker host at unix:///nowhere/docker.sock (no such socket): {START_DOCKER}"
 EMPTY = "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
-KNOWN = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
+KNOWN = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, runner"
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')"
 PLATFORMS = "platforms: [linux/amd64, linux/arm64]"
@@ -60,7 +60,7 @@ def line(result: Result) -> str:
             f"multiarch.platforms[0].jobs: unknown setting; known: {KNOWN}",
         ),
         ("tags: 1.0", "multiarch.tags: expected a list, got 1.0 (quote it: '1.0')"),
-        ("image: Some/App", f"multiarch.image[0]: invalid repository in image reference 'Some/App' {NAME_RULE}"),
+        ("image: some/a pp", f"multiarch.image[0]: invalid repository in image reference 'some/a pp' {NAME_RULE}"),
         ("tags: [-x]", f"multiarch.tags[0]: invalid tag '-x' {TAG_RULE}"),
     ],
 )
@@ -101,7 +101,7 @@ def test_an_empty_matrix(project: Project, step: str) -> None:
         ),
         (
             "build-arch --platform arm64 --output tar",
-            "--output: 'tar' is none of image, none, oci,dest=FILE, local,dest=DIR",
+            "--output: 'tar' is none of image, none, docker, oci,dest=FILE, local,dest=DIR",
         ),
         (
             "build-arch --platform arm64 --frontend gateway.v0",

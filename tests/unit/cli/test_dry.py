@@ -162,6 +162,30 @@ def test_smoke_comes_before_the_index(project: Project, monkeypatch: pytest.Monk
     assert BINFMT[0] == project.run("--dry", "release").out[0]
 
 
+def test_outputs_of_this_machine(project: Project) -> None:
+    """One platform for the Docker host, all for an archive, a part of it for each solve; nothing is published."""
+    project.write(invoke_yaml=MATRIX)
+    (load,) = project.run("--dry", "build-arch", "--platform", "s390x", "--output", "docker").out
+    names = "docker.io/someone/app:latest,docker.io/someone/app:1"
+    assert load.startswith("sh -c '/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl ")
+    assert [True, True] == [f'"name={names}"' in load, load.endswith(" | docker load'")]
+    printed = project.run("--dry", "release", "--output", "oci,dest=x.tar").out
+    assert ["x.tar.1", "x.tar.2"] == [line.rpartition("dest=")[2] for line in printed[-2:]]
+    refused = project.run("release", "--output", "docker")
+    expected = "output: docker loads one platform; name it: --platform, one of linux/s390x, linux/riscv64"
+    assert (1, [expected]) == (refused.status, refused.err)
+
+
+def test_digests_in_the_place_of_staging_tags(project: Project) -> None:
+    """The image is pushed by its digest, and the index is made of those that were handed over."""
+    project.write(invoke_yaml=MATRIX)
+    (build,) = project.run("--dry", "build-arch", "--platform", "s390x", "--digests", "d").out
+    assert build.endswith("type=image,name=docker.io/someone/app,push-by-digest=true,name-canonical=true,push=true")
+    tags = "--tag docker.io/someone/app:latest --tag docker.io/someone/app:1"
+    (create,) = project.run("--dry", "manifest", "--digests", "d").out
+    assert f"sh -c 'docker buildx imagetools create {tags} $(cat d/*.txt)'" == create
+
+
 def test_flags_of_the_build(project: Project) -> None:
     """--no-cache and --pull are words of buildctl's own; without them nothing is said of it."""
     project.write(invoke_yaml=MATRIX)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.cli.tasks import ns
 from tests.unit.registry_server import RegistryServer, refusal
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ FLAGS = {
     "setup-binfmt": "installer platform verbose",
     "start-buildkit": "address platform recreate verbose",
     "copy-buildctl": "dest verbose",
-    "build-arch": "build-arg context dockerfile frontend image label no-cache output platform pull quiet report shell"
-    " source tag verbose",
-    "manifest": "allow-dropping annotation image inspect platform quiet tag verbose",
-    "release": "allow-dropping annotation build-arg context dockerfile frontend image keep-going label no-cache"
-    " platform pull quiet report source tag verbose",
+    "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"
+    " pull quiet report shell source tag verbose",
+    "manifest": "allow-dropping annotation digests image inspect platform quiet tag verbose",
+    "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
+    " label no-cache output platform pull quiet report source tag verbose",
+    "prune": "all keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
 }
@@ -48,6 +50,32 @@ def test_every_step_has_its_flags_and_imports_nothing_heavy(project: Project) ->
     assert FLAGS == {step: " ".join(sorted(helps)).replace("_", "-") for step, helps in flags.items()}
     assert [] == [(step, flag) for step, helps in flags.items() for flag, text in helps.items() if not text]
     assert ([], []) == (heavy, told.err)
+
+
+def test_short_flags_are_those_of_docker_build() -> None:
+    """Everybody who builds images knows -f as the Dockerfile's; no other flag has a letter, or a second name."""
+    names = {step: {a.names for a in ns[step].get_arguments(ignore_unknown_help=True)} for step in FLAGS}
+    several = {step: sorted(" ".join(given) for given in of_step if len(given) > 1) for step, of_step in names.items()}
+    build = ["dockerfile file f", "quiet q", "tag t"]
+    assert {"build-arch": build, "release": build, "manifest": ["quiet q", "tag t"]} == {
+        step: given for step, given in several.items() if given
+    }
+
+
+@pytest.mark.parametrize("flag", ["-f", "--file", "--dockerfile"])
+def test_file_is_the_dockerfile(project: Project, flag: str) -> None:
+    """By any of its names; and -t is the tag, as for docker build."""
+    project.write(invoke_yaml="multiarch: {image: a/b}\n")
+    (line,) = project.run("--dry", "build-arch", "--platform", "arm64", flag, "x/D", "-t", "9", "-q").out
+    assert [True, True] == [part in line for part in (" --opt filename=D ", ",name=docker.io/a/b:9-arm64,")]
+
+
+def test_owner_in_upper_case_becomes_lower_case_with_a_word(project: Project) -> None:
+    """A forge's variable for the owner may have such letters, which no registry takes."""
+    project.write(invoke_yaml="multiarch: {image: ghcr.io/Owner/app}\n")
+    told = project.run("--dry", "build-arch", "--platform", "arm64")
+    assert [True] == [",name=ghcr.io/owner/app:latest-arm64," in line for line in told.out]
+    assert ["multiarch.image[0]: ghcr.io/Owner/app is ghcr.io/owner/app: repositories are lower-case"] == told.err
 
 
 def test_h_is_for_help_on_every_step(project: Project) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.buildkit.build import check_paths
+from multiarch.buildkit.inputs import check_inputs
 from multiarch.config.load import load
 from multiarch.errors import ConfigurationError, MultiarchError
 from tests.unit.config.test_checkout import git
@@ -120,7 +120,7 @@ def test_missing_variable_is_an_error_where_it_is_needed(tmp_path: Path) -> None
     block = {"context": str(tmp_path), "build_args": {"A": "env:NOT_SET"}}
     building, publishing = read(block), read({"annotations": {"a": "env:NOT_SET"}})
     with pytest.raises(MultiarchError, match=r"^multiarch\.build_args\.A: the variable NOT_SET is not set$"):
-        check_paths(building, building.matrix[0])
+        check_inputs(building, building.matrix[0])
     with pytest.raises(MultiarchError, match=r"^multiarch\.annotations\.a: the variable NOT_SET is not set$"):
         publishing.publish.check()
     building.publish.check()

@@ -17,7 +17,7 @@ NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
+OF_AN_ENTRY = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, runner"
 
 
 def complaint(
@@ -40,8 +40,8 @@ def complaint(
             "platforms[1]: 'linux/arm' and 'linux/arm/v7' are the same platform, linux/arm/v7",
         ),
         (
-            {"image": ["a/b", "Some/App"]},
-            f"image[1]: invalid repository in image reference 'Some/App' {NAME_RULE}",
+            {"image": ["a/b", "some/a pp"]},
+            f"image[1]: invalid repository in image reference 'some/a pp' {NAME_RULE}",
         ),
         ({"image": "a/b:1"}, "image[0]: 'a/b:1' must not have a tag or digest: tags go into multiarch.tags"),
         ({"image": "a/b,docker.io/a/b"}, "image: 'docker.io/a/b' is given twice"),
@@ -57,10 +57,13 @@ def complaint(
             "frontend: gateway.v0 needs the image of a frontend: --source docker/dockerfile:1",
         ),
         ({"source": "docker/dockerfile:1"}, "source: only goes with --frontend gateway.v0"),
-        ({"output": "tar"}, "output: 'tar' is none of image, none, oci,dest=FILE, local,dest=DIR"),
-        ({"output": "oci,file=x"}, "output: 'oci,file=x' is none of image, none, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "tar"}, "output: 'tar' is none of image, none, docker, oci,dest=FILE, local,dest=DIR"),
+        (
+            {"output": "oci,file=x"},
+            "output: 'oci,file=x' is none of image, none, docker, oci,dest=FILE, local,dest=DIR",
+        ),
         ({"output": "oci"}, "output: oci needs a place to write to: oci,dest=PATH"),
-        ({"output": "local,"}, "output: 'local,' is none of image, none, oci,dest=FILE, local,dest=DIR"),
+        ({"output": "local,"}, "output: 'local,' is none of image, none, docker, oci,dest=FILE, local,dest=DIR"),
         ({"output": "image,dest=x"}, "output: image is pushed to a registry and takes no dest"),
         (
             {"address": "tcp://0.0.0.0:1234"},
@@ -104,7 +107,7 @@ def complaint(
         ),
         ({"retry_seconds": -1}, "retry_seconds: expected seconds, 0 or more, got -1.0"),
         ({"smoke_seconds": 0}, "smoke_seconds: expected seconds, more than 0, got 0.0"),
-        ({"cache": "gha"}, "cache: 'gha' is none of none, registry, local, inline"),
+        ({"cache": "s3"}, "cache: 's3' is none of none, registry, local, inline, gha"),
         ({"secrets": {"a": "env:A", "token": "hunter2"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"secrets": {"token": "env:"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"ssh": ["default", "~/.ssh/id"]}, "ssh[1]: '~/.ssh/id' is neither default nor ID=PATH, of a socket or a key"),
@@ -253,8 +256,8 @@ def test_a_block_that_is_no_mapping_is_told(configured: object) -> None:
         ),
         # A name that is a setting elsewhere is unknown here.
         (
-            {"context": "c", "platforms": ["amd64", {"platform": "arm64", "context": "x"}]},
-            f"multiarch.platforms[1].context: unknown setting; known: {OF_AN_ENTRY}",
+            {"image": "c", "platforms": ["amd64", {"platform": "arm64", "image": "x"}]},
+            f"multiarch.platforms[1].image: unknown setting; known: {OF_AN_ENTRY}",
         ),
     ],
 )
@@ -278,7 +281,10 @@ def test_an_unknown_key_is_told_with_the_nearest(block: dict[str, Any], expected
         ({"INVOKE_MULTIARCH_BUILD_ARGS": "A=1"}, "INVOKE_MULTIARCH_BUILD_ARGS: expected a mapping, got 'A=1'"),
         ({"INVOKE_MULTIARCH_SECRETS": "token=hunter2"}, "INVOKE_MULTIARCH_SECRETS: expected a mapping"),
         ({"INVOKE_MULTIARCH_SSH": "default,x"}, "INVOKE_MULTIARCH_SSH: 'x' is neither default nor ID=PATH"),
-        ({"INVOKE_MULTIARCH_CACHE": "gha"}, "INVOKE_MULTIARCH_CACHE: 'gha' is none of none, registry, local, inline"),
+        (
+            {"INVOKE_MULTIARCH_CACHE": "s3"},
+            "INVOKE_MULTIARCH_CACHE: 's3' is none of none, registry, local, inline, gha",
+        ),
         ({"INVOKE_MULTIARCH_TAG": "x"}, "INVOKE_MULTIARCH_TAG: unknown setting; did you mean tags?"),
         ({"INVOKE_MULTIARCH_OUTPUT": "tar"}, "INVOKE_MULTIARCH_OUTPUT: 'tar' is none of "),
         ({"BUILDKIT_HOST": "127.0.0.1:1234"}, "BUILDKIT_HOST: builder '127.0.0.1:1234' does not start with one of "),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.load import load
-from multiarch.config.settings import CacheKind, Output, OutputKind, Push, Secret, SecretKind
+from multiarch.config.settings import CacheKind, EmbeddedRegistry, Output, OutputKind, Push, Secret, SecretKind
 from multiarch.errors import EmptyMatrixError
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ def test_defaults() -> None:
     """With nothing said: the embedded registry under the directory's name, the tag latest, no platform."""
     settings = read()
     assert ["127.0.0.1:5001/some-server-2"] == [str(image) for image in settings.publish.images]
-    assert (True, ("latest",), ()) == (settings.publish.embedded, settings.publish.tags, settings.matrix)
-    assert (".", "dockerfile.v0", None) == (settings.build.context, settings.build.frontend, settings.build.source)
+    assert EmbeddedRegistry("multiarch-registry", 5001) == settings.publish.embedded
+    assert (("latest",), ()) == (settings.publish.tags, settings.matrix)
+    assert ("dockerfile.v0", None) == (settings.build.frontend, settings.build.source)
     assert Output(OutputKind.IMAGE) == settings.build.output
     assert (None, None, False) == (settings.builder.host, settings.builder.address, settings.builder.recreate)
     assert 180.0 == settings.retry_seconds
@@ -144,7 +145,7 @@ def test_an_empty_block_is_no_block() -> None:
 
 SETTING = [
     ("tags", ["y"], "e", ["f"], "latest", ("publish.tags", ("y",), ("e",), ("f",))),
-    ("context", "y", "e", "f", ".", ("build.context", "y", "e", "f")),
+    ("frontend", *["dockerfile.v0"] * 4, ("build.frontend", *["dockerfile.v0"] * 3)),
     ("installer", "y", "e", "f", "tonistiigi/binfmt", ("builder.installer", "y", "e", "f")),
     ("dest", "y", "e", "f", None, ("builder.dest", "y", "e", "f")),
     ("retry_seconds", 1, "2", 3.0, 180.0, ("retry_seconds", 1.0, 2.0, 3.0)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.config.checkout import Checkout
+from multiarch.config.load import load
 from multiarch.config.tags import Sources, expand, read_rule
 from tests.unit.config.test_checkout import git
 from tests.unit.project import ROOT
@@ -85,7 +86,9 @@ def test_table_of_the_readme_holds(repository: Path, row: list[str]) -> None:
 
 def test_table_of_the_readme_has_the_usual_cases() -> None:
     """Branches, and versions that are the highest, are not, are none yet, or are no semantic ones."""
-    assert ["branch", "branch", "tag", "tag", "tag", "tag", "tag", "tag", "tag"] == [row[0].split()[0] for row in ROWS]
+    assert ["branch", "branch", "branch", "tag", "tag", "tag", "tag", "tag", "tag", "tag"] == [
+        row[0].split()[0] for row in ROWS
+    ]
 
 
 # Conditions.
@@ -213,6 +216,25 @@ def test_version_need_not_be_a_semantic_one(
 def test_semver_is_for_semantic_versions_alone(tag: str, expected: tuple[str, ...]) -> None:
     """Three numbers without leading zeros, and a pre-release behind a dash (semver.org)."""
     assert expected == tags(("{semver}",), at(tag=tag))
+
+
+# Names of branches.
+
+
+def test_no_two_branches_give_one_tag() -> None:
+    """Whatever stands in for a slash, and wherever a long name is cut; the same in each job of a build."""
+    names = ["fix/a", "fix-a", "fix a", "f" * 60, "f" * 61, "f" * 300]
+    given = [tags(["{branch}", "x-{branch}"], at(branch=name)) for name in names]
+    assert given == [tags(["{branch}", "x-{branch}"], at(branch=name)) for name in names]
+    assert 2 * len(names) == len({tag for pair in given for tag in pair})
+    assert [60, 62] == [max(map(len, column)) for column in zip(*given, strict=True)]
+
+
+def test_long_branch_leaves_room_for_a_staging_tag() -> None:
+    """A tag has at most 128 characters, those of the build and of the platform included."""
+    environ = {"TRAVIS": "true", "TRAVIS_BRANCH": "f" * 300, "TRAVIS_BUILD_NUMBER": "9" * 300}
+    settings = load({"tags": ["{branch}"], "platforms": ["linux/mips64le"]}, environ, {}, directory=NOWHERE)
+    assert 60 + len("-") + 40 + len("-mips64le") == len(settings.matrix[0].staging.tag)
 
 
 # Templates.

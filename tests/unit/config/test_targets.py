@@ -110,7 +110,7 @@ def test_a_matrix_gives_a_target_for_each_combination() -> None:
         "golang-1.26-bookworm": "1.26-bookworm 1.26 1.26.7-bookworm 1.26.7",
         "golang-1.26-alpine3.24": "1.26-alpine3.24 1.26-alpine 1.26.7-alpine3.24 1.26.7-alpine",
     } == {target.name: " ".join(target.settings.publish.tags) for target in project}
-    assert "1.26/alpine3.24" == project.target("golang-1.26-alpine3.24").settings.build.context
+    assert "1.26/alpine3.24" == project.target("golang-1.26-alpine3.24").settings.matrix[0].context.place
 
 
 @pytest.mark.parametrize("order", list(permutations(["version", "flavour"])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.image.reference import ImageReference, check_tag, is_loopback
+from multiarch.image.reference import ImageReference, check_tag, is_loopback, lower_case, safe_tag
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -104,3 +104,46 @@ def test_another_tag_drops_the_digest() -> None:
     assert "ghcr.io/a/b:2" == str(reference.with_tag("2"))
     assert f"ghcr.io/a/b:2@{DIGEST}" == str(reference.with_tag("2").with_digest(DIGEST))
     assert "ghcr.io/a/b" == reference.name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v1.4_2-x", "v1.4_2-x"),
+        ("feature/x", "feature-x-x217d2bf5"),
+        ("feature-x", "feature-x"),
+        ("nightly-20240501", "nightly-20240501"),
+        ("/.x", "x-x38ce3d36"),
+        ("\N{LATIN SMALL LETTER A WITH DIAERESIS}", "x33e6d73f"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxx-x0f46e4b0"),
+        ("feature-x-x217d2bf5", "feature-x-x217d2bf5-x9bac7d48"),
+        ("xdeadbeef", "xdeadbeef-x15048b88"),
+    ],
+)
+def test_name_becomes_a_tag(name: str, expected: str) -> None:
+    """Itself, where it is one; else something that fits, and ends in a digest of the name."""
+    assert expected == safe_tag(name, 30) == check_tag(expected)
+
+
+def test_no_two_names_become_one_tag() -> None:
+    """Whatever is replaced, cut off, or looks like a name that was made."""
+    names = ["a/b", "a-b", "a--b", "a b", ".a-b", "A-b", "a-b-", "x" * 30, "x" * 31, "x" * 32, "x/" * 99, "", "-", "--"]
+    names += [safe_tag(name, 30) for name in names]
+    assert len(set(names)) == len({safe_tag(name, 30) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ghcr.io/Owner/App", "ghcr.io/owner/app"),
+        ("Owner/App:Tag", "owner/app:Tag"),
+        ("App", "app"),
+        ("LOCAL:5000/A", "LOCAL:5000/a"),
+        ("localhost/A", "localhost/a"),
+        ("a/b", "a/b"),
+    ],
+)
+def test_repository_becomes_lower_case(text: str, expected: str) -> None:
+    """Not the host, nor the tag."""
+    assert expected == lower_case(text)

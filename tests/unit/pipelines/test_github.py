@@ -75,6 +75,17 @@ def test_secrets_of_the_build_reach_it_alone(tmp_path: Path) -> None:
     )
 
 
+def test_variables_of_build_arguments_reach_the_jobs(tmp_path: Path) -> None:
+    """GitHub gives a job the variables that its file names; the head of the file says that they are to be set."""
+    block = {"image": ["a/b"], "platforms": ["arm64"], "build_args": {"V": "env:VERSION"}, "labels": {"x": "env:TEAM"}}
+    env = parsed("github", tmp_path, **block)["env"]
+    assert {"VERSION": "${{ vars.VERSION }}", "TEAM": "${{ vars.TEAM }}"}.items() <= env.items()
+    assert [True] * 2 == [
+        "the variables VERSION, TEAM" in text("github", tmp_path, **block),
+        "VERSION, TEAM, DOCKER_USERNAME" in text("travis", tmp_path, **block),
+    ]
+
+
 def test_a_projects_additions_to_the_workflow_of_github_stay(tmp_path: Path) -> None:
     """Triggers, jobs, and variables of a step; a token that may write packages only while it is needed."""
     first = text("github", tmp_path, image=["ghcr.io/a/b"], platforms=["arm64"])
