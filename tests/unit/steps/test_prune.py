@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.config.load import load
+from multiarch.config.project import Project
 from multiarch.errors import ConfigurationError, MultiarchError
 from multiarch.run import Run
 from multiarch.steps.prune import Freed, Prune
@@ -36,7 +37,7 @@ def prune(tmp_path: Path, address: str, script: str, step: Prune | None = None) 
     client.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words\n{script}\n')
     client.chmod(0o755)
     block = {"platforms": ["arm64"], "dest": str(tmp_path), "image": "someone/app"}
-    (freed,) = (step or Prune()).run(Run(load(block, {"BUILDKIT_HOST": address}, {}), quiet()))
+    (freed,) = (step or Prune()).run(Run(Project.of(load(block, {"BUILDKIT_HOST": address}, {})), quiet()))
     return freed
 
 
