@@ -59,13 +59,6 @@ class PipelineError(MultiarchError):
         super().__init__("\n".join([problem, *details]))
 
 
-class AdoptionError(MultiarchError):
-    """The files of a project cannot be adopted, or are not as they would be; the lines that differ follow."""
-
-    def __init__(self, problem: str, details: Iterable[str] = ()) -> None:
-        super().__init__("\n".join([problem, *details]))
-
-
 class EmptyMatrixError(MultiarchError):
     """A step that works on platforms was given none."""
 

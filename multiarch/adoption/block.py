@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from multiarch.adoption.errors import AdoptionError
 from multiarch.config.schema import Block
-from multiarch.errors import AdoptionError, PipelineError
+from multiarch.errors import PipelineError
 from multiarch.formatting import one_line
 from multiarch.pipelines.yaml_merge import load_file, merged
 

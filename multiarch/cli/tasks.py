@@ -7,83 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.program import Program
-from invoke.tasks import Task, task
 
 from multiarch.cli.entry import perform, prepare, print_results, run_of
+from multiarch.cli.flags import helps, step_task
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from invoke.context import Context
 
 
-_HELP = {
-    "annotation": "annotation of the index, NAME=VALUE; repeatable",
-    "build-arg": "build argument, NAME=VALUE, or NAME for the variable of that name; repeatable",
-    "allow-dropping": "let the tag lose platforms that it has today",
-    "address": "where the server listens: tcp://127.0.0.1:1234, docker-container://buildkit (default: private socket)",
-    "build-context": "named context, NAME=DIRECTORY or NAME=ADDRESS; repeatable",
-    "context": "directory, or address of a git repository or an archive, that the Dockerfile copies from (default: .)",
-    "dest": "directory to put buildctl into (default: the user's cache)",
-    "dockerfile": "path of the Dockerfile, - for standard input (default: Dockerfile or Containerfile in the context)",
-    "digests": "directory in which build-arch leaves the digest of its image for manifest, in place of a staging tag",
-    "frontend": "dockerfile.v0 or gateway.v0",
-    "image": "repository to publish to, without tag; repeatable",
-    "label": "label of the images, NAME=VALUE; repeatable",
-    "keep-going": "build the other platforms to their end when one has failed, and tell of all",
-    "installer": "image that registers the emulators",
-    "no-cache": "run every step again",
-    "output": "image (push), none, docker (load), oci,dest=FILE or local,dest=DIR",
-    "platform": "platform of the matrix, such as linux/arm64; repeatable",
-    "pull": "look for the base images at their registry, also where the builder has them",
-    "quiet": "say nothing but what fails",
-    "recreate": "replace a running server",
-    "report": "write what happened when to FILE.html, a page, or FILE.json",
-    "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
-    "source": "image of the frontend, for gateway.v0",
-    "tag": "tag to publish; repeatable",
-    "target": "target of the project, a group or a pattern; repeatable (default: the group default, else all)",
-    "verbose": "show each command and each request as it happens, with its time",
-}
-
-
-# The other names of flags, as docker build has them. Invoke would give every flag a letter of its own choice, so that
-# -f were --frontend.
-_OTHER_NAMES = {"dockerfile": ("file", "f"), "tag": ("t",), "quiet": ("q",)}
-
-
-class _Task(Task[Any]):
-    """Has the short flags of docker build, and no others."""
-
-    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
-        options = super().arg_opts(name, default, taken_names)
-        return {**options, "names": [*options["names"], *_OTHER_NAMES.get(name, ())]}
-
-
-def _task(**options: Any) -> Callable[[Callable[..., None]], Task[Any]]:
-    decorate: Callable[[Callable[..., None]], Task[Any]] = task(klass=_Task, auto_shortflags=False, **options)
-    return decorate
-
-
-def _help(*names: str) -> dict[str, str]:
-    return {name: _HELP[name] for name in names}
-
-
-@_task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
+@step_task(iterable=["platform", "target"], help=helps("platform", "target", "installer", "verbose"))
 def setup_binfmt(
-    c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
+    c: Context,
+    platform: list[str] | None = None,
+    target: list[str] | None = None,
+    installer: str | None = None,
+    verbose: bool = False,
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch.steps import setup_binfmt as step
 
-    perform(c, step, verbose=verbose, platforms=platform, installer=installer)
+    perform(c, step, verbose=verbose, platforms=platform, targets=target, installer=installer)
 
 
-@_task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))
+@step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "verbose"))
 def start_buildkit(
     c: Context,
     platform: list[str] | None = None,
+    target: list[str] | None = None,
     address: str | None = None,
     recreate: bool = False,
     verbose: bool = False,
@@ -91,10 +42,10 @@ def start_buildkit(
     """Start the BuildKit server in a container, and print its address (step 2)."""
     from multiarch.steps import start_buildkit as step
 
-    perform(c, step, verbose=verbose, platforms=platform, address=address, recreate=recreate)
+    perform(c, step, verbose=verbose, platforms=platform, targets=target, address=address, recreate=recreate)
 
 
-@_task(help=_help("dest", "verbose"))
+@step_task(help=helps("dest", "verbose"))
 def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch.steps import copy_buildctl as step
@@ -102,16 +53,17 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
     perform(c, step, verbose=verbose, dest=dest)
 
 
-@_task(
-    iterable=["image", "tag", "build_arg", "build_context", "label"],
-    help=_help("image", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
-    | _help("output", "digests", "frontend", "source")
-    | _help("no-cache", "pull", "report", "quiet", "verbose", "shell")
+@step_task(
+    iterable=["image", "tag", "build_arg", "build_context", "label", "target"],
+    help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
+    | helps("output", "digests", "frontend", "source")
+    | helps("no-cache", "pull", "report", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64"},
 )
 def build_arch(
     c: Context,
     platform: str | None = None,
+    target: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
     context: str | None = None,
@@ -133,7 +85,12 @@ def build_arch(
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch.steps import build_arch, debug_shell
 
-    where: dict[str, Any] = {"platforms": [platform] if platform else None, "image": image, "tags": tag}
+    where: dict[str, Any] = {
+        "platforms": [platform] if platform else None,
+        "targets": target,
+        "image": image,
+        "tags": tag,
+    }
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     what["digests"] = digests
     flags = (
@@ -145,14 +102,15 @@ def build_arch(
     perform(c, debug_shell if shell else build_arch, **how, **flags)
 
 
-@_task(
-    iterable=["platform", "image", "tag", "annotation"],
-    help=_help("platform", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
+@step_task(
+    iterable=["platform", "image", "tag", "annotation", "target"],
+    help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
     c: Context,
     platform: list[str] | None = None,
+    target: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
     annotation: list[str] | None = None,
@@ -165,23 +123,30 @@ def manifest(
     """Publish one tag over the images that build-arch pushed, and print its digest (step 5)."""
     from multiarch.steps import manifest, manifest_inspect
 
-    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag, "allow_dropping": allow_dropping}
+    where: dict[str, Any] = {
+        "platforms": platform,
+        "targets": target,
+        "image": image,
+        "tags": tag,
+        "allow_dropping": allow_dropping,
+    }
     where |= {"annotations": annotation, "digests": digests}
     how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 
 
-@_task(
+@step_task(
     name="release",
-    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation"],
-    help=_help("platform", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
-    | _help("label", "annotation", "output")
-    | _help("frontend", "source")
-    | _help("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation", "target"],
+    help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
+    | helps("label", "annotation", "output")
+    | helps("frontend", "source")
+    | helps("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
 )
 def release_(
     c: Context,
     platform: list[str] | None = None,
+    target: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
     context: str | None = None,
@@ -204,7 +169,7 @@ def release_(
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch.steps import release
 
-    where: dict[str, Any] = {"platforms": platform, "image": image, "tags": tag}
+    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
@@ -212,13 +177,13 @@ def release_(
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 
-@_task(
+@step_task(
     help={
         "all": "also what BuildKit keeps for itself, such as frontends",
         "keep-duration": "keep what was used within it, such as 48h",
         "keep-storage": "keep so many MB",
     }
-    | _help("verbose")
+    | helps("verbose")
 )
 def prune(
     c: Context,
@@ -233,7 +198,7 @@ def prune(
     perform(c, Prune(all, keep_storage, keep_duration), verbose=verbose)
 
 
-@_task(
+@step_task(
     help={
         "ci": "travis, github, gitlab or circleci",
         "check": "only see whether the file is as it would be written; for Travis, whether it holds mistakes too",
@@ -254,7 +219,7 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         print_results([path.relative_to(here)])
 
 
-@_task(help={"check": "only see whether the files are as they would be written"})
+@step_task(help={"check": "only see whether the files are as they would be written"})
 def init(c: Context, check: bool = False) -> None:
     """Write invoke.yaml from what the project has for bake, compose or a CI, and print its path."""
     from multiarch.adoption import project as adoption

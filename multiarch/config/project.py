@@ -12,7 +12,7 @@ from multiarch.config.checkout import Checkout
 from multiarch.config.layers import join
 from multiarch.config.load import read_settings, working_directory
 from multiarch.config.settings import OutputKind, Settings
-from multiarch.config.targets import BASE, choose, read_targets
+from multiarch.config.targets import choose, read_targets
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 
@@ -116,9 +116,6 @@ def load_project(
         if names or layers.block.groups:
             where = "--target" if names else "multiarch.groups"
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
-        if bases := [name for name, place in layers.block.contexts.items() if place.startswith(BASE)]:
-            problem = f"{layers.block.contexts[bases[0]]}: there are no targets; list some under multiarch.targets"
-            raise ConfigurationError(f"{layers.where('contexts')}.{bases[0]}", problem)
         settings = read_settings(layers, environ, checkout, pairs, platforms)
         return Project.of(settings)
     written = read_targets(layers)

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 # Names that stand for something else. An axis may be the version of what is inside: it hides git's {version}.
 _TAKEN = {*NAMES, "target", "build", "platform", "architecture"} - {"version"}
 _MOST = 1_000  # targets of a project
-BASE = "target:"  # the scheme of a context that is another target
+_BASE = "target:"  # the scheme of a context that is another target
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def _with_bases(target: WrittenTarget, all_targets: Sequence[WrittenTarget]) -> 
     """Find the targets that contexts name."""
     bases = {}
     for name, place in target.layers.block.contexts.items():
-        if not place.startswith(BASE):
+        if not place.startswith(_BASE):
             continue
-        wanted, where = place.removeprefix(BASE), f"multiarch.targets.{target.group}.contexts.{name}"
+        wanted, where = place.removeprefix(_BASE), f"multiarch.targets.{target.group}.contexts.{name}"
         known = [other.name for other in all_targets]
         if wanted not in known:
             if several := [other.name for other in all_targets if other.group == wanted]:

@@ -210,38 +210,49 @@ def _build_groups(
     :param build: runs one solve, for what is not only handed over to others.
     :param checks: jobs that run meanwhile.
     """
-    from multiarch.buildkit.build import build_layout
-
     settings, machine = run.settings, run.machine
     slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
     room, keep_going = schedule.Slots(slots), settings.build.keep_going
-
-    def build_group(target: Target, group: Group) -> list[T]:
-        builder = builder_of(group[0], local)
-        try:
-            bases = run.bases.needed(target, group)
-            with room.take(schedule.weight(group, machine)):
-                layout = run.bases.layout(target, group)
-                if layout is None:
-                    return [build(target, group, builder, bases)]
-                digest = build_layout(target.settings, group, layout, client, builder, bases)
-                run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
-                return []
-        except BaseException:
-            run.bases.built(group, None)
-            raise
 
     jobs: list[Callable[[], Any]] = []
     for target in run.project:
         apart = keep_going or target.settings.build.cache is not CacheKind.NONE
         groups = schedule.groups(target.settings.matrix, slots, machine, apart=apart)
-        jobs += [partial(build_group, target, group) for group in groups]
+        jobs += [
+            partial(_build_group, run, client, builder_of(one[0], local), room, build, target, one) for one in groups
+        ]
     try:
         run.progress.begin({entry.leg: schedule.is_emulated(entry, machine) for entry in run.project.matrix})
         results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
         return [result for of_group in results for result in of_group]
     finally:
         run.progress.end()
+
+
+def _build_group(
+    run: Run,
+    client: Client,
+    builder: Builder,
+    room: schedule.Slots,
+    build: Callable[[Target, Group, Builder, Sequence[Base]], T],
+    target: Target,
+    group: Group,
+) -> list[T]:
+    """Run one solve, as soon as what it is built on is there; return its result, none where it is only handed over."""
+    from multiarch.buildkit.build import build_layout
+
+    try:
+        bases = run.bases.needed(target, group)
+        with room.take(schedule.weight(group, run.machine)):
+            layout = run.bases.layout(target, group)
+            if layout is None:
+                return [build(target, group, builder, bases)]
+            digest = build_layout(target.settings, group, layout, client, builder, bases)
+            run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
+            return []
+    except BaseException:
+        run.bases.built(group, None)
+        raise
 
 
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:

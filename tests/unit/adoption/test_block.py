@@ -88,8 +88,8 @@ def test_a_file_without_room_is_left_alone_or_whole(project: Project, existing: 
 )
 def test_a_file_that_is_no_settings_is_one_line(project: Project, existing: str, problem: str) -> None:
     """Invoke itself has not read it here."""
+    from multiarch.adoption.errors import AdoptionError
     from multiarch.adoption.project import plan_adoption
-    from multiarch.errors import AdoptionError
 
     lay(project.path, FILES | {"invoke.yaml": existing})
     with pytest.raises(AdoptionError) as raised:

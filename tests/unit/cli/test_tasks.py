@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tests.unit.project import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform verbose",
-    "start-buildkit": "address platform recreate verbose",
+    "setup-binfmt": "installer platform target verbose",
+    "start-buildkit": "address platform recreate target verbose",
     "copy-buildctl": "dest verbose",
     "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"
-    " pull quiet report shell source tag verbose",
-    "manifest": "allow-dropping annotation digests image inspect platform quiet tag verbose",
+    " pull quiet report shell source tag target verbose",
+    "manifest": "allow-dropping annotation digests image inspect platform quiet tag target verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
-    " label no-cache output platform pull quiet report source tag verbose",
+    " label no-cache output platform pull quiet report source tag target verbose",
     "prune": "all keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
@@ -34,7 +34,7 @@ def test_an_adopter_gets_the_tasks(project: Project) -> None:
     listed = project.invoke("--list", "--list-format", "json")
     steps = {step["name"]: step["help"] for step in json.loads("\n".join(listed.out))["tasks"]}
     assert (0, [], sorted(FLAGS)) == (listed.status, listed.err, sorted(steps))
-    assert [True] * 8 == [len(text) > 20 for text in steps.values()]
+    assert [True] * 9 == [len(text) > 20 for text in steps.values()]
 
 
 def test_every_step_has_its_flags_and_imports_nothing_heavy(project: Project) -> None:
