@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
+    from multiarch.image.suitability import Findings
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
 
@@ -29,6 +30,7 @@ class Run:
 
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar images: digest and size in bytes of the image of each platform, as far as there is one.
+    :ivar findings: what the gates found of its programs.
     """
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
@@ -37,6 +39,7 @@ class Run:
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
+        self.findings: dict[Platform, Findings] = {}
 
     @cached_property
     def policy(self) -> Policy:

@@ -119,9 +119,20 @@ def _entry(
         build_args={**block.build_args, **written.build_args},
         builder=read_builder(where, written.builder),
         annotations=written.annotations,
+        foreign=_foreign(layers, written.foreign, index),
         smoke=block.smoke if written.smoke is None else written.smoke,
         runners=_runners(layers, written.runner, index),
     )
+
+
+def _foreign(layers: Layers, written: tuple[str, ...] | None, index: int | None) -> tuple[str, ...]:
+    """Return the paths of ``foreign``, of an entry or of the top level."""
+    paths = layers.block.foreign if written is None else written
+    where = layers.where("foreign") if written is None else f"{layers.where('platforms', index)}.foreign"
+    for path in paths:
+        if not path.startswith("/") or path.strip("/") == "" or ".." in path.split("/"):
+            raise ConfigurationError(where, f"{path!r} is no absolute path of a program or a directory below the root")
+    return paths
 
 
 def _narrow(

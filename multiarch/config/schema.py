@@ -17,6 +17,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     builder: str | None = None
     annotations: dict[str, str] = {}
     smoke: tuple[str, ...] | None = None
+    foreign: tuple[str, ...] | None = None
     runner: str | dict[str, str] | None = None
 
 
@@ -42,6 +43,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
     allow_dropping: bool = False
+    foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
     insecure_registries: tuple[str, ...] = ()

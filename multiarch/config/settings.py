@@ -98,6 +98,7 @@ class MatrixEntry:
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
     :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its descriptor in the index.
+    :ivar foreign: paths of programs in its image, or of directories of them, that are for another platform on purpose.
     :ivar smoke: the words after ``docker run IMAGE`` that its image is tried with; empty for no trial.
     :ivar runners: by CI, the label of a native machine for this platform.
     """
@@ -110,6 +111,7 @@ class MatrixEntry:
     build_args: Mapping[str, str] = field(default_factory=dict)
     builder: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     runners: Mapping[str, str] = field(default_factory=dict)
 

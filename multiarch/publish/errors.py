@@ -126,7 +126,17 @@ class ForeignProgramError(GateError):
     def __init__(self, reference: object, platform: object, program: str, actual: str) -> None:
         problem = f"{reference} is for {platform}, but its {program} is a program for {actual}"
         hint = "is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?"
-        super().__init__(f"{problem}; build or copy the one for $TARGETARCH in the Dockerfile ({hint})")
+        remedy = f"build or copy the one for $TARGETARCH in the Dockerfile ({hint})"
+        super().__init__(f"{problem}; {remedy}, or name it in `foreign` where something in the image emulates it")
+
+
+class UnstartableError(GateError):
+    """An image that starts something which starts on no machine."""
+
+    gate = "the program starts"
+
+    def __init__(self, reference: object, platform: object, fault: str) -> None:
+        super().__init__(f"{reference} for {platform} fails wherever it runs: {fault}")
 
 
 class SmokeError(GateError):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
+    from multiarch.image.suitability import Findings
     from multiarch.publish.tags import PublishedTag
     from multiarch.registry.client import Registry
 
@@ -35,10 +36,14 @@ _REQUESTS = 3
 
 @dataclass(frozen=True)
 class Published:
-    """The tags that were moved, and the images of their index, in the order of the matrix."""
+    """The tags that were moved, and the images of their index, in the order of the matrix.
+
+    :ivar findings: what the gates found of each image's programs.
+    """
 
     tags: tuple[PublishedTag, ...]
     images: tuple[StagedImage, ...]
+    findings: Mapping[Platform, Findings]
 
 
 def publish_matrix(
@@ -62,18 +67,25 @@ def publish_matrix(
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
     staged, existing_tags = _read(settings, registries, digests)
-    for note in check(settings, staged, existing_tags):
-        say(note)
+    findings = check(settings, staged, existing_tags)
+    for platform, found in findings.items():
+        for note in found.notes:
+            say(f"{platform}: not checked: {note}")
+        for path in found.foreign:
+            say(f"{platform}: {path} is for another platform on purpose")
     images = [image for place in staged for image in place.images]
     if try_images and settings.tries_images:
         try_images(images)
     index, source = compose(settings, images), settings.publish.images[0]
     look_again = partial(_look_again, settings, registries)
-    return Published(move_tags(index, images, source, existing_tags, registries, look_again), tuple(images))
+    tags = move_tags(index, images, source, existing_tags, registries, look_again)
+    return Published(tags, tuple(images), findings)
 
 
-def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:
-    """Check the images of the matrix at all gates but the last; return the gates' notes.
+def check(
+    settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]
+) -> dict[Platform, Findings]:
+    """Check the images of the matrix at all gates but the last; return what was found of their programs.
 
     :param existing_tags: the tags to publish, before they move.
     :raises GateError: they may not be published.
@@ -84,8 +96,11 @@ def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: S
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
         gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
-    notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
-    return [note for note in notes if note]
+    foreign = {entry.platform: entry.foreign for entry in settings.matrix}
+    return {
+        image.platform: gates.check_programs(image.platform, image.reference, image.programs, foreign[image.platform])
+        for image in images
+    }
 
 
 def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Sequence[TagState]) -> list[TagState]:

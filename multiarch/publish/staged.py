@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.image.documents import parse_config
+from multiarch.image.files import ElsewhereLayer
 from multiarch.image.layers import Layer
 from multiarch.image.manifest import MANIFESTS, MOST_DESCRIPTORS, Manifest
 from multiarch.image.platform import Platform
-from multiarch.image.programs import Program, started_programs
+from multiarch.image.programs import started_programs
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import IncompleteMatrixError, MissingImage, NotAnImageError, UnreadableTagError
 from multiarch.publish.image_cache import InspectedImage, recall, remember
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.image.manifest import Descriptor
+    from multiarch.image.program import Program
     from multiarch.registry.client import Registry
 
 # Layers of an image that are read at the same time before they are needed, from the top; most programs are in them.
@@ -160,22 +162,25 @@ class _Reader:
 
     def _inspect(self, reference: ImageReference, manifest: Manifest, descriptor: Descriptor) -> InspectedImage:
         """Read an image's config, to which the descriptor points, and its layers as far as its program is not found."""
-        # A layer that may not be distributed is not in the registry.
-        layers = [self._layer(descriptor) for descriptor in manifest.layers if not descriptor.urls]
+        layers = [self._layer(descriptor) for descriptor in manifest.layers]
+        readable = [layer for layer in layers if isinstance(layer, Layer)]
         jobs: list[Callable[[], Any]] = [partial(_read_config, reference, descriptor, self._registry)]
-        jobs += [layer.prefetch for layer in layers[-_LAYERS_AHEAD:]]
+        jobs += [layer.prefetch for layer in readable[-_LAYERS_AHEAD:]]
         try:
             config = together(jobs, on_failure=self._registry.stop)[0]
         except BaseException:
-            for layer in layers:
+            for layer in readable:
                 layer.close()
             raise
         image = InspectedImage(config, started_programs(config, layers))
         remember(manifest.digest, image)
         return image
 
-    def _layer(self, descriptor: Descriptor) -> Layer:
+    def _layer(self, descriptor: Descriptor) -> Layer | ElsewhereLayer:
         """Return a layer for one image to read."""
+        if descriptor.urls:
+            # What may not be distributed is not in the registry.
+            return ElsewhereLayer(descriptor.urls[0])
         with self._lock:
             if descriptor.digest not in self._layers:
                 open_ = partial(self._registry.open_blob, self._repository, descriptor, first=_FIRST)

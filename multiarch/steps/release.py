@@ -131,6 +131,7 @@ def _tell(run: Run, published: Published) -> None:
     """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
     try:
         run.images |= {image.platform: (image.manifest.digest, image.manifest.size) for image in published.images}
+        run.findings |= published.findings
         _show_table(run)
         for platform in run.settings.platforms:
             run.progress.say(f"run it: docker run --rm --platform {platform} {published.tags[0].reference}")
@@ -141,4 +142,4 @@ def _tell(run: Run, published: Published) -> None:
 def _show_table(run: Run) -> None:
     from multiarch.display.summary import summarise
 
-    run.progress.table(summarise(run.settings.matrix, run.solves, run.images, run.machine))
+    run.progress.table(summarise(run.settings.matrix, run.solves, run.images, run.machine, run.findings))

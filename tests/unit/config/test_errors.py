@@ -17,7 +17,7 @@ NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, runner"
+OF_AN_ENTRY = "platform, dockerfile, target, build_args, builder, annotations, smoke, foreign, runner"
 
 
 def complaint(
