@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BATCH = 1024
 # Bytes of a layer before it is read ahead; most programs are within them.
 _FIRST = 1 << 20
+# Entries of a layer of which all texts are kept: what a COPY brings is often a script, whatever its name and mode.
+_FEW = 64
 # Bytes of memory that a kept name takes beside its text: its place in a dictionary, and the file.
 _OVERHEAD = 320
 
@@ -120,7 +122,7 @@ class _Tar:
                         break
                     name = _normalised(entry.name)
                     is_wanted = name in wanted
-                    self._note(name, entry, is_wanted=is_wanted)
+                    self._note(name, entry, is_wanted=is_wanted or self.count < _FEW)
                     self.count += 1
                     if is_wanted:
                         break

@@ -30,6 +30,8 @@ _INTERPRETER, _NOTE, _PROPERTY = 3, 4, 0x6474E553
 _NT_GNU_PROPERTY, _ISA_NEEDED = 5, 0xC0008002
 _ARM_ATTRIBUTES = 0x70000003
 _VENDOR = b"aeabi\0"
+# What Go's linker writes in the place of attributes (debug/buildinfo).
+_GO_VERSION = b"build\tGOARM="
 _SECTION = 40  # bytes of a section's header in files of 32 bits
 _EF_HARD, _EF_SOFT = 0x400, 0x200
 _TAG_CPU_ARCH, _TAG_VFP_ARGS, _TAG_COMPATIBILITY = 6, 28, 32
@@ -111,6 +113,7 @@ class _Reader:
         self._layout = layout
         self._head = head
         self._read_on = read_on
+        self._go_version: int | None = None
         fields = layout.unpack("AAIHHHHH", head, 24 + layout.words)
         self._headers, self._sections, self._flags, _, size, count, section_size, section_count = fields
         # Of any other size they are none.
@@ -162,6 +165,7 @@ class _Reader:
                 low, high = max(start, offset), min(start + size, offset + len(piece))
                 span += piece[low - offset : high - offset] if low < high else b""
             if search:
+                self._find_go_version(kept + piece)
                 kept = _find_attributes(kept + piece, offset - len(kept), places)
             offset += len(piece)
             piece = self._read_on(_PIECE) if offset < end or search else b""
@@ -177,7 +181,13 @@ class _Reader:
                 if float_abi is None and _TAG_VFP_ARGS in tags:
                     float_abi = {0: FloatABI.SOFT, 1: FloatABI.HARD}.get(tags[_TAG_VFP_ARGS])
                 return _ARM_VERSIONS.get(tags.get(_TAG_CPU_ARCH, -1)), float_abi
-        return None, float_abi
+        return self._go_version, float_abi
+
+    def _find_go_version(self, data: bytes) -> None:
+        position = data.find(_GO_VERSION)
+        version = data[position + len(_GO_VERSION) :][:1] if position >= 0 else b""
+        if version.isdigit():
+            self._go_version = int(version)
 
 
 def _find_attributes(data: bytes, offset: int, places: dict[int, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from multiarch.image.shell_words import Part, Word
     from multiarch.image.wrappers import Words
 
-# Characters of a pattern that names files; what it names is known only when the script runs.
-_PATTERN = frozenset("*?[")
+# A pattern that names files (XCU 2.14); what it names is known only when the script runs.
+_PATTERN = re.compile(r"[*?]|\[.+\]")
 _LONGEST = 1 << 16  # characters of a value; a variable may be doubled again and again
 
 
@@ -51,8 +52,8 @@ def _fields(word: Word, parameters: Parameters, variables: Mapping[str, str | No
         return (None,)
     if is_plain:
         texts = "".join(part.text for part in word.parts if not part.is_quoted)
-        return (None,) if _PATTERN & set(texts) else (value,)
-    return tuple(value.split()) if not _PATTERN & set(value) else (None,)
+        return (None,) if _PATTERN.search(texts) else (value,)
+    return tuple(value.split()) if not _PATTERN.search(value) else (None,)
 
 
 def _is_all_parameters(part: Part) -> bool:

@@ -106,6 +106,8 @@ class Starter:
             if file is None or file.kind in (FileKind.OTHER, FileKind.LINK):
                 continue
             if file.is_executable or file.note:
+                if step.caller is Caller.KERNEL and "/" not in word and not place.startswith("/"):
+                    self._note(word, f"{path} is found by a relative element of PATH, which runc does not follow", step)
                 return (place if "/" in word else posixpath.join("/", directory or "", place)), real, file
             unusable = unusable or real
         if unusable:
@@ -131,6 +133,8 @@ class Starter:
             self._go_on(words, path, step)
         elif file.kind is FileKind.SCRIPT and file.line.rstrip(b"\r")[2:].strip():
             self._interpret(words, found, step, level)
+        elif file.kind is FileKind.DATA and step.caller is Caller.SHELL:
+            self._note(path, f"{path} is no text, and not all shells run it", step)
         elif file.kind is FileKind.DATA:
             self._fault(path, f"{path} is neither an ELF program nor a script", step)
         elif step.caller is Caller.KERNEL:
@@ -248,7 +252,8 @@ class Starter:
     def _run_script(self, text: str | None, name: str, zero: str | None, parameters: Words, step: Step) -> None:
         """Follow a script."""
         if text is None:
-            self._note(name, f"{name} is not followed: it is too long, or no text", step)
+            note = f"{name} is not followed: it is too long, or no text"
+            self._add(Program(name, note=note, is_certain=step.is_certain, is_unread=True))
             return
         outside, self._step = self._step, replace(step, by=name)
         Shell(self, name, step.environment, zero, parameters, is_certain=step.is_certain).run(text)
