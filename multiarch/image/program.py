@@ -35,7 +35,7 @@ class Program:
     is_unread: bool = False
 
 
-def shown(text: str) -> str:
-    """Return a path for a note or an error: not too long, and without bytes that are no text."""
-    text = text.encode(errors="backslashreplace").decode()
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+def shown(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """Return a path or words of a script for a note or an error: not too long, and in one line."""
+    characters = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest]]
+    return "".join(characters) + ("…" if len(text) > longest else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_INTERPRETERS = 5
 # Commands that are followed for an image, and how deeply they start each other.
 _MOST_STARTS, _DEEPEST = 256, 16
+# Characters of a note with words of a script.
+_LONGEST_NOTE = 400
 # Directories of PATH, and characters of a script in the words of a command.
 _MOST_DIRECTORIES, _LONGEST_SCRIPT = 64, 1 << 16
 
@@ -64,8 +67,9 @@ class Starter:
             path = shown(words[0])
             note = f"{path}{_by(step, path)}: {error}" if step.by else str(error)
             self._add(Program(path, note=note, is_certain=step.is_certain, is_unread=True))
-            # What a wrapper starts is known from its name alone.
-            self._go_on(words, path, step)
+            # What a wrapper starts is known from its name alone; that a layer is unread was noted.
+            with contextlib.suppress(UnreadError):
+                self._go_on(words, path, step)
 
     def _add(self, program: Program) -> None:
         if not program.is_certain and replace(program, is_certain=True) in self.programs:
@@ -281,7 +285,7 @@ class Starter:
     def note(self, problem: str) -> None:
         """Note what is not followed."""
         if self._step:
-            self._add(Program(self._step.by, note=problem))
+            self._add(Program(self._step.by, note=shown(problem, _LONGEST_NOTE)))
 
 
 def _base(word: str | None) -> str:
