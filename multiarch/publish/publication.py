@@ -144,7 +144,10 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
 
 
 def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
-    registry.put_manifest(image.reference.repository, image.reference.tag, index_of_one(image))
+    """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
+    repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
+    if registry.manifest(repository, tag) != manifest:
+        registry.put_manifest(repository, tag, manifest)
 
 
 def _read_tag(reference: ImageReference, settings: Settings, registries: Mapping[str, Registry]) -> TagState:

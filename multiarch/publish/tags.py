@@ -168,8 +168,15 @@ class _Transaction:
         except RegistryError as error:
             if not error.transient:  # refused
                 del self._moved[tag]
-            raise
+            if not (error.forbids_overwriting and self._is_there(reference)):
+                raise
+            return
         self._moved[tag] = True
+
+    def _is_there(self, reference: ImageReference) -> bool:
+        """Whether a tag points to the index, as somebody else has moved it there meanwhile."""
+        manifest = self._registries[reference.registry].manifest(reference.repository, reference.tag)
+        return manifest is not None and manifest.digest == self._index.digest
 
     def _read_back(self, tag: TagState) -> None:
         before = tag.manifest.digest if tag.manifest else ""
