@@ -99,12 +99,20 @@ class DroppedPlatformError(GateError):
 
 
 class PlatformMismatchError(GateError):
-    """An image whose own config is for another platform."""
+    """An image whose own config is for another platform.
+
+    :param is_variant: whether the variant alone is another one.
+    """
 
     gate = "the config matches"
 
-    def __init__(self, reference: object, expected: object, actual: object) -> None:
+    def __init__(self, reference: object, expected: object, actual: object, *, is_variant: bool = False) -> None:
         remedy = "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
+        if is_variant:
+            remedy = (
+                f"rebuild it FROM an image whose config says {expected}: the variant is that of the base image, which"
+                " BuildKit takes over, so only its publisher can correct it"
+            )
         super().__init__(f"{reference} should be for {expected}, but its config says {actual}; {remedy}")
 
 

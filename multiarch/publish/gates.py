@@ -70,7 +70,8 @@ def check_config(platform: Platform, reference: ImageReference, config: Mapping[
     except ValueError:
         actual = "/".join(filter(None, names))
     if actual != str(platform):
-        raise PlatformMismatchError(reference, platform, actual or "nothing")
+        is_variant = names[:2] == [platform.os, platform.architecture]
+        raise PlatformMismatchError(reference, platform, actual or "nothing", is_variant=is_variant)
 
 
 def check_revision(reference: ImageReference, config: Mapping[str, Any], revision: str) -> None:

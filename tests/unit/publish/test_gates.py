@@ -255,6 +255,18 @@ def test_config_of_another_platform_is_refused(platform: Platform, config: dict[
     )
 
 
+@pytest.mark.parametrize("variant", ["v7", "v9", "odd"])
+def test_variant_of_another_platform_is_the_base_images(variant: str) -> None:
+    """BuildKit sets the variant of an image only where the platform has one; else that of its base image stays."""
+    config = {"os": "linux", "architecture": "arm64", "variant": variant}
+    message = refused(PlatformMismatchError, lambda: check_config(ARM64, staging(ARM64), config))
+    assert (
+        f"{staging(ARM64)} should be for linux/arm64, but its config says linux/arm64/{variant}; rebuild it FROM an image"
+        " whose config says linux/arm64: the variant is that of the base image, which BuildKit takes over, so only its"
+        " publisher can correct it"
+    ) == message
+
+
 # The program matches.
 
 
