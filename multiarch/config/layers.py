@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = ("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches", "foreign")
+_LISTS = (
+    "image",
+    "tags",
+    "platforms",
+    "attestations",
+    "insecure_registries",
+    "ssh",
+    "branches",
+    "foreign",
+    "smoke_tmpfs",
+    "smoke_capabilities",
+)
 # `images` reads better where there are several.
 _SYNONYMS = {"images": "image"}
 

@@ -27,7 +27,15 @@ from multiarch.config.settings import (
     Settings,
 )
 from multiarch.config.tags import check_template, expand
-from multiarch.config.values import read_address, read_attestations, read_builder, read_output, read_secrets, read_ssh
+from multiarch.config.values import (
+    read_address,
+    read_attestations,
+    read_builder,
+    read_output,
+    read_secrets,
+    read_smoke,
+    read_ssh,
+)
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference, check_tag
 
@@ -133,7 +141,7 @@ class _Reader:
             push=push,
             annotations={**self.checkout.labels, **self.block.annotations},
             allow_dropping=self.block.allow_dropping,
-            smoke_seconds=self.block.smoke_seconds,
+            smoke=read_smoke(self.layers),
             insecure_registries=self.block.insecure_registries,
         )
 
@@ -169,8 +177,6 @@ class _Reader:
         block = self.block
         if not 0 <= block.retry_seconds < math.inf:
             raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
-        if not 0 < block.smoke_seconds < math.inf:
-            raise self.layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
 

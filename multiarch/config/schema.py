@@ -46,6 +46,10 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
+    smoke_tmpfs: tuple[str, ...] = ()
+    smoke_capabilities: tuple[str, ...] = ()
+    smoke_user: str | None = None
+    smoke_env: dict[str, str] = {}
     insecure_registries: tuple[str, ...] = ()
     arch_tag: str | None = None
     build: str | None = None

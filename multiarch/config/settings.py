@@ -145,6 +145,23 @@ class BuildSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SmokeSettings:
+    """What the containers that try images are given; without it they get nothing.
+
+    :ivar seconds: how long a command may run.
+    :ivar tmpfs: directories with an empty file system in memory.
+    :ivar capabilities: as Docker names them, without ``CAP_``.
+    :ivar user: who the command runs as; None for the image's user.
+    """
+
+    seconds: float
+    tmpfs: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    user: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishSettings:
     """What is published, and where.
 
@@ -153,7 +170,6 @@ class PublishSettings:
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar allow_dropping: whether a published tag may lose platforms.
-    :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -163,7 +179,7 @@ class PublishSettings:
     push: Push
     annotations: Mapping[str, str]
     allow_dropping: bool
-    smoke_seconds: float
+    smoke: SmokeSettings
     insecure_registries: tuple[str, ...]
 
     @property

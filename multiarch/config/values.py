@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
+from multiarch.config.plain import check_pairs
+from multiarch.config.settings import Output, OutputKind, Secret, SecretKind, SmokeSettings
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
+# capabilities(7), without the prefix; ALL is Docker's.
+_CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]{1,40}")
+_USER = re.compile(r"[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
 # The attestations that BuildKit makes, with their attributes where none are given.
@@ -102,6 +107,30 @@ def read_ssh(layers: Layers) -> dict[str, str]:
             raise layers.error("ssh", f"{name!r} is given twice", index)
         read[name] = os.path.expanduser(path) if equals else ""  # noqa: PTH111 (as above)
     return read
+
+
+def read_smoke(layers: Layers) -> SmokeSettings:
+    """Read the settings that begin with ``smoke_``."""
+    block = layers.block
+    if not 0 < block.smoke_seconds < math.inf:
+        raise layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
+    for index, path in enumerate(block.smoke_tmpfs):
+        if not path.startswith("/") or ":" in path or ".." in path.split("/") or not path.strip("/"):
+            raise layers.error("smoke_tmpfs", f"{path!r} is no absolute path of a directory below the root", index)
+    capabilities = tuple(name.upper().removeprefix("CAP_") for name in block.smoke_capabilities)
+    for index, name in enumerate(capabilities):
+        if not _CAPABILITY.fullmatch(name):
+            raise layers.error("smoke_capabilities", f"{name!r} is no capability, such as NET_BIND_SERVICE", index)
+    if block.smoke_user and not _USER.fullmatch(block.smoke_user):
+        raise layers.error("smoke_user", f"{block.smoke_user!r} is no user, such as 1000 or 1000:1000")
+    check_pairs(layers.where("smoke_env"), block.smoke_env, "a variable")
+    return SmokeSettings(
+        seconds=block.smoke_seconds,
+        tmpfs=block.smoke_tmpfs,
+        capabilities=capabilities,
+        user=block.smoke_user or None,
+        environment=block.smoke_env,
+    )
 
 
 def read_address(layers: Layers) -> str | None:

@@ -57,5 +57,5 @@ def _try_images(run: Run, images: Sequence[StagedImage]) -> None:
     if tried:
         from multiarch.publish import smoke
 
-        seconds = run.settings.publish.smoke_seconds
-        run.together([partial(smoke.check_runs, entry, image, seconds, run.host) for entry, image in tried])
+        given = run.settings.publish.smoke
+        run.together([partial(smoke.check_runs, entry, image, given, run.host) for entry, image in tried])

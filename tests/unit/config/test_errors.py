@@ -104,6 +104,18 @@ def complaint(
         ),
         ({"retry_seconds": -1}, "retry_seconds: expected seconds, 0 or more, got -1.0"),
         ({"smoke_seconds": 0}, "smoke_seconds: expected seconds, more than 0, got 0.0"),
+        ({"smoke_tmpfs": ["run"]}, "smoke_tmpfs[0]: 'run' is no absolute path of a directory below the root"),
+        ({"smoke_tmpfs": ["/a", "/b:/c"]}, "smoke_tmpfs[1]: '/b:/c' is no absolute path of a directory below the root"),
+        ({"smoke_capabilities": ["-x"]}, "smoke_capabilities[0]: '-X' is no capability, such as NET_BIND_SERVICE"),
+        ({"smoke_user": "a b"}, "smoke_user: 'a b' is no user, such as 1000 or 1000:1000"),
+        (
+            {"smoke_env": {"A=": "b"}},
+            "smoke_env: the name 'A=' of a variable holds =, which ends a name; choose another",
+        ),
+        (
+            {"foreign": ["opt"], "platforms": ["arm64"]},
+            "foreign: 'opt' is no absolute path of a program or a directory below the root",
+        ),
         ({"cache": "gha"}, "cache: 'gha' is none of none, registry, local, inline"),
         ({"secrets": {"a": "env:A", "token": "hunter2"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"secrets": {"token": "env:"}}, "secrets.token: expected env:NAME or file:PATH"),
