@@ -61,7 +61,7 @@ class Run:
         """A client for the registry of each image, by host."""
         from multiarch.registry.client import Registry
 
-        names = {image.registry for image in self.settings.publish.images}
+        names = {image.registry for image in (*self.settings.publish.images, *self.settings.publish.add)}
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
         return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}

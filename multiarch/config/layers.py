@@ -33,6 +33,7 @@ _LISTS = (
     "ssh",
     "branches",
     "foreign",
+    "add",
     "smoke_tmpfs",
     "smoke_capabilities",
 )

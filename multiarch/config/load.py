@@ -140,6 +140,7 @@ class _Reader:
             tags=tags,
             push=push,
             annotations={**self.checkout.labels, **self.block.annotations},
+            add=self._added(),
             allow_dropping=self.block.allow_dropping,
             smoke=read_smoke(self.layers),
             insecure_registries=self.block.insecure_registries,
@@ -218,6 +219,17 @@ class _Reader:
             if not re.fullmatch(r"[\w./-]+", name):
                 raise self.layers.error("branches", f"{name!r} is no plain name of a branch, such as main", index)
         return self.block.branches
+
+    def _added(self) -> tuple[ImageReference, ...]:
+        """Return the images of ``add``: a tag may point to another image tomorrow, so each has a digest."""
+        added = []
+        for index, text in enumerate(self.block.add):
+            image: ImageReference = self.layers.check("add", index, ImageReference.parse, text)
+            if not image.digest:
+                raise self.layers.error("add", f"{text!r} must have a digest: IMAGE@sha256:…", index)
+            added.append(image)
+        self.layers.check_unique("add", [str(image) for image in added])
+        return tuple(added)
 
     def _image(self, text: str, index: int) -> ImageReference:
         image: ImageReference = self.layers.check("image", index, ImageReference.parse, text)

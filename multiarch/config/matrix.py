@@ -108,6 +108,12 @@ def _entry(
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
     where = layers.where("platforms", index)
+    builder = read_builder(where, written.builder)
+    if platform.os != "linux" and not builder:
+        problem = (
+            f"{platform} is not built on Linux: name a builder for it, or carry its image over by its digest in add"
+        )
+        raise ConfigurationError(where, problem)
     check_pairs(where, written.build_args, "a build argument")
     check_pairs(where, written.annotations, "an annotation")
     return MatrixEntry(
@@ -117,7 +123,7 @@ def _entry(
         dockerfile=written.dockerfile or block.dockerfile,
         stage=written.target or block.target,
         build_args={**block.build_args, **written.build_args},
-        builder=read_builder(where, written.builder),
+        builder=builder,
         annotations=written.annotations,
         foreign=_foreign(layers, written.foreign, index),
         smoke=block.smoke if written.smoke is None else written.smoke,

@@ -42,6 +42,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: str | None = None
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
+    add: tuple[str, ...] = ()
     allow_dropping: bool = False
     foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()

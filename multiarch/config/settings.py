@@ -169,6 +169,7 @@ class PublishSettings:
     :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
+    :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
@@ -178,6 +179,7 @@ class PublishSettings:
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
+    add: tuple[ImageReference, ...]
     allow_dropping: bool
     smoke: SmokeSettings
     insecure_registries: tuple[str, ...]

@@ -18,11 +18,13 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (OCI_INDEX, DOCKER_LIST)
-MANIFESTS = (*INDEXES, OCI_MANIFEST, DOCKER_MANIFEST)
+IMAGES = (OCI_MANIFEST, DOCKER_MANIFEST)
+MANIFESTS = (*INDEXES, *IMAGES)
 # The fields of an image's config that are those of its platform in an index (image-spec, image-index.md).
 PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
 # Annotations of an attestation's descriptor (BuildKit, docs/attestations/attestation-storage.md).
 _REFERENCE_TYPE = "vnd.docker.reference.type"
+_ATTESTATIONS = "attestation-manifest"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 # The registered algorithms (image-spec, descriptor.md, "Digests").
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -31,6 +33,11 @@ _MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,254}")
 _LARGEST_SIZE = (1 << 63) - 1  # bytes; sizes are int64 (descriptor.md)
 # Descriptors of one document. All known platforms with their attestations are 60; Linux stacks 500 layers at most.
 MOST_DESCRIPTORS = 500
+
+
+def _plain_type(text: str) -> str:
+    """Return a media type without its parameters, in lower case."""
+    return text.partition(";")[0].strip().lower()
 
 
 def digest_of(content: bytes) -> str:
@@ -117,8 +124,10 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it points to attestations, not to an image."""
-        return _REFERENCE_TYPE in self.annotations
+        """Whether it points to attestations, not to an image; nothing but what is of no platform does."""
+        platform = self.platform or {}
+        is_of_none = [platform.get(key) for key in ("os", "architecture")] == ["unknown", "unknown"]
+        return is_of_none and self.annotations.get(_REFERENCE_TYPE) == _ATTESTATIONS
 
     @property
     def attested_digest(self) -> str | None:
@@ -132,6 +141,26 @@ class Manifest:
 
     media_type: str
     body: bytes
+
+    @classmethod
+    def read(cls, content_type: str, body: bytes) -> Manifest:
+        """Return a manifest as a registry sent it: of the type that it is, whatever the registry calls it.
+
+        :param content_type: of the answer; its case and its parameters do not matter (RFC 9110, section 8.3.1).
+        """
+        named = _plain_type(content_type)
+        try:
+            fields = parse_object(body)
+        except ValueError:
+            return cls(named, body)
+        has_entries, has_layers = (isinstance(fields.get(key), list) for key in ("manifests", "layers"))
+        declared = _plain_type(fields["mediaType"]) if isinstance(fields.get("mediaType"), str) else ""
+        if has_entries == has_layers:  # neither, or both: what is wrong with it, `problem` says
+            return cls(declared if declared in MANIFESTS else named, body)
+        fitting = INDEXES if has_entries else IMAGES
+        known = [name for name in (declared, named) if name in fitting]
+        # Another type that somebody declared is not ours to correct.
+        return cls(known[0] if known else declared or fitting[0], body)
 
     @cached_property
     def digest(self) -> str:
@@ -158,6 +187,9 @@ class Manifest:
             fields = parse_object(self.body)
         except ValueError as error:
             return str(error)
+        if "manifests" in fields and ("layers" in fields or "config" in fields):
+            # Readers do not agree on what it is (CVE-2021-41190).
+            return "it has manifests and layers in one"
         if self.is_index:
             return self._problem_of_list("manifests", fields.get("manifests"))
         config = fields.get("config")

@@ -88,6 +88,15 @@ class SurplusImageError(GateError):
         )
 
 
+class AddedPlatformError(GateError):
+    """An image that is to be added for a platform which has another image already."""
+
+    gate = "the set is exact"
+
+    def __init__(self, reference: object, platform: object) -> None:
+        super().__init__(f"{reference} of `add` is for {platform}, which has an image already; leave one of them out")
+
+
 class DroppedPlatformError(GateError):
     """A tag that would lose platforms that it has today."""
 
@@ -95,7 +104,9 @@ class DroppedPlatformError(GateError):
 
     def __init__(self, dropped: Iterable[DroppedPlatforms]) -> None:
         tags = [f"{tag.reference} has {listed(tag.platforms)} today" for tag in dropped]
-        super().__init__(f"{'; '.join(tags)}; add what is missing to the matrix, or pass --allow-dropping")
+        super().__init__(
+            f"{'; '.join(tags)}; add what is missing to the matrix, or its image to `add`, or pass --allow-dropping"
+        )
 
 
 class PlatformMismatchError(GateError):

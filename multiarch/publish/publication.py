@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
 from multiarch.publish import gates
+from multiarch.publish.added import check_added, read_added
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
 from multiarch.publish.tags import TagState, move_tags
@@ -67,7 +68,8 @@ def publish_matrix(
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
     staged, existing_tags = _read(settings, registries, digests)
-    findings = check(settings, staged, existing_tags)
+    added = read_added(settings.publish.add, registries)
+    findings = check(settings, staged, existing_tags, added)
     for platform, found in findings.items():
         for note in found.notes:
             say(f"{platform}: not checked: {note}")
@@ -76,22 +78,28 @@ def publish_matrix(
     images = [image for place in staged for image in place.images]
     if try_images and settings.tries_images:
         try_images(images)
-    index, source = compose(settings, images), settings.publish.images[0]
-    look_again = partial(_look_again, settings, registries)
-    tags = move_tags(index, images, source, existing_tags, registries, look_again)
+    index = compose(settings, [*images, *added])
+    look_again = partial(_look_again, settings, registries, [*settings.platforms, *(image.platform for image in added)])
+    tags = move_tags(index, [*images, *added], existing_tags, registries, look_again)
     return Published(tags, tuple(images), findings)
 
 
 def check(
-    settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]
+    settings: Settings,
+    staged: Sequence[StagedPlatform],
+    existing_tags: Sequence[TagState],
+    added: Sequence[StagedImage] = (),
 ) -> dict[Platform, Findings]:
     """Check the images of the matrix at all gates but the last; return what was found of their programs.
 
     :param existing_tags: the tags to publish, before they move.
+    :param added: images of the index that were built elsewhere.
     :raises GateError: they may not be published.
     """
     gates.check_set(staged)
-    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    check_added(added, settings.platforms)
+    kept = [*settings.platforms, *(image.platform for image in added)]
+    gates.check_nothing_dropped(kept, existing_tags, allowed=settings.publish.allow_dropping)
     images = [image for place in staged for image in place.images]
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
@@ -103,7 +111,9 @@ def check(
     }
 
 
-def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Sequence[TagState]) -> list[TagState]:
+def _look_again(
+    settings: Settings, registries: Mapping[str, Registry], kept: Sequence[Platform], tags: Sequence[TagState]
+) -> list[TagState]:
     """Return the tags as they are now. :raises DroppedPlatformError: one that was moved since would lose platforms."""
 
     def look(tag: TagState) -> TagState:
@@ -111,7 +121,7 @@ def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Se
         return tag if manifest == tag.manifest else _tag_state(tag.reference, manifest, settings, registries)
 
     existing_tags = each(look, tags, on_failure=partial(stop_all, registries.values()))
-    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    gates.check_nothing_dropped(kept, existing_tags, allowed=settings.publish.allow_dropping)
     return existing_tags
 
 

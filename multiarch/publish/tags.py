@@ -62,24 +62,24 @@ class PublishedTag:
 def move_tags(
     index: Manifest,
     images: Sequence[StagedImage],
-    source: ImageReference,
     existing_tags: Sequence[TagState],
     registries: Mapping[str, Registry],
     look_again: Callable[[Sequence[TagState]], Sequence[TagState]],
 ) -> tuple[PublishedTag, ...]:
     """Move all tags to the index; return them. A tag that points to it already is not written again.
 
-    :param images: those of the index.
-    :param source: the repository where they are.
-    :param registries: a client for the registry of each tag, by host.
+    :param images: those of the index, whose references name the repositories where they are.
+    :param registries: a client for the registry of each tag and image, by host.
     :param look_again: reads the tags anew, and raises the error of a gate if they may not be moved any more.
     :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
 
     def prepare(repository: ImageReference) -> None:
         registry = registries[repository.registry]
-        if repository != source.with_tag(""):
-            _copy(images, source, registries[source.registry], repository.repository, registry)
+        for source in dict.fromkeys(image.reference.with_tag("") for image in images):
+            if source != repository:
+                group = [image for image in images if image.reference.with_tag("") == source]
+                _copy(group, source, registries[source.registry], repository.repository, registry)
         # One tag moves with its index in one request; several move when the index is there already.
         if len(existing_tags) > 1:
             registry.put_manifest(repository.repository, index.digest, index)

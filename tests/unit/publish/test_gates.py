@@ -193,7 +193,7 @@ def test_dropped_platforms_are_refused_unless_allowed(
     matrix: list[Platform], existing_tags: list[TagState], dropped: str
 ) -> None:
     """Each tag is named with the platforms that it would lose, sorted."""
-    expected = f"{dropped}; add what is missing to the matrix, or pass --allow-dropping"
+    expected = f"{dropped}; add what is missing to the matrix, or its image to `add`, or pass --allow-dropping"
     assert expected == refused(
         DroppedPlatformError, lambda: check_nothing_dropped(matrix, existing_tags, allowed=False)
     )
