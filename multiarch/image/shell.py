@@ -164,7 +164,7 @@ class Shell:
         name = words[0]
         if name is None:
             self._note(f"{self.name} starts {raw}, which is known only when it runs")
-        elif name in state.functions and self._calls < _DEEPEST:
+        elif name in state.functions:
             self._call(state.functions[name], words)
         elif name in ("exec", "command", "builtin", "nohup", "time") and len(words) > 1:
             self._prefixed(name, words[1:], environment, raw)
@@ -196,7 +196,9 @@ class Shell:
         self._state.has_ended = self._state.has_ended or (bool(words) and self.is_certain)
 
     def _call(self, body: Node, words: Words) -> None:
-        """Follow a function."""
+        """Follow a function; one that calls itself again and again starts nothing new."""
+        if self._calls >= _DEEPEST:
+            return
         outside = self._state.parameters
         self._state.parameters = tuple(replace(parameters, words=words[1:]) for parameters in outside[:1])
         self._calls += 1

@@ -86,6 +86,26 @@ def _build(form: Form, project: Project, client: list[str]) -> None:
     assert (form.tag, 0) == (form.tag, done.returncode), done.stderr
 
 
+def test_table_counts_what_was_not_checked(project: Project) -> None:
+    """And names what is foreign on purpose, in the column that other releases do not have."""
+    (project.path / "game").write_bytes(CONTEXT["amd64"])
+    (project.path / "start").write_text("#!/bin/sh\n/game &\nexec $APP\n")
+    project.write(
+        Dockerfile='FROM busybox:stable\nCOPY --chmod=755 game start /\nCMD ["/start"]\n',
+        invoke_yaml="multiarch:\n  platforms: [linux/amd64, {platform: linux/arm64, foreign: [/game]}]\n",
+    )
+    result = project.run("release")
+    assert 0 == result.status, result.err
+    said = "/start starts exec with what is known only when it runs"
+    assert [f"{platform}: not checked: {said}" for platform in ("linux/amd64", "linux/arm64")] == [
+        line for line in result.err.splitlines() if "not checked:" in line
+    ]
+    lines = result.err.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("PLATFORM "))
+    head, amd64, arm64 = lines[start : start + 3]
+    assert ("NOT CHECKED", "1", "1, foreign /game") == (head[-11:], amd64.split()[-1], " ".join(arm64.split()[-3:]))
+
+
 def _publish(form: Form, image: str) -> tuple[bool, str]:
     """Publish a form. Return whether it was, and what the gates said."""
     foreign = list(form.pattern.foreign) if form.right else []

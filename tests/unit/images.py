@@ -56,13 +56,18 @@ def tar(files: Files) -> bytes:
     return written.getvalue()
 
 
+def layer_of(blob: bytes) -> Layer:
+    """Return a reader of a layer."""
+    return Layer(partial(io.BytesIO, blob))
+
+
 def programs_of(config: Mapping[str, Any], *layers: Files | bytes) -> tuple[Program, ...]:
     """Return the programs of an image with this config.
 
     :param layers: the lowest first.
     """
     blobs = [layer if isinstance(layer, bytes) else tar(layer) for layer in layers]
-    return started_programs({"config": config}, [Layer(partial(io.BytesIO, blob)) for blob in blobs])
+    return started_programs({"config": config}, [*map(layer_of, blobs)])
 
 
 def entrypoint(*words: str) -> dict[str, Any]:
