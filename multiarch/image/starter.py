@@ -92,15 +92,15 @@ class Starter:
         :raises UnreadError: it is not known.
         """
         directory, path = step.environment.directory, shown(word)
-        places = [word]
+        places, elements = [word], [""]
         if "/" not in word:
             value = step.environment.variables.get("PATH")
             if value is None:
                 self._note(word, f"{path}{_by(step, path)}: PATH is known only when it runs", step)
                 return None
             # An empty element is the working directory (POSIX, XBD 8.3).
-            elements = value.split(":", _MOST_DIRECTORIES)[:_MOST_DIRECTORIES]
-            places = [posixpath.join(element or ".", word) for element in elements]
+            elements = value.split(":", _MOST_DIRECTORIES)
+            places = [posixpath.join(element or ".", word) for element in elements[:_MOST_DIRECTORIES]]
         unusable = ""
         for place in places:
             if directory is None and not place.startswith("/"):
@@ -114,7 +114,9 @@ class Starter:
                     self._note(word, f"{path} is found by a relative element of PATH, which runc does not follow", step)
                 return (place if "/" in word else posixpath.join("/", directory or "", place)), real, file
             unusable = unusable or real
-        if unusable:
+        if "/" not in word and len(elements) > _MOST_DIRECTORIES:
+            self._note(word, f"{path}{_by(step, path)}: its PATH has more than {_MOST_DIRECTORIES} directories", step)
+        elif unusable:
             self._fault(unusable, f"{shown(unusable)} is not executable (chmod +x)", step)
         else:
             self._note(word, f"{path}{_by(step, path)} is not in its layers", step)

@@ -12,7 +12,7 @@ from multiarch.concurrency import each, together
 from multiarch.image.documents import parse_config
 from multiarch.image.files import ElsewhereLayer
 from multiarch.image.layers import Layer
-from multiarch.image.manifest import IMAGES, MANIFESTS, MOST_DESCRIPTORS, Manifest
+from multiarch.image.manifest import IMAGE_CONFIGS, IMAGES, MANIFESTS, MOST_DESCRIPTORS, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.programs import started_programs
 from multiarch.image.reference import ImageReference
@@ -97,7 +97,8 @@ def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> t
     try:
         if manifest.is_index:
             entries = flattened(manifest, reference, registry)
-            return tuple(platform_of_entry(entry) for entry in entries if not entry.is_attestation)
+            found = [_described(entry, reference, registry) for entry in entries if not entry.is_attestation]
+            return tuple(platform_of_entry(entry) for entry in found if entry)
         if manifest.problem and manifest.media_type in MANIFESTS:
             raise NotAnImageError(reference, manifest.media_type, manifest.problem)
         if manifest.config:
@@ -247,6 +248,25 @@ def _check_index(index: Manifest, reference: ImageReference) -> None:
 def _claim(entry: Descriptor) -> str:
     """Return the platform that an entry of an index names."""
     return str(_platform_as_written(entry.platform)) if entry.platform else ""
+
+
+def _described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Descriptor | None:
+    """Return an entry of an index with its platform: that of its config where the index does not say.
+
+    None stands for what is no image.
+
+    :raises NotAnImageError: neither says.
+    """
+    if entry.platform and entry.platform.get("os"):
+        return entry
+    place = reference.with_digest(entry.digest)
+    manifest = registry.manifest(reference.repository, entry.digest)
+    if manifest is None or manifest.problem:
+        problem = manifest.problem if manifest else "it is not there"
+        raise NotAnImageError(place, entry.media_type, f"an entry without a platform: {problem}")
+    if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
+        return None  # no image, but something else that an index may list
+    return replace(entry, platform=read_config(place, manifest.config, registry))
 
 
 def read_config(reference: ImageReference, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:

@@ -106,14 +106,16 @@ def test_long_words_are_shown_short(word: str) -> None:
     assert program.note.endswith(" is not in its layers")
 
 
-def test_words_without_number_are_searched_for_some() -> None:
-    """The first program alone is started, and a few directories of PATH are searched."""
+def test_words_without_number_are_not_searched_for() -> None:
+    """Only what is started is; and where not all of PATH is searched, or a script is too long, a note says so."""
     words = ["/app", *(f"/app{number}" for number in range(50_000))]
-    programs = {word.lstrip("/"): ARM64 for word in words[:100]}
-    assert at("/app") == programs_of(entrypoint(*words), dict(reversed(programs.items())))
+    found = {word.lstrip("/"): ARM64 for word in words[:100]}
+    assert at("/app") == programs_of(entrypoint(*words), dict(reversed(found.items())))
     config = {"Entrypoint": ["app"], "Env": ["PATH=" + ":".join(f"/{number}" for number in range(100_000))]}
-    assert missing("app") == programs_of(config, {"99999/app": ARM64})
-    assert at("/app") == programs_of(entrypoint("/app", "-c", "'" * 1_000_000), {"app": ARM64})
+    left_out = Program("app", note="app: its PATH has more than 64 directories")
+    assert (left_out,) == programs_of(config, {"99999/app": ARM64})
+    shell, script = programs_of(entrypoint("/bin/sh", "-c", "'" * 1_000_000), {"bin/sh": ARM64})
+    assert ("/bin/sh", "/bin/sh -c is not followed: it is too long, or no text") == (shell.path, script.note)
 
 
 def test_program_that_is_written_again_and_again_is_the_last_one_read() -> None:
