@@ -10,6 +10,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiarch.image.program import shown
 from multiarch.image.streams import UnreadableError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Files:
                 return False
             layer = self._layers[len(self._read)]
             if isinstance(layer, ElsewhereLayer):
-                raise UnreadError(f"a layer of it is elsewhere ({layer.url})")
+                raise UnreadError(f"a layer of it is elsewhere ({shown(layer.url)})")
             self._read.append(layer)
             if any(self._find(layer, name) for name in missed):
                 return True
