@@ -27,6 +27,7 @@ import docker
 
 from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
 from multiarch.buildkit import server as buildkitd
+from multiarch.buildkit.configuration import Configuration, registry_tables
 from multiarch.config.load import load
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import read_info
@@ -146,8 +147,8 @@ def arena() -> Iterator[Arena]:
         made = Arena(Path(name), f"tcp://{server}", registry)
         (made.folder / "tasks.py").write_text(TASKS)
         toml = made.folder / "buildkitd.toml"
-        configuration = docker.from_env().info()["RegistryConfig"]
-        toml.write_text(buildkitd.mirrors_toml(configuration, [registry]))
+        registries = registry_tables(read_info(docker.from_env().info()), [registry])
+        toml.write_text(Configuration({"registry": registries}).toml())
         platforms = [word for platform in PLATFORMS for word in ("--oci-worker-platform", str(platform))]
         common = ["--detach", "--network", "host", "--name"]
         volume = f"{names[0]}:/var/lib/buildkit"

@@ -42,6 +42,14 @@ def connect(trace: Trace | None) -> docker.DockerClient:
     return client
 
 
+def docker_address() -> str:
+    """Return the address of the Docker host as docker's command names it; empty where that cannot be told."""
+    try:
+        return _endpoint()[0]
+    except Exception:  # noqa: BLE001 (as above: whoever connects tells of it)
+        return ""
+
+
 def _endpoint() -> tuple[str, dict[str, Any]]:
     """Return the host's address and the SDK's options, as the docker command decides: DOCKER_HOST, else its context."""
     import docker.context

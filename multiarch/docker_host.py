@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.docker_client import connect
 from multiarch.docker_info import OWNER, HostInfo, read_container, read_info
 from multiarch.errors import (
+    DockerConflictError,
     DockerError,
     DockerNotFoundError,
     ForeignContainerError,
@@ -218,7 +219,8 @@ class DockerHost:
     def remove(self, container: Container) -> None:
         """Remove a container, running or not, with its anonymous volumes; its named volumes stay."""
         try:
-            with contextlib.suppress(DockerNotFoundError):
+            # A conflict: another process is removing it.
+            with contextlib.suppress(DockerNotFoundError, DockerConflictError):
                 self.run(f"remove container {container.name}", lambda: container.remove(v=True, force=True))
         finally:
             self._forget(container)
@@ -273,7 +275,8 @@ def _errors_of(action: str) -> Iterator[None]:
     except docker.errors.NotFound as error:
         raise DockerNotFoundError(action, describe(error)) from None
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise DockerError(action, describe(error)) from None
+        kind = DockerConflictError if getattr(error, "status_code", None) == 409 else DockerError
+        raise kind(action, describe(error)) from None
     except Exception as error:  # noqa: BLE001 (see above)
         reason = f"its answer is malformed ({type(error).__name__}: {describe(error)})"
         raise DockerError(action, reason) from None

@@ -14,6 +14,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 OWNER = "multiarch.configuration"  # the label of each container that is ours
 _OUR_LABELS = "multiarch."
 _LONGEST_NAME = 1024  # characters of a host, an address or an option
+_LONGEST_LABEL = 1 << 20  # characters; a label of ours holds the configuration of a server
 _MOST_ITEMS = 10_000  # items of a list; a daemon's configuration has a handful
 
 
@@ -100,7 +101,8 @@ def read_container(answer: object) -> dict[str, Any]:
         "Name": _text(container.get("Name"), "Name"),
         "RestartCount": _number(container.get("RestartCount"), "RestartCount"),
         "State": {"Status": status, "ExitCode": _number(state.get("ExitCode"), "State.ExitCode")},
-        "Config": {"Labels": {name: _text(value, f"the label {name}") for name, value in labels.items()}},
+        "Config": {"Labels": {n: _text(v, f"the label {n}", _LONGEST_LABEL) for n, v in labels.items()}},
+        "ExecIDs": _texts(container.get("ExecIDs"), "ExecIDs"),
         "Mounts": [{place: _of(str, mount.get(place), place, "text") for place in places} for mount in mounts],
     }
 
@@ -135,9 +137,9 @@ def _texts(value: object, field: str) -> tuple[str, ...]:
     return tuple(_text(item, field) for item in _list(value, field))
 
 
-def _text(value: object, field: str) -> str:
+def _text(value: object, field: str, longest: int = _LONGEST_NAME) -> str:
     text = _of(str, value, field, "text")
-    if len(text) > _LONGEST_NAME or not text.isprintable():
+    if len(text) > longest or not text.isprintable():
         raise ValueError(f"{field} is too long, or holds control characters")
     return text
 

@@ -95,6 +95,10 @@ class DockerNotFoundError(DockerError):
     """What a step asks the Docker host about does not exist, or no longer."""
 
 
+class DockerConflictError(DockerError):
+    """Another process is doing to a container, or has just done, what keeps this from being done: try again."""
+
+
 class ImageNotFoundError(MultiarchError):
     """An image that a step runs cannot be pulled."""
 
@@ -183,8 +187,7 @@ class BuildFailedError(MultiarchError):
         self.transient = transient
 
 
-# Words of Amazon ECR ("cannot be overwritten because the tag is immutable"), Harbor ("configured as immutable"), Docker
-# Hub, Quay, Artifact Registry and Azure, which have no code for it in common.
+# Words of Amazon ECR, Harbor, Docker Hub, Quay, Artifact Registry and Azure, which have no code for it in common.
 _IMMUTABLE = re.compile(
     r"immutab|cannot be (overwritten|updated|moved)|tag.{1,200}already exists|write-?protected", re.I
 )

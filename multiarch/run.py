@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from multiarch.interrupts import nothing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from docker.models.containers import Container
 
     from multiarch.buildkit.build import Client
     from multiarch.buildkit.solve import Solve
@@ -42,6 +45,7 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
         self.findings: dict[Platform, Findings] = {}
+        self._held = ExitStack()
         self.on_moved: Callable[[], object] = nothing
 
     @cached_property
@@ -77,8 +81,14 @@ class Run:
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
         from multiarch.buildkit.build import Client
+        from multiarch.buildkit.configuration import docker_proxies
         from multiarch.registry.login_files import provide
 
+        for name in docker_proxies().withheld():
+            self.progress.say(
+                f"{name} of Docker's config.json holds a user, so builds do not get it: others on this machine can see"
+                " the arguments of buildctl; name a proxy without a user there, or in build_args"
+            )
         provide(buildctl)
         return Client(buildctl, self.policy, self.progress, self.solves)
 
@@ -91,7 +101,8 @@ class Run:
     def _embedded_registry(self) -> None:
         from multiarch.registry import embedded
 
-        embedded.start_registry(self.host)
+        if registry := self.settings.publish.embedded:
+            embedded.start_registry(registry, self.host)
 
     def push_checks(self, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
         """Return jobs that check whether we may push, so that a refusal is known in the first second of a build."""
@@ -101,6 +112,16 @@ class Run:
 
     def _check_push(self, image: ImageReference) -> None:
         self.registries[image.registry].check_push(image.repository)
+
+    def hold(self, server: Container) -> None:
+        """Hold a server until the run is closed, so that no other run recreates it."""
+        from multiarch.buildkit.use import held
+
+        self._held.enter_context(held(server, self.host))
+
+    def close(self) -> None:
+        """Let go of what the run holds."""
+        self._held.close()
 
     def stop(self) -> None:
         """End all waiting, and every solve."""

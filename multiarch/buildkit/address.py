@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.server import SOCKET, wanted
-from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import HostInfo
 from multiarch.errors import NoBuilderError
 
@@ -17,7 +16,21 @@ if TYPE_CHECKING:
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
 
-CONTAINER_ADDRESS = f"docker-container://{BUILDKIT_CONTAINER}"
+_THROUGH_DOCKER = "docker-container://"
+
+
+def running_server(settings: Settings, host: DockerHost) -> Container | None:
+    """Return our running server: the one that fits the settings, else the first; None where none runs."""
+    # Asked again: a shell is opened after a build, which may have taken an hour, and the server may have ended since.
+    server = wanted(settings, host.info, local=host.is_local)
+    first = host.find(server.name, again=True)
+    if first is not None and first.status == "running" and server.serves(first.labels, None):
+        return first
+    apart = server.apart()
+    own = host.find(apart.name, again=True)
+    if own is not None and own.status == "running" and apart.serves(own.labels, None):
+        return own
+    return first if first is not None and first.status == "running" else None
 
 
 def running_address(settings: Settings, host: DockerHost) -> str:
@@ -27,18 +40,24 @@ def running_address(settings: Settings, host: DockerHost) -> str:
     """
     if settings.builder.host:
         return settings.builder.host
-    # Asked again: a shell is opened after a build, which may have taken an hour, and the server may have ended since.
-    container = host.find(BUILDKIT_CONTAINER, again=True)
-    if container is None or container.status != "running":
+    container = running_server(settings, host)
+    if container is None:
         raise NoBuilderError
     return container_address(container)
 
 
 def dry_address(settings: Settings) -> str:
     """Return the address that the server would have on a local Linux Docker host."""
-    directory = wanted(settings, HostInfo(machine=""), local=True).sockets
-    automatic = f"unix://{directory / SOCKET}" if directory else CONTAINER_ADDRESS
+    server = wanted(settings, HostInfo(machine=""), local=True)
+    automatic = f"unix://{server.sockets / SOCKET}" if server.sockets else f"{_THROUGH_DOCKER}{server.name}"
     return settings.builder.host or settings.builder.address or automatic
+
+
+def asked_address(settings: Settings, container: Container) -> str | None:
+    """Return the address of the settings, None without one; through Docker, it is that of the container that serves."""
+    address = settings.builder.address
+    through_docker = address and address.startswith(_THROUGH_DOCKER)
+    return f"{_THROUGH_DOCKER}{container.name}" if through_docker else address
 
 
 def container_address(container: Container) -> str:
@@ -47,4 +66,4 @@ def container_address(container: Container) -> str:
         path = Path(mount["Source"]) / SOCKET
         if mount["Destination"] == "/run/buildkit" and os.access(path, os.R_OK | os.W_OK) and path.is_socket():
             return f"unix://{path}"
-    return CONTAINER_ADDRESS
+    return f"{_THROUGH_DOCKER}{container.name}"

@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.configuration import docker_proxies
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.paths import cache_directory
 
@@ -84,7 +85,8 @@ def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Pat
         options["source"] = build.source
     if entry.stage:
         options["target"] = entry.stage
-    options |= {f"build-arg:{name}": value for name, value in entry.build_args.items()}
+    arguments = {**docker_proxies().build_arguments(entry.build_args), **entry.build_args}
+    options |= {f"build-arg:{name}": value for name, value in arguments.items()}
     options |= {f"label:{name}": value for name, value in build.labels.items()}
     if build.pull:
         options["image-resolve-mode"] = "pull"

@@ -33,7 +33,10 @@ _HINTS = (
         "the image that makes the SBOM cannot be pulled: name one with attestations: [sbom: generator=IMAGE]",
     ),
     (r"no match for platform", "its base image does not exist for this platform: choose another, or drop the platform"),
-    (r"no space left on device", "the disk of the builder is full: free some, for example with buildctl prune"),
+    (
+        r"no space left on device",
+        "the disk of the builder is full: free its cache with invoke prune, or limit it: max_used_space",
+    ),
     (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
         "log in with docker login, as a user who may push",

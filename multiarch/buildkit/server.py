@@ -1,4 +1,4 @@
-"""The BuildKit server that a run needs: arguments, mounts, buildkitd.toml (BuildKit, docs/buildkitd.toml.md).
+"""The BuildKit server that a run needs: its names, arguments, mounts and labels, and which running one serves it.
 
 A ``RUN`` shares the network namespace of the server's container, unless buildkitd has a network for its workers. So a
 server on the host's network gives each ``RUN`` one of its own, on BuildKit's bridge: no ``RUN`` reaches what listens on
@@ -9,31 +9,41 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import ipaddress
 import json
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from multiarch.buildkit.configuration import (
+    Configuration,
+    Tables,
+    compose,
+    docker_proxies,
+    joined,
+    read_label,
+    registry_tables,
+)
+from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
 from multiarch.paths import state_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from multiarch.config.settings import Settings
-    from multiarch.docker_info import HostInfo, Network
+    from multiarch.docker_info import HostInfo
 
-VOLUME = "buildkit-state"
 SOCKET = "buildkitd.sock"
 _PLATFORMS = "multiarch.platforms"
 _TCP = "multiarch.tcp"
 _NETWORK = "multiarch.network"
 _SOCKETS = "multiarch.sockets"
+_REFERENCE = "multiarch.image"
+_IMAGE = "multiarch.image-id"
+_CONFIGURATION = "multiarch.buildkitd"
 # Values of the label _NETWORK. Servers of earlier versions have "host", where a RUN has the host's network as well.
 _DOCKERS, _HOSTS = "bridge", "host, RUN on a bridge"
 # sun_path of unix(7) holds 108 bytes with the final zero.
@@ -44,27 +54,38 @@ _LONGEST_SOCKET = 107
 class Server:
     """The requirements of a run on its server; an existing one may exceed them.
 
-    :ivar toml: its buildkitd.toml, empty when it needs none.
+    :ivar name: of its container.
+    :ivar platforms: announced ones; BuildKit finds those that emulators add by itself.
+    :ivar environment: its variables, which may hold passwords of proxies.
+    :ivar nameservers: addresses; none for the Docker host's.
     :ivar host_network: whether it has the host's network, to reach a registry or be reached over loopback.
-    :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
+    :ivar tcp: each ``host:port`` it also listens on, on the loopback interface.
     :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
     :ivar sockets_asked: whether it must be that directory; else the socket of another user's server will do.
     """
 
+    name: str
     image: str
     platforms: tuple[Platform, ...]
-    toml: str
+    configuration: Configuration
+    environment: Mapping[str, str]
+    nameservers: tuple[str, ...]
     host_network: bool
-    tcp: str | None
+    tcp: tuple[str, ...]
     sockets: Path | None
     sockets_asked: bool
     group: int
 
+    @property
+    def volume(self) -> str:
+        """The name of the volume of its cache."""
+        return f"{self.name}-state"
+
     def command(self) -> list[str]:
         """Return the arguments of buildkitd."""
         arguments = ["--addr", f"unix:///run/buildkit/{SOCKET}", "--group", str(self.group)]
-        if self.tcp:
-            arguments += ["--addr", f"tcp://{self.tcp}"]
+        for address in self.tcp:
+            arguments += ["--addr", f"tcp://{address}"]
         if self.host_network:
             # Measured, a pool of namespaces (--oci-cni-pool-size) makes no small build faster, and each start slower.
             arguments += ["--oci-worker-net", "bridge"]
@@ -74,58 +95,106 @@ class Server:
 
     def volumes(self) -> list[str]:
         """Return the mounts in the form of ``docker run -v``."""
-        mounts = [f"{VOLUME}:/var/lib/buildkit"]
+        mounts = [f"{self.volume}:/var/lib/buildkit"]
         return mounts if self.sockets is None else [*mounts, f"{self.sockets}:/run/buildkit"]
+
+    def toml(self) -> str:
+        """Return its buildkitd.toml, empty when it needs none."""
+        return self.configuration.toml(self._bridge())
 
     def labels(self, image_id: str) -> dict[str, str]:
         """Return the container's labels, which `serves` compares."""
-        essence = json.dumps([image_id, self.toml])
         return {
-            OWNER: hashlib.sha256(essence.encode()).hexdigest(),
+            OWNER: self._fixed(),
+            _REFERENCE: self.image,
+            _IMAGE: image_id,
+            _CONFIGURATION: self.configuration.label(),
             _PLATFORMS: ",".join(map(str, self.platforms)),
-            _TCP: self.tcp or "",
+            _TCP: ",".join(self.tcp),
             _NETWORK: _HOSTS if self.host_network else _DOCKERS,
             _SOCKETS: str(self.sockets or ""),
         }
 
-    def serves(self, labels: Mapping[str, str], image_id: str) -> bool:
-        """Whether a container with these labels meets all requirements."""
-        wanted = self.labels(image_id)
+    def serves(self, labels: Mapping[str, str], image_id: str | None) -> bool:
+        """Whether a container with these labels meets all requirements.
+
+        :param image_id: of *image*, None where its name is enough.
+        """
+        running = read_label(labels.get(_CONFIGURATION, ""))
         return (
-            labels.get(OWNER) == wanted[OWNER]
-            and set(wanted[_PLATFORMS].split(",")) <= set(labels.get(_PLATFORMS, "").split(","))
-            and (not self.tcp or labels.get(_TCP) == self.tcp)
+            labels.get(OWNER) == self._fixed()
+            and labels.get(_REFERENCE if image_id is None else _IMAGE) == (image_id or self.image)
+            and running is not None
+            and joined(running, self.configuration.tables) == running
+            and set(self.tcp) <= set(_addresses_of(labels))
             and (not self.sockets_asked or labels.get(_SOCKETS) == str(self.sockets))
             and (labels.get(_NETWORK) == _HOSTS or not (self.host_network or _is_exposed(labels)))
         )
 
     def replacing(self, labels: Mapping[str, str]) -> Server:
-        """Add the old server's platforms and address, so that two projects do not keep recreating it."""
-        tcp = self.tcp or labels.get(_TCP) or None
+        """Add what an idle server had for others, so that two projects do not keep recreating it.
+
+        Where their values cannot be joined, these requirements hold alone.
+        """
+        tcp = tuple(dict.fromkeys((*self.tcp, *_addresses_of(labels))))
+        tables = joined(read_label(labels.get(_CONFIGURATION, "")) or {}, self.configuration.tables)
         return replace(
             self,
             platforms=tuple(dict.fromkeys((*self.platforms, *_platforms_of(labels)))),
+            configuration=self.configuration if tables is None else replace(self.configuration, tables=tables),
             tcp=tcp,
-            host_network=self.host_network or tcp is not None or labels.get(_NETWORK, _DOCKERS) != _DOCKERS,
+            host_network=self.host_network or bool(tcp) or labels.get(_NETWORK, _DOCKERS) != _DOCKERS,
         )
+
+    def apart(self) -> Server:
+        """Return the same server under a name, with a cache and a socket of its own, beside one that is in use."""
+        essence = json.dumps([self.image, self._fixed(), self.configuration.label()])
+        name = f"{self.name}-{hashlib.sha256(essence.encode()).hexdigest()[:8]}"
+        return replace(
+            self, name=name, sockets=self.sockets if self.sockets_asked else self.sockets and _directory(name)
+        )
+
+    def meets(self, labels: Mapping[str, str]) -> bool:
+        """Whether a server with these labels is in the way: it has an address that these requirements name."""
+        asked = self.sockets_asked and labels.get(_SOCKETS) == str(self.sockets)
+        return asked or bool(set(self.tcp) & set(_addresses_of(labels)))
+
+    def _fixed(self) -> str:
+        """Return the digest of what a container is created with, and cannot be joined; of passwords nothing is told."""
+        fixed = json.dumps([sorted(self.environment.items()), self.nameservers])
+        return hashlib.sha256(fixed.encode()).hexdigest()
+
+    def _bridge(self) -> Tables | None:
+        """Return the bridge of a server by another name: two on the host's network must not share one."""
+        if not self.host_network or self.name == BUILDKIT_CONTAINER:
+            return None
+        digest = hashlib.sha256(self.name.encode()).digest()
+        # 10.64.0.0/10, in small parts, is beside BuildKit's own 10.10.0.0/16; the kernel's names have 15 characters.
+        subnet = f"10.{64 + digest[0] % 64}.{digest[1]}.0/24"
+        return {"bridgeName": f"buildkit{digest.hex()[:7]}", "bridgeSubnet": subnet}
 
 
 def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
     """Return the server that *settings* need on a Docker host.
 
     :param local: whether the host shares this machine's file system, so that its socket can be used from here.
+    :raises ConfigurationError: the user's buildkitd.toml, or Docker's own configuration, cannot be used.
     """
-    publish = settings.publish
+    publish, builder = settings.publish, settings.builder
     mirrors = [url for registry in info.registries for url in registry.mirrors]
-    names = [image.registry for image in settings.publish.images]
+    names = [image.registry for image in publish.images]
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
-    address = settings.builder.address or ""
-    tcp = address.removeprefix("tcp://") if address.startswith("tcp://") else None
+    address = builder.address or ""
+    tcp = (address.removeprefix("tcp://"),) if address.startswith("tcp://") else ()
+    registries = registry_tables(info, (i.registry for i in publish.images), publish.insecure_registries)
     return Server(
-        image=settings.builder.image,
+        name=builder.container,
+        image=builder.image,
         platforms=_platforms(settings, info.machine),
-        toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries),
-        host_network=tcp is not None or any(is_loopback(name) for name in names),
+        configuration=compose(builder.buildkitd, registries),
+        environment={**docker_proxies().variables(), **builder.buildkitd.environment},
+        nameservers=builder.buildkitd.nameservers,
+        host_network=bool(tcp) or any(is_loopback(name) for name in names),
         tcp=tcp,
         sockets=_socket_directory(settings) if local else None,
         sockets_asked=address.startswith("unix://"),
@@ -136,6 +205,10 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
 def _is_exposed(labels: Mapping[str, str]) -> bool:
     """Whether a server of an earlier version is reached by others, or gives a RUN the host's loopback interface."""
     return labels.get(_NETWORK) != _DOCKERS or bool(labels.get(_TCP))
+
+
+def _addresses_of(labels: Mapping[str, str]) -> list[str]:
+    return [address for address in labels.get(_TCP, "").split(",") if address]
 
 
 def _platforms_of(labels: Mapping[str, str]) -> list[Platform]:
@@ -149,7 +222,7 @@ def _platforms_of(labels: Mapping[str, str]) -> list[Platform]:
 
 def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
     """Return the worker's platforms, the host's own first: that is ``$BUILDPLATFORM`` of a Dockerfile."""
-    platforms = list(settings.local_platforms)
+    platforms = [entry.platform for entry in settings.matrix if entry.builder is None]
     with contextlib.suppress(ValueError):
         platforms.insert(0, Platform.parse(machine))
     return tuple(dict.fromkeys(platforms))
@@ -158,43 +231,11 @@ def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
 def _socket_directory(settings: Settings) -> Path | None:
     if (settings.builder.address or "").startswith("unix://"):
         return Path(str(settings.builder.address).removeprefix("unix://")).parent
-    directory = state_directory() / "buildkit"
+    return _directory(settings.builder.container)
+
+
+def _directory(name: str) -> Path | None:
+    """Return the directory of the socket of a server by its name; None where it cannot hold one."""
+    directory = state_directory() / name
     fits = len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET
     return directory if fits and ":" not in str(directory) else None  # Docker splits a mount's source there
-
-
-def mirrors_toml(info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
-    """Return a buildkitd.toml with the Docker daemon's registries, which a BuildKit in a container does not know.
-
-    :param registries: the hosts that images are pushed to; the daemon may know only their networks.
-    :param insecure: the hosts of ``insecure_registries``.
-    """
-    tables: dict[str, dict[str, Any]] = {name: {"insecure": True, "http": True} for name in insecure}
-    for registry in info.registries:
-        if not registry.secure:
-            # As the daemon does: https without verification, then http.
-            tables.setdefault(registry.name, {}).update(insecure=True, http=True)
-        for url in registry.mirrors:
-            scheme, _, rest = url.rpartition("://")
-            place = rest.rstrip("/")
-            tables.setdefault(registry.name, {}).setdefault("mirrors", []).append(place)
-            if scheme == "http":
-                tables.setdefault(place.partition("/")[0], {})["http"] = True
-    for name in registries:
-        if name not in tables and not is_loopback(name) and _is_in(name, info.insecure_networks):
-            tables[name] = {"insecure": True, "http": True}
-    lines: list[str] = []
-    for name in sorted(tables):
-        # Of what is printable, text in JSON is a basic string of TOML as it is, except for \\u of a surrogate pair.
-        lines.append(f"[registry.{json.dumps(name, ensure_ascii=False)}]")
-        lines += [f"  {key} = {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(tables[name].items())]
-    return "\n".join([*lines, ""]) if lines else ""
-
-
-def _is_in(registry: str, networks: Iterable[Network]) -> bool:
-    host = re.sub(r":\d+$", "", registry) if registry.count(":") == 1 or "]" in registry else registry
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

@@ -128,6 +128,7 @@ def run_of(
 
 def _end(run: Run, signals: Interrupts) -> None:
     """End a run that went well, and with it all others where a signal came too late to end this one."""
+    run.close()  # what a failed run holds ends with the process
     if signals.late:
         run.progress.say(_LATE)
         raise Exit(code=0)

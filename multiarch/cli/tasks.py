@@ -174,6 +174,27 @@ def release_(
 
 
 @task(
+    help={
+        "all": "also what BuildKit keeps for itself, such as frontends",
+        "keep-duration": "keep what was used within it, such as 48h",
+        "keep-storage": "keep so many MB",
+    }
+    | _help("verbose")
+)
+def prune(
+    c: Context,
+    all: bool = False,  # noqa: A002 (called as buildctl calls it)
+    keep_storage: str | None = None,
+    keep_duration: str | None = None,
+    verbose: bool = False,
+) -> None:
+    """Free the disk of the local builder from its cache, and print how much."""
+    from multiarch.steps.prune import Prune
+
+    perform(c, Prune(all, keep_storage, keep_duration), verbose=verbose)
+
+
+@task(
     klass=_Task,
     help={
         "ci": "travis, github, gitlab or circleci",
@@ -195,7 +216,7 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         print_results([path.relative_to(here)])
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, pipeline)
+ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline)
 
 
 class _Program(Program):

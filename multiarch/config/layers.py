@@ -36,7 +36,10 @@ _LISTS = (
     "add",
     "smoke_tmpfs",
     "smoke_capabilities",
+    "nameservers",
 )
+# Settings whose values may be secrets, also where something else was expected.
+_PRIVATE = ("secrets", "buildkitd_env")
 # `images` reads better where there are several.
 _SYNONYMS = {"images": "image"}
 
@@ -151,14 +154,15 @@ def _convert(merged: dict[str, Any], origin: Mapping[str, str]) -> Block:
         key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))
         where, value = f"{where.removesuffix('[...]')}.{key}", value[key]
     expected = _expected(problem)
-    quotable = keys[0] != "secrets" and expected.endswith(("text", "list", "mapping")) and _is_number(value)
+    is_quoted = expected.endswith(("text", "list", "mapping"))
+    quotable = keys[0] not in _PRIVATE and is_quoted and _is_number(value)
     hint = f" (quote it: {str(value)!r})" if quotable else ""
     raise ConfigurationError(where, f"{expected}{_got(keys[0], value)}{hint}")
 
 
 def _got(name: str, value: object) -> str:
-    """Return the end of an error that shows the wrong value; empty for secrets: one may stand where its name should."""
-    return f", got {value!r}" if name != "secrets" else ""
+    """Return the end of an error that shows the wrong value; empty where that may be a secret."""
+    return f", got {value!r}" if name not in _PRIVATE else ""
 
 
 def _expected(problem: str) -> str:

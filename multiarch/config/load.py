@@ -15,17 +15,19 @@ from multiarch.config.checkout import Checkout
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
 from multiarch.config.plain import check_pairs
+from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
-    EMBEDDED_REGISTRY,
     BuilderSettings,
     BuildSettings,
     CacheKind,
     CISettings,
+    EmbeddedRegistry,
     OutputKind,
     PublishSettings,
     Push,
     Settings,
 )
+from multiarch.config.smoke import read_smoke
 from multiarch.config.tags import check_template, expand
 from multiarch.config.values import (
     read_address,
@@ -33,7 +35,6 @@ from multiarch.config.values import (
     read_builder,
     read_output,
     read_secrets,
-    read_smoke,
     read_ssh,
 )
 from multiarch.errors import ConfigurationError
@@ -112,9 +113,15 @@ class _Reader:
         images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
-            images = (ImageReference(EMBEDDED_REGISTRY, name),)
+            images = (ImageReference(self._embedded().host, name),)
         self.layers.check_unique("image", [str(image) for image in images])
         return images
+
+    def _embedded(self) -> EmbeddedRegistry:
+        port = self.block.registry_port
+        if not 0 < port < 65536:
+            raise self.layers.error("registry_port", f"expected a port, 1 to 65535, got {port}")
+        return EmbeddedRegistry(read_container_name(self.layers, "registry_container"), port)
 
     def _build(self, *, pushes: bool) -> BuildSettings:
         block = self.block
@@ -136,7 +143,7 @@ class _Reader:
     def _publish(self, images: tuple[ImageReference, ...], tags: tuple[str, ...], push: Push) -> PublishSettings:
         return PublishSettings(
             images=images,
-            embedded=not self.block.image,
+            embedded=None if self.block.image else self._embedded(),
             tags=tags,
             push=push,
             annotations={**self.checkout.labels, **self.block.annotations},
@@ -150,6 +157,8 @@ class _Reader:
         return BuilderSettings(
             host=read_builder("BUILDKIT_HOST", self.buildkit_host),
             image=self.block.buildkit_image,
+            container=read_container_name(self.layers, "buildkit_container"),
+            buildkitd=read_buildkitd(self.layers),
             address=read_address(self.layers),
             recreate=self.block.recreate,
             dest=self.block.dest,

@@ -59,6 +59,14 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dest: str | None = None
     installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
     buildkit_image: str = "moby/buildkit:v0.32.2"
+    buildkit_container: str = "buildkit"
+    buildkitd_config: str | None = None
+    buildkitd_env: dict[str, str] = {}
+    nameservers: tuple[str, ...] = ()
+    max_used_space: str | None = None
+    max_parallelism: int = 0
+    registry_container: str = "multiarch-registry"
+    registry_port: int = 5001
     retry_seconds: float = 180.0
     jobs: int = 0
     keep_going: bool = False

@@ -12,6 +12,7 @@ from multiarch.errors import EmptyMatrixError, MultiarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 CIS = tuple(kind.value for kind in CIKind if kind is not CIKind.OTHER)
 # The document's name for the container of the server.
 BUILDKIT_CONTAINER = "buildkit"
-EMBEDDED_REGISTRY = "127.0.0.1:5001"
 
 
 class OutputKind(Enum):
@@ -144,21 +144,20 @@ class BuildSettings:
     keep_going: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class SmokeSettings:
-    """What the containers that try images are given; without it they get nothing.
+@dataclass(frozen=True)
+class EmbeddedRegistry:
+    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
 
-    :ivar seconds: how long a command may run.
-    :ivar tmpfs: directories with an empty file system in memory.
-    :ivar capabilities: as Docker names them, without ``CAP_``.
-    :ivar user: who the command runs as; None for the image's user.
+    The volume of what it holds is named after the container.
     """
 
-    seconds: float
-    tmpfs: tuple[str, ...] = ()
-    capabilities: tuple[str, ...] = ()
-    user: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    container: str
+    port: int
+
+    @property
+    def host(self) -> str:
+        """``host:port``, as in the names of images."""
+        return f"127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +165,7 @@ class PublishSettings:
     """What is published, and where.
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
-    :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
+    :ivar embedded: the registry of *images* that we start ourselves, because none was configured; None with another.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
@@ -175,7 +174,7 @@ class PublishSettings:
     """
 
     images: tuple[ImageReference, ...]
-    embedded: bool
+    embedded: EmbeddedRegistry | None
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
@@ -195,11 +194,31 @@ class PublishSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildkitdSettings:
+    """What the server is told (BuildKit, docs/buildkitd.toml.md).
+
+    :ivar config: the path of the user's own buildkitd.toml, None for none.
+    :ivar environment: variables of the server.
+    :ivar nameservers: addresses that a ``RUN`` and the server resolve names with; none for the Docker host's.
+    :ivar max_used_space: the most disk space of its cache, as BuildKit reads it; None for BuildKit's default.
+    :ivar max_parallelism: the most steps that run at a time, 0 for no limit.
+    """
+
+    config: str | None
+    environment: Mapping[str, str]
+    nameservers: tuple[str, ...]
+    max_used_space: str | None
+    max_parallelism: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuilderSettings:
     """The BuildKit that we start, its client and its emulators.
 
     :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
     :ivar image: the image of the server.
+    :ivar container: the name of its container; that of a server of its own begins with it.
+    :ivar buildkitd: its configuration.
     :ivar address: where the server listens, None for a private socket.
     :ivar recreate: whether a running server is replaced.
     :ivar dest: the directory that the client is copied to, None for the user's cache.
@@ -209,6 +228,8 @@ class BuilderSettings:
 
     host: str | None
     image: str
+    container: str
+    buildkitd: BuildkitdSettings
     address: str | None
     recreate: bool
     dest: str | None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from typing import TYPE_CHECKING
 
-from multiarch.config.plain import check_pairs
-from multiarch.config.settings import Output, OutputKind, Secret, SecretKind, SmokeSettings
+from multiarch.config.settings import Output, OutputKind, Secret, SecretKind
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import one_line
 from multiarch.image.reference import is_loopback
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Those that buildctl dials (BuildKit, client/connhelper).
 _BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
-# capabilities(7), without the prefix; ALL is Docker's.
-_CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]{1,40}")
-_USER = re.compile(r"[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
 # The attestations that BuildKit makes, with their attributes where none are given.
@@ -109,30 +104,6 @@ def read_ssh(layers: Layers) -> dict[str, str]:
     return read
 
 
-def read_smoke(layers: Layers) -> SmokeSettings:
-    """Read the settings that begin with ``smoke_``."""
-    block = layers.block
-    if not 0 < block.smoke_seconds < math.inf:
-        raise layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
-    for index, path in enumerate(block.smoke_tmpfs):
-        if not path.startswith("/") or ":" in path or ".." in path.split("/") or not path.strip("/"):
-            raise layers.error("smoke_tmpfs", f"{path!r} is no absolute path of a directory below the root", index)
-    capabilities = tuple(name.upper().removeprefix("CAP_") for name in block.smoke_capabilities)
-    for index, name in enumerate(capabilities):
-        if not _CAPABILITY.fullmatch(name):
-            raise layers.error("smoke_capabilities", f"{name!r} is no capability, such as NET_BIND_SERVICE", index)
-    if block.smoke_user and not _USER.fullmatch(block.smoke_user):
-        raise layers.error("smoke_user", f"{block.smoke_user!r} is no user, such as 1000 or 1000:1000")
-    check_pairs(layers.where("smoke_env"), block.smoke_env, "a variable")
-    return SmokeSettings(
-        seconds=block.smoke_seconds,
-        tmpfs=block.smoke_tmpfs,
-        capabilities=capabilities,
-        user=block.smoke_user or None,
-        environment=block.smoke_env,
-    )
-
-
 def read_address(layers: Layers) -> str | None:
     """Return the address to listen on, if it is private: an open BuildKit port gives root to all who reach it."""
     address = layers.block.address
@@ -153,7 +124,8 @@ def read_address(layers: Layers) -> str | None:
         if not is_path or len(os.fsencode(rest)) > _LONGEST_SOCKET:
             needs = f"a directory of its own, without '..' and ':', and at most {_LONGEST_SOCKET} bytes"
             raise layers.error("address", f"{address!r} needs {needs}: unix:///DIR/buildkitd.sock")
-    elif address != "docker-container://buildkit":
-        allowed = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
+    elif address != f"docker-container://{layers.block.buildkit_container}":
+        through_docker = f"docker-container://{layers.block.buildkit_container}"
+        allowed = f"tcp://127.0.0.1:PORT, {through_docker}, unix:///DIR/buildkitd.sock"
         raise layers.error("address", f"{address!r} is none of {allowed}")
     return address

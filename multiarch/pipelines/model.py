@@ -182,7 +182,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         emulated_trials=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
         logins=tuple(Login(registry, *names) for registry, names in variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
-        needs_image=settings.publish.embedded,
+        needs_image=settings.publish.embedded is not None,
         # A cache of this machine would be gone with it.
         variables={f"{PREFIX}CACHE": "registry"} if settings.build.cache in (CacheKind.NONE, CacheKind.LOCAL) else {},
     )

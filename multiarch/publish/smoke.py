@@ -19,7 +19,8 @@ from multiarch.publish.errors import SmokeError
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from multiarch.config.settings import MatrixEntry, Settings, SmokeSettings
+    from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.config.smoke import SmokeSettings
     from multiarch.docker_host import DockerHost
     from multiarch.publish.staged import StagedImage
 

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from multiarch.config.settings import EMBEDDED_REGISTRY
 from multiarch.docker_info import OWNER
 from multiarch.errors import (
     ConfigurationError,
+    DockerConflictError,
+    DockerNotFoundError,
     InvalidAnswerError,
     NotReadyError,
     RegistryError,
     RegistryUnreachableError,
+    StoppedError,
 )
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from multiarch.config.settings import EmbeddedRegistry
     from multiarch.docker_host import DockerHost
 
-CONTAINER = "multiarch-registry"
 IMAGE = "registry:2"
-VOLUME = "multiarch-registry"
 _READY_SECONDS = 30.0  # seconds, for a busy machine; usually it answers within one
-_HOST, _, _PORT = EMBEDDED_REGISTRY.rpartition(":")
-_CREATE: dict[str, Any] = {
-    "name": CONTAINER,
-    "ports": {"5000/tcp": (_HOST, int(_PORT))},
-    "volumes": [f"{VOLUME}:/var/lib/registry"],
-    "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
-    "labels": {OWNER: EMBEDDED_REGISTRY},
-}
+_MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
+_PAUSE = 0.2  # seconds
 
 
-def start_registry(host: DockerHost) -> None:
-    """Start the embedded registry unless it is running, and wait until it answers.
+def start_registry(registry: EmbeddedRegistry, host: DockerHost) -> None:
+    """Start the embedded registry unless it is running, and wait until it answers; several runs may do so at once.
 
     :raises ConfigurationError: the Docker host is another machine, whose loopback interface is not ours.
     :raises PortTakenError: another program listens on the port.
@@ -44,30 +39,50 @@ def start_registry(host: DockerHost) -> None:
     if not host.shares_loopback:
         problem = "not set, and the embedded registry only serves a Docker host on this machine; name a repository"
         raise ConfigurationError("multiarch.image", problem)
-    container = host.find(CONTAINER)
-    if container is None:
-        host.need_image(IMAGE, "image")
-        options = {**_CREATE, "restart_policy": {"Name": "unless-stopped"}}
-        container = host.run(f"create container {CONTAINER}", lambda: host.client.containers.create(IMAGE, **options))
-    if container.status != "running":
-        host.say(f"{CONTAINER}: starting the embedded registry on {EMBEDDED_REGISTRY}")
-        host.start(container, EMBEDDED_REGISTRY, "stop what listens there, or name a repository with --image")
-        _wait_until_ready(container, host)
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            container = host.find(registry.container) or _create(registry, host)
+            if container.status != "running":
+                host.say(f"{registry.container}: starting the embedded registry on {registry.host}")
+                host.start(container, registry.host, "choose another registry_port, or name a repository with --image")
+            # Another run may have started it a moment ago.
+            return _wait_until_ready(registry, container, host)
+        except (DockerNotFoundError, DockerConflictError):
+            if attempt == _MOST_ATTEMPTS:
+                raise
+        if host.policy.stopped.wait(_PAUSE):
+            break
+    raise StoppedError(f"start of {registry.container}")
 
 
-def commands() -> list[list[str]]:
+def commands(registry: EmbeddedRegistry) -> list[list[str]]:
     """Return the equivalent command."""
-    options = ["--name", CONTAINER, "--restart", "unless-stopped", "-p", f"{EMBEDDED_REGISTRY}:5000"]
-    options += ["-v", f"{VOLUME}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
+    options = ["--name", registry.container, "--restart", "unless-stopped", "-p", f"{registry.host}:5000"]
+    options += ["-v", f"{registry.container}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
     return [["docker", "run", "-d", *options, IMAGE]]
 
 
-def _wait_until_ready(container: Container, host: DockerHost) -> None:
+def _create(registry: EmbeddedRegistry, host: DockerHost) -> Container:
+    """Create its container. :raises DockerConflictError: another run has done so meanwhile."""
+    host.need_image(IMAGE, "image")
+    return host.create(
+        f"create container {registry.container}",
+        IMAGE,
+        name=registry.container,
+        ports={"5000/tcp": ("127.0.0.1", registry.port)},
+        volumes=[f"{registry.container}:/var/lib/registry"],
+        environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+        labels={OWNER: registry.host},
+        restart_policy={"Name": "unless-stopped"},
+    )
+
+
+def _wait_until_ready(registry: EmbeddedRegistry, container: Container, host: DockerHost) -> None:
     from multiarch.registry.connections import Connections
     from multiarch.registry.transport import refusal
     from multiarch.retry import describe
 
-    connections, name = Connections(EMBEDDED_REGISTRY, trace=host.trace), f"GET {EMBEDDED_REGISTRY}/v2/"
+    connections, name = Connections(registry.host, trace=host.trace), f"GET {registry.host}/v2/"
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
@@ -76,8 +91,9 @@ def _wait_until_ready(container: Container, host: DockerHost) -> None:
                 raise refusal(name, answer)
         except (RegistryError, RegistryUnreachableError, InvalidAnswerError) as error:
             if time.monotonic() > deadline:
-                log = container.logs(tail=20).decode(errors="replace").splitlines()
-                raise NotReadyError(f"{CONTAINER} ({IMAGE})", describe(error), log) from None
-            host.policy.stopped.wait(0.1)
+                log = host.last_lines(container, 20)
+                raise NotReadyError(f"{registry.container} ({IMAGE})", describe(error), log) from None
+            if host.policy.stopped.wait(0.1):
+                raise StoppedError(name) from None
         else:
             return

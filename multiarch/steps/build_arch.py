@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit import schedule
-from multiarch.buildkit.address import dry_address, running_address
+from multiarch.buildkit.address import container_address, dry_address, running_server
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import build_command, export
 from multiarch.config.settings import OutputKind
-from multiarch.errors import ConfigurationError
+from multiarch.errors import ConfigurationError, NoBuilderError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     if settings.publish.push.wanted:
         run.start_embedded_registry()
     client = run.client(find_buildctl(settings))
-    builder = builder_of(entry, Builder("")) if entry.builder else Builder(running_address(settings, run.host))
+    builder = builder_of(entry, Builder(_local_address(run) if not entry.builder else ""))
     builder.check(run.host)
 
     def build() -> PushedImage | Path | None:
@@ -53,6 +53,17 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     if isinstance(built, PushedImage):
         run.images[entry.platform] = built.digest, 0
     return (built,) if built else ()
+
+
+def _local_address(run: Run) -> str:
+    """Return the address of the local builder, and hold our server until the run ends."""
+    if run.settings.builder.host:
+        return run.settings.builder.host
+    server = running_server(run.settings, run.host)
+    if server is None:
+        raise NoBuilderError
+    run.hold(server)
+    return container_address(server)
 
 
 def commands(settings: Settings) -> list[list[str]]:

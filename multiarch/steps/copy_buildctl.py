@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO
 
+from multiarch.buildkit.address import running_server
 from multiarch.buildkit.buildctl import check_executable, default_path
-from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import ConfigurationError, DockerError
 from multiarch.paths import replacing
 
@@ -40,8 +40,8 @@ def run(run: Run) -> tuple[Path]:
     """
     settings, host = run.settings, run.host
     path = default_path(settings)
-    container = host.find(BUILDKIT_CONTAINER) if not settings.builder.host else None
-    if container is None or container.status != "running":
+    container = running_server(settings, host) if not settings.builder.host else None
+    if container is None:
         image = settings.builder.image
         host.need_image(image, "buildkit_image")
         spare = host.create(f"create a container of {image}", image)
@@ -58,7 +58,7 @@ def run(run: Run) -> tuple[Path]:
 def commands(settings: Settings) -> list[list[str]]:
     """Return the document's command for this step."""
     path = default_path(settings)
-    return [["mkdir", "-p", str(path.parent)], ["docker", "cp", f"{BUILDKIT_CONTAINER}:{INSIDE}", str(path)]]
+    return [["mkdir", "-p", str(path.parent)], ["docker", "cp", f"{settings.builder.container}:{INSIDE}", str(path)]]
 
 
 def _digest(path: Path) -> str | None:

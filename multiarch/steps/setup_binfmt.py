@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.errors import DockerError, EmulatorError, ForeignContainerError
 from multiarch.image.platform import Platform, runs_natively
 
@@ -30,6 +29,7 @@ _OFFSET = re.compile(r"[0-9]{1,3}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,256}")
 # Small, and has a shell, which the installers lack.
 PROBE_IMAGE = "busybox:stable"
+_MOST_ATTEMPTS = 2  # of installing; a second one where another run's installer has come between
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
 # arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
 _PROBE = """
@@ -105,13 +105,17 @@ def run(run: Run) -> tuple[Runnable, ...]:
     platforms = settings.run_platforms
     if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
-    state = read_state(host)
-    missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
-    if missing:
-        output = _install(settings.builder.installer, missing, state, host)
-        state = read_state(host)
+    state = read_state(host, settings.builder.container)
+    for _ in range(_MOST_ATTEMPTS):
+        missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
+        if not missing:
+            break
+        problem = _install(settings.builder.installer, missing, state, host)
+        # Two installers of two runs take turns in replacing an entry: what counts is what is there in the end.
+        state = read_state(host, settings.builder.container)
+    else:
         if missing := [p for p in missing if state.emulator(p) is None]:
-            raise EmulatorError(missing, settings.builder.installer, output)
+            raise EmulatorError(missing, settings.builder.installer, problem)
     return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
 
 
@@ -129,23 +133,26 @@ def commands_on(machine: str, settings: Settings) -> list[list[str]]:
     return [["docker", "run", "--privileged", "--rm", settings.builder.installer, *arguments]]
 
 
-def read_state(host: DockerHost) -> HostState:
-    """Read the state of the Docker host's kernel through a container: the host may be another machine."""
-    text = _ask_server(host)
+def read_state(host: DockerHost, server: str) -> HostState:
+    """Read the state of the Docker host's kernel through a container: the host may be another machine.
+
+    :param server: the name of our server's container, which is asked where it runs.
+    """
+    text = _ask_server(host, server)
     if not text:
         probe = host.need_image(PROBE_IMAGE, "installer")
         text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
     return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
-def _ask_server(host: DockerHost) -> str:
+def _ask_server(host: DockerHost, name: str) -> str:
     """Return what the probe prints in our server, in a mount namespace of its own; empty where it cannot run there.
 
     A container of its own takes longer than all else that a warm release does before it builds. The server may end or
     be replaced meanwhile, and its image may lack the programs.
     """
     with contextlib.suppress(DockerError, ForeignContainerError):
-        server = host.find(BUILDKIT_CONTAINER)
+        server = host.find(name)
         if server is not None and server.status == "running":
             status, text = host.execute(server, ["unshare", "-m", "sh", "-c", _PROBE])
             return "" if status else text
@@ -194,6 +201,7 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
 
 
 def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
+    """Run the installer; return what it said, or why it failed: another run's may have registered the same."""
     image = host.need_image(installer, "installer")
     host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
     # An entry without the F flag stands in the way: the kernel refuses a second one of its name.
@@ -204,4 +212,4 @@ def _install(installer: str, missing: Sequence[Platform], state: HostState, host
     try:
         return host.run_once(image, arguments, privileged=True)
     except DockerError as error:
-        raise EmulatorError(missing, installer, str(error)) from None
+        return str(error)

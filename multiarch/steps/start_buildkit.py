@@ -7,27 +7,27 @@ that only this user can reach.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import tarfile
 import time
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.address import container_address
+from multiarch.buildkit.address import asked_address, container_address
 from multiarch.buildkit.builder import Builder
+from multiarch.buildkit.container import certificates, check_directory, discard, make
 from multiarch.buildkit.server import Server, wanted
-from multiarch.buildkit.socket_directory import make_private
-from multiarch.config.settings import BUILDKIT_CONTAINER
+from multiarch.buildkit.use import is_idle, wait_until_idle
 from multiarch.docker_info import HostInfo
 from multiarch.errors import (
     ConfigurationError,
+    DockerConflictError,
     DockerError,
     DockerNotFoundError,
     EmptyMatrixError,
     MultiarchError,
     NotReadyError,
     PortTakenError,
+    StoppedError,
+    listed,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 _READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
 _MOST_LINES = 400  # lines of its log that are searched for the cause; a trace of Go's stack may follow that
 _SHOWN_LINES = 20
-_STOP_SECONDS = 10  # seconds, Docker's own default
+_MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
+_PAUSE = 0.2  # seconds
+_DIFFERS = "its configuration differs"
 # What buildkitd says where its image has no bridge for a RUN: it is too old, or lacks CNI's plug-ins or iptables.
 _NO_BRIDGE = ('invalid network mode: "bridge"', "failed to find CNI bridge", "failed to locate iptables")
 
@@ -62,25 +64,11 @@ def run(run: Run) -> tuple[str]:
         return (settings.builder.host,)
     if not settings.matrix:
         raise EmptyMatrixError
-    existing = host.find(BUILDKIT_CONTAINER)
-    image_id = host.need_image(settings.builder.image, "buildkit_image")
-    server = wanted(settings, host.info, local=host.is_local)
     started = time.monotonic()
-    if existing is None:
-        container = _create(server, image_id, host)
-    elif settings.builder.recreate or not server.serves(existing.labels, image_id):
-        why = "as asked" if settings.builder.recreate else "its configuration differs"
-        host.say(f"{BUILDKIT_CONTAINER}: recreating the container, {why}; its cache is kept")
-        _check_directory(server)
-        _stop(existing, host)
-        container = _create(server if settings.builder.recreate else server.replacing(existing.labels), image_id, host)
-    else:
-        container = existing
-        if container.status != "running":
-            _start(container, server, host)
-    _wait_until_ready(container, server, host)
-    host.say(f"{BUILDKIT_CONTAINER}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
-    address = settings.builder.address or container_address(container)
+    container = _ensure(settings, host)
+    run.hold(container)
+    host.say(f"{container.name}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
+    address = asked_address(settings, container) or container_address(container)
     Builder(address).check(host)
     return (address,)
 
@@ -89,59 +77,89 @@ def commands(settings: Settings) -> list[list[str]]:
     """Return the document's command for this step, for a Docker host like this machine."""
     if settings.builder.host:
         return []
+    settings.platforms  # noqa: B018 (an empty matrix is an error)
     server = wanted(settings, HostInfo(os.uname().machine), local=True)
-    command = ["docker", "run", "-d", "--privileged", "--restart", "unless-stopped", "--name", BUILDKIT_CONTAINER]
+    command = ["docker", "run", "-d", "--privileged", "--restart", "unless-stopped", "--name", server.name]
     if server.host_network:
         command += ["--network", "host"]
     for volume in server.volumes():
         command += ["-v", volume]
-    ready = ["docker", "exec", BUILDKIT_CONTAINER, "sh", "-c", "until buildctl debug workers; do sleep 1; done"]
+    # docker's command adds the proxies of its configuration by itself.
+    for name, value in settings.builder.buildkitd.environment.items():
+        command += ["-e", name if "@" in value else f"{name}={value}"]
+    for address in server.nameservers:
+        command += ["--dns", address]
+    ready = ["docker", "exec", server.name, "sh", "-c", "until buildctl debug workers; do sleep 1; done"]
     prepare = [["mkdir", "-p", "-m", "700", str(server.sockets)]] if server.sockets else []
     return [*prepare, [*command, settings.builder.image, *server.command()], ready]
 
 
-def _check_directory(server: Server) -> None:
-    if server.sockets is not None:
-        make_private(server.sockets, "--address" if server.sockets_asked else "XDG_STATE_HOME")
+def _ensure(settings: Settings, host: DockerHost) -> Container:
+    """Return a server that runs and fits, whatever other runs do to it meanwhile.
+
+    :raises DockerNotFoundError: somebody removes it each time.
+    """
+    recreate = settings.builder.recreate
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            existing = host.find(settings.builder.container, again=True)
+            image_id = host.need_image(settings.builder.image, "buildkit_image")
+            server = wanted(settings, host.info, local=host.is_local)
+            if recreate and existing is not None:
+                check_directory(server)
+                wait_until_idle(existing, host)
+                recreate = False
+                container = _replace(existing, server, image_id, b"", "as asked", host)
+            else:
+                container = _choose(existing, server, image_id, host)
+            if container is not None:
+                if container.status != "running":
+                    _start(container, server, host)
+                _wait_until_ready(container, server, host)
+                return container
+        except (DockerNotFoundError, DockerConflictError):
+            if attempt == _MOST_ATTEMPTS:
+                raise
+        if host.policy.stopped.wait(_PAUSE):
+            raise StoppedError(f"start of {settings.builder.container}")
+    raise DockerConflictError(f"start {settings.builder.container}", "other runs keep replacing it; run this again")
 
 
-def _stop(container: Container, host: DockerHost) -> None:
-    """Stop and remove a server; one that is killed leaves its bridge on the host's network."""
-    with contextlib.suppress(DockerNotFoundError):
-        host.run(f"stop container {BUILDKIT_CONTAINER}", lambda: container.stop(timeout=_STOP_SECONDS))
-    host.remove(container)
+def _choose(existing: Container | None, server: Server, image_id: str, host: DockerHost) -> Container | None:
+    """Return the container that is to serve; None where another run was faster in making it.
+
+    One that fits is used; one that nobody uses is recreated, with what it had for others too; beside one that is in use
+    a server is started apart, or, where both would have one address, its builds are waited for.
+    """
+    if existing is None:
+        return make(server, image_id, host)
+    if server.serves(existing.labels, image_id):
+        return existing
+    apart = server.apart()
+    own = host.find(apart.name, again=True)
+    if own is not None and apart.serves(own.labels, image_id):
+        return own
+    check_directory(server)
+    # Taken before the look at who uses the server, so that it is recreated right after that.
+    carried = certificates(existing, host)
+    if is_idle(existing, host):
+        return _replace(existing, server.replacing(existing.labels), image_id, carried, _DIFFERS, host)
+    if own is None and not server.meets(existing.labels):
+        host.say(f"{server.name}: it is in use, and its configuration differs; starting {apart.name} beside it")
+        return make(apart, image_id, host)
+    # An own one differs as well where its image's tag has another image since.
+    stale, fitting = (existing, server.replacing(existing.labels)) if own is None else (own, apart)
+    wait_until_idle(stale, host)
+    return _replace(stale, fitting, image_id, carried if own is None else b"", _DIFFERS, host)
 
 
-def _create(server: Server, image_id: str, host: DockerHost) -> Container:
-    _check_directory(server)
-    container = host.create(
-        f"create container {BUILDKIT_CONTAINER}",
-        server.image,
-        server.command(),
-        name=BUILDKIT_CONTAINER,
-        privileged=True,
-        volumes=server.volumes(),
-        labels=server.labels(image_id),
-        restart_policy={"Name": "unless-stopped"},
-        **({"network_mode": "host"} if server.host_network else {}),
-    )
-    if server.toml:
-        host.run(f"configure container {BUILDKIT_CONTAINER}", lambda: container.put_archive("/", _archive(server.toml)))
-    _start(container, server, host)
-    return container
-
-
-def _archive(toml: str) -> bytes:
-    """Return a tar of the configuration and of its directory, which the image may lack."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        directory = tarfile.TarInfo("etc/buildkit")
-        directory.type, directory.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(directory)
-        file = tarfile.TarInfo("etc/buildkit/buildkitd.toml")
-        file.size, file.mode = len(toml.encode()), 0o644
-        tar.addfile(file, io.BytesIO(toml.encode()))
-    return buffer.getvalue()
+def _replace(
+    old: Container, server: Server, image_id: str, carried: bytes, why: str, host: DockerHost
+) -> Container | None:
+    """Recreate a server that nobody uses; None where another run was faster in making it."""
+    host.say(f"{old.name}: recreating the container, {why}; its cache is kept")
+    discard(old, host)
+    return make(server, image_id, host, carried)
 
 
 def port_taken(address: str) -> PortTakenError:
@@ -154,8 +172,8 @@ def _remedy(address: str) -> str:
 
 
 def _start(container: Container, server: Server, host: DockerHost) -> None:
-    host.say(f"{BUILDKIT_CONTAINER}: starting {server.image}")
-    host.start(container, f"tcp://{server.tcp}", _remedy(server.tcp or ":1234"))
+    host.say(f"{container.name}: starting {server.image}")
+    host.start(container, f"tcp://{listed(server.tcp)}", _remedy(server.tcp[0] if server.tcp else ":1234"))
 
 
 def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
@@ -192,9 +210,10 @@ def _wait_until_ready(container: Container, server: Server, host: DockerHost) ->
 def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:
     """Return why a server did not start, by its log."""
     if server.tcp and any("address already in use" in line for line in log):
-        return port_taken(server.tcp)
+        taken = next((a for a in server.tcp if any(a in line for line in log)), server.tcp[0])
+        return port_taken(taken)
     if any(sign in line for line in log for sign in _NO_BRIDGE):
         problem = f"{server.image} cannot keep a RUN from the loopback interface of the Docker host"
         remedy = "it is too old, or lacks CNI's plug-ins or iptables; name another, such as moby/buildkit:v0.32.2"
         return ConfigurationError("multiarch.buildkit_image", f"{problem}: {remedy}")
-    return NotReadyError(f"{BUILDKIT_CONTAINER} ({server.image})", reason, log[-_SHOWN_LINES:])
+    return NotReadyError(f"{server.name} ({server.image})", reason, log[-_SHOWN_LINES:])

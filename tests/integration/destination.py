@@ -12,7 +12,6 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit.server import VOLUME
 from tests.integration.conftest import MACHINES
 from tests.integration.docker_host import docker
 from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
@@ -80,4 +79,4 @@ class Destination:
 def remove_buildkit(*_: object) -> None:
     """Remove the server and its cache, as a CI removes the machine of a job."""
     docker("rm", "--force", "--volumes", "buildkit")
-    subprocess.run(["docker", "volume", "rm", VOLUME], capture_output=True)
+    subprocess.run(["docker", "volume", "rm", "buildkit-state"], capture_output=True)

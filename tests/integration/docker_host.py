@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # What the tests make, and the steps that they run. Nothing else is removed.
-_CONTAINERS = re.compile(r"buildkit|multiarch-registry|(test-registry|test-buildkit|multiarch-shell)-[0-9a-f]+")
-_VOLUMES = re.compile(r"buildkit-state|multiarch-registry|test-buildkit-[0-9a-f]+")
+_CONTAINERS = re.compile(
+    r"buildkit(-[0-9a-f]{8})?|multiarch-registry|(test-registry|multiarch-shell)-[0-9a-f]+|test-buildkit-[0-9a-f]+"
+)
+_VOLUMES = re.compile(
+    r"buildkit(-[0-9a-f]{8})?-state|multiarch-registry|test-registry-[0-9a-f]+|test-buildkit-[0-9a-f]+(-state)?"
+)
 _IMAGES = re.compile(
-    r"(127\.0\.0\.1:\d+/.+|multiarch-shell|(arm32v7/)?busybox|registry|moby/buildkit|(tonistiigi|linuxkit)/binfmt)[:@].+"
+    r"(127\.0\.0\.1:\d+/.+|multiarch-shell|(arm32v7/)?busybox|registry|moby/buildkit|(tonistiigi|linuxkit)/binfmt"
+    r"|test-buildkit-[0-9a-f]+)[:@].+"
 )
 
 

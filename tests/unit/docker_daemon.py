@@ -8,7 +8,7 @@ from multiarch.docker_info import OWNER
 from tests.unit.registry_server import Reply, json_reply
 
 if TYPE_CHECKING:
-    from tests.unit.registry_server import RegistryServer
+    from tests.unit.registry_server import RegistryServer, Request
 
 API = "/v1.41"
 
@@ -18,6 +18,7 @@ class Daemon:
 
     def __init__(self, server: RegistryServer) -> None:
         self.server = server
+        server.otherwise = self._otherwise
         server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
         server.table[f"GET {API}/_ping"] = [Reply(200, b"OK")]
         server.table[f"GET {API}/info"] = [json_reply({"Architecture": "aarch64", "OperatingSystem": "Debian"})]
@@ -38,6 +39,7 @@ class Daemon:
             return Reply(204)
 
         self.server.table[f"POST {path}/start"] = [start]
+        self.server.table[f"POST {path}/rename"] = [Reply(204)]
         self.server.table[f"DELETE {path}"] = [remove]
 
     def hold_nothing(self, name: str) -> None:
@@ -45,6 +47,12 @@ class Daemon:
         missing = json_reply({"message": "No such container"}, 404)
         for request in ("GET", "json"), ("GET", "logs"), ("GET", "archive"), ("POST", "exec"):
             self.server.table[f"{request[0]} {API}/containers/{name}/{request[1]}"] = [missing]
+
+    def _otherwise(self, request: Request) -> Reply:
+        """Know no other container."""
+        if request.path.startswith(f"{API}/containers/"):
+            return json_reply({"message": "No such container"}, 404)
+        return self.server.from_contents(request)
 
     def looks(self, name: str) -> int:
         """Return how often a container was looked for."""

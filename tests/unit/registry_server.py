@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,12 +43,14 @@ class Reply:
     """An answer of the server.
 
     :ivar sent: how many bytes of the body are sent before the connection is cut; None for all.
+    :ivar pause: seconds between the head and the body.
     """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     sent: int | None = None
+    pause: float = 0.0
 
 
 # Instead of an answer the connection is reset, or closed; or it is closed within the first line of an answer.
@@ -81,6 +84,7 @@ class RegistryServer:
     :ivar contents: path → media type and bytes; a PUT adds to it.
     :ivar requests: all requests, in order.
     :ivar knows_ranges: whether a range of a blob is answered with the range; else with the whole blob.
+    :ivar otherwise: answers what is not in the table; from the contents by default.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
     :param tls: the context to speak TLS with; None for plain HTTP.
     """
@@ -91,6 +95,7 @@ class RegistryServer:
         self.requests: list[Request] = []
         self.knows_ranges = True
         self.deletes: tuple[str, ...] = ("tag", "digest")
+        self.otherwise: Callable[[Request], Reply] = self.from_contents
         self._lock = threading.Lock()
         self._http = _HttpServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
@@ -155,7 +160,7 @@ class RegistryServer:
             if reactions := self.table.get(f"{request.verb} {request.path}"):
                 reaction = reactions.pop(0) if len(reactions) > 1 else reactions[0]
             else:
-                reaction = self.from_contents
+                reaction = self.otherwise
         return reaction if isinstance(reaction, Reply) else reaction(request)
 
     def from_contents(self, request: Request) -> Reply:
@@ -245,6 +250,7 @@ class RegistryServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
+                time.sleep(reply.pause)
                 if self.command != "HEAD":
                     self.wfile.write(reply.body[: reply.sent])
                 self.close_connection = self.close_connection or reply.sent is not None

@@ -18,6 +18,7 @@ import pytest
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
+from multiarch.config.settings import EmbeddedRegistry
 from multiarch.docker_host import DockerHost
 from multiarch.errors import (
     DockerError,
@@ -145,11 +146,13 @@ def test_foreign_container_is_refused_each_time(daemon: Daemon, host: DockerHost
     assert 1 == daemon.looks("buildkit")
 
 
-def test_embedded_registry_is_looked_for_once(daemon: Daemon, host: DockerHost) -> None:
+def test_embedded_registry_is_looked_for_once(daemon: Daemon, host: DockerHost, server: RegistryServer) -> None:
     """A release needs it when it builds and when it publishes."""
     daemon.hold("multiarch-registry")
+    server.table["GET /v2/"] = [Reply(200)]
+    registry = EmbeddedRegistry("multiarch-registry", int(server.host.rpartition(":")[2]))
     for _ in range(2):
-        start_registry(host)
+        start_registry(registry, host)
     assert 1 == daemon.looks("multiarch-registry")
 
 

@@ -75,7 +75,7 @@ def test_info_is_read_or_refused(answer: Any) -> None:
         if sys.version_info >= (3, 11):
             import tomllib
 
-            tomllib.loads(server.toml)
+            tomllib.loads(server.toml())
 
 
 @fuzz

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multiarch.buildkit.server import Server, mirrors_toml, wanted
+from multiarch.buildkit.server import Server, wanted
 from multiarch.config.load import load
 from multiarch.docker_info import read_info
 from multiarch.image.platform import Platform
@@ -32,89 +34,6 @@ def server_for(
     return wanted(settings, read_info({**INFO, **(info or {})}), local=local)
 
 
-# buildkitd.toml.
-
-
-@pytest.mark.parametrize(
-    ("config", "registries", "expected"),
-    [
-        ({}, [], ""),
-        ({"InsecureRegistryCIDRs": None, "IndexConfigs": None}, ["docker.io"], ""),
-        # Debian's docker.io without any configuration.
-        (
-            {
-                "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-                "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
-            },
-            ["docker.io", "127.0.0.1:5001"],
-            "",
-        ),
-        # --registry-mirror http://127.0.0.1:5055
-        (
-            {"IndexConfigs": {"docker.io": {"Mirrors": ["http://127.0.0.1:5055/"], "Secure": True}}},
-            [],
-            '[registry."127.0.0.1:5055"]\n  http = true\n[registry."docker.io"]\n  mirrors = ["127.0.0.1:5055"]\n',
-        ),
-        # Two mirrors, one of them below a path.
-        (
-            {
-                "IndexConfigs": {
-                    "docker.io": {"Mirrors": ["https://mirror.gcr.io/", "http://cache:80/hub/"], "Secure": True}
-                }
-            },
-            [],
-            (
-                '[registry."cache:80"]\n  http = true\n'
-                '[registry."docker.io"]\n  mirrors = ["mirror.gcr.io", "cache:80/hub"]\n'
-            ),
-        ),
-        # --insecure-registry registry.lan:5000
-        (
-            {"IndexConfigs": {"registry.lan:5000": {"Mirrors": [], "Secure": False}}},
-            [],
-            '[registry."registry.lan:5000"]\n  http = true\n  insecure = true\n',
-        ),
-        # --insecure-registry 10.0.0.0/8 says nothing of the one that is pushed to, but means it.
-        (
-            {"InsecureRegistryCIDRs": ["10.0.0.0/8"]},
-            ["10.1.2.3:5000", "192.168.1.1:5000", "10.registry.lan", "docker.io"],
-            '[registry."10.1.2.3:5000"]\n  http = true\n  insecure = true\n',
-        ),
-        (
-            {"InsecureRegistryCIDRs": ["10.0.0.0/8"]},
-            ["10.1.2.3"],
-            '[registry."10.1.2.3"]\n  http = true\n  insecure = true\n',
-        ),
-        (
-            {"InsecureRegistryCIDRs": ["fd00::/8"]},
-            ["[fd00::7]:5000"],
-            '[registry."[fd00::7]:5000"]\n  http = true\n  insecure = true\n',
-        ),
-        # BuildKit takes loopback for insecure by itself.
-        ({"InsecureRegistryCIDRs": ["127.0.0.0/8"]}, ["127.0.0.1:5001"], ""),
-    ],
-)
-def test_what_docker_info_says_of_registries(config: dict[str, Any], registries: list[str], expected: str) -> None:
-    """Mirrors and insecure registries of the Docker daemon become those of BuildKit."""
-    assert expected == mirrors_toml(read_info({**INFO, "RegistryConfig": config}), registries)
-
-
-def test_the_toml_is_read_as_it_is_meant() -> None:
-    """Where Python has a TOML parser: the text means the tables that BuildKit expects."""
-    tomllib = pytest.importorskip("tomllib")
-    indexes = {
-        "docker.io": {"Mirrors": ["http://127.0.0.1:5055"], "Secure": True},
-        'odd "name" \N{PILE OF POO}': {"Mirrors": [], "Secure": False},
-    }
-    assert {
-        "registry": {
-            "docker.io": {"mirrors": ["127.0.0.1:5055"]},
-            "127.0.0.1:5055": {"http": True},
-            'odd "name" \N{PILE OF POO}': {"http": True, "insecure": True},
-        }
-    } == tomllib.loads(mirrors_toml(read_info({**INFO, "RegistryConfig": {"IndexConfigs": indexes}}), []))
-
-
 # Arguments.
 
 
@@ -128,7 +47,7 @@ def test_the_usual_server() -> None:
         *("--oci-worker-platform", "linux/arm/v7"),
     ] == server.command()
     assert ["buildkit-state:/var/lib/buildkit", "/home/me/state/multiarch/buildkit:/run/buildkit"] == server.volumes()
-    assert ("", False) == (server.toml, server.host_network)
+    assert ("", False) == (server.toml(), server.host_network)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +141,7 @@ def test_a_rootless_docker_host_knows_only_its_own_root() -> None:
     [
         ({}, {}, True),
         ({}, {"platforms": ["armhf"]}, True),
-        ({}, {"platforms": ["arm64", "armhf", "s390x"]}, False),
+        ({}, {"platforms": ["arm64", "armhf", "s390x"]}, True),
         ({"address": "tcp://127.0.0.1:1234"}, {}, True),
         ({}, {"address": "tcp://127.0.0.1:1234"}, False),
         ({"address": "tcp://127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1234"}, True),
@@ -235,6 +154,16 @@ def test_a_rootless_docker_host_knows_only_its_own_root() -> None:
         ({"image": "127.0.0.1:5001/app"}, {}, True),
         ({"image": "someone/app"}, {"image": "someone/else"}, True),
         ({}, {"tags": ["other"], "context": "elsewhere"}, True),
+        ({}, {"insecure_registries": ["registry.lan"]}, False),
+        ({"insecure_registries": ["registry.lan", "b"]}, {"insecure_registries": ["registry.lan"]}, True),
+        ({"max_parallelism": 4}, {}, True),
+        ({"max_parallelism": 4}, {"max_parallelism": 4}, True),
+        ({"max_parallelism": 4}, {"max_parallelism": 5}, False),
+        ({}, {"max_used_space": "20GB"}, False),
+        ({}, {"nameservers": ["10.0.0.53"]}, False),
+        ({"nameservers": ["10.0.0.53"]}, {}, False),
+        ({}, {"buildkitd_env": {"A": "b"}}, False),
+        ({"buildkitd_env": {"A": "b"}}, {"buildkitd_env": {"A": "b"}}, True),
     ],
 )
 def test_a_server_serves_who_asks_for_no_more(running: dict[str, Any], block: dict[str, Any], expected: bool) -> None:
@@ -259,7 +188,7 @@ def test_server_that_others_reach_is_replaced(labels: dict[str, str], block: dic
     former = {**server.labels(IMAGE_ID), **labels}
     assert not server.serves(former, IMAGE_ID)
     later = server.replacing(former)
-    assert (True, labels.get("multiarch.tcp")) == (later.host_network, later.tcp)
+    assert (True, labels.get("multiarch.tcp", "")) == (later.host_network, ",".join(later.tcp))
     assert server.serves(later.labels(IMAGE_ID), IMAGE_ID)
 
 
@@ -282,14 +211,92 @@ def test_another_image_or_configuration_does_not_serve() -> None:
         server_for(info=mirrored).serves(labels, IMAGE_ID),
         server.serves({}, IMAGE_ID),
     ]
+    # Where only the name of the image is known, that decides.
+    assert [True, False] == [
+        served.serves(labels, None) for served in (server, server_for({"buildkit_image": "moby/buildkit:v0.30.0"}))
+    ]
 
 
-def test_a_server_that_replaces_another_keeps_its_platforms() -> None:
-    """Two projects with different matrices do not take turns in recreating it: the second recreation serves both."""
-    first, second = server_for({"platforms": ["arm64"]}), server_for({"platforms": ["s390x"]})
+@pytest.mark.parametrize(
+    "label", ["", "{", "[]", "null", "7", '"text"', "[" * 100_000, '{"a": null}', '{"registry": 1}']
+)
+def test_configuration_that_cannot_be_read_is_not_joined(label: str) -> None:
+    """A label holds what somebody wrote: such a server does not serve, and is replaced by what is asked for alone."""
+    server = server_for({"insecure_registries": ["registry.lan"]})
+    labels = {**server.labels(IMAGE_ID), "multiarch.buildkitd": label}
+    assert not server.serves(labels, IMAGE_ID)
+    assert server.configuration == server.replacing(labels).configuration
+
+
+def test_a_server_that_replaces_another_keeps_what_it_had() -> None:
+    """Two projects do not take turns in recreating it: the second recreation serves both."""
+    first = server_for({"platforms": ["arm64"], "insecure_registries": ["a"], "address": "tcp://127.0.0.1:1"})
+    second = server_for({"platforms": ["s390x"], "insecure_registries": ["b"], "address": "tcp://127.0.0.1:2"})
     both = second.replacing(first.labels(IMAGE_ID))
     assert "linux/amd64 linux/s390x linux/arm64" == " ".join(map(str, both.platforms))
+    assert (["a", "b"], ("127.0.0.1:2", "127.0.0.1:1")) == (sorted(both.configuration.tables["registry"]), both.tcp)
     labels = both.labels(IMAGE_ID)
     assert [True, True] == [server.serves(labels, IMAGE_ID) for server in (first, second)]
     assert second == second.replacing({})
     assert (Platform.parse("amd64"), Platform.parse("s390x")) == second.platforms
+
+
+def test_a_server_apart_shares_nothing() -> None:
+    """Its name tells what it is for; cache, socket and bridge are its own."""
+    block = {"image": "127.0.0.1:5001/app"}
+    server, other = server_for(block), server_for({**block, "buildkit_image": "moby/buildkit:v0.30.0"})
+    assert (
+        server.apart().name
+        != other.apart().name
+        == server_for({**block, "buildkit_image": "moby/buildkit:v0.30.0"}).apart().name
+    )
+    name = server.apart().name
+    assert [
+        f"{name}-state:/var/lib/buildkit",
+        f"/home/me/state/multiarch/{name}:/run/buildkit",
+    ] == server.apart().volumes()
+    bridges = [bridge_of(each) for each in (server, server.apart(), other.apart())]
+    assert (None, 3) == (bridges[0], len(set(bridges)))
+
+
+def test_names_of_container_and_volume_may_be_set() -> None:
+    """So that the jobs of one runner are apart; the usual name keeps the usual volume."""
+    server = server_for({"buildkit_container": "job-7"})
+    assert ("job-7", "job-7-state", Path("/home/me/state/multiarch/job-7")) == (
+        server.name,
+        server.volume,
+        server.sockets,
+    )
+    assert "buildkit-state" == server_for().volume
+
+
+@pytest.mark.parametrize(
+    ("running", "block", "expected"),
+    [
+        ({}, {}, False),
+        ({"address": "tcp://127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1234"}, True),
+        ({"address": "tcp://127.0.0.1:1234"}, {"address": "tcp://127.0.0.1:1235"}, False),
+        ({"address": "unix:///run/me/buildkitd.sock"}, {"address": "unix:///run/me/buildkitd.sock"}, True),
+        ({"address": "unix:///run/me/buildkitd.sock"}, {}, False),
+    ],
+)
+def test_one_address_is_not_listened_on_twice(running: dict[str, Any], block: dict[str, Any], expected: bool) -> None:
+    """A server apart that would take the address of one in use is not started."""
+    assert expected == server_for(block).meets(server_for(running).labels(IMAGE_ID))
+
+
+def test_password_of_a_proxy_is_in_no_label(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment has it; a label, and what is shown of a server, has its digest at most."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    proxies = {"default": {"httpProxy": "http://me:hunter2@proxy:3128"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    server = server_for()
+    assert "http://me:hunter2@proxy:3128" == server.environment["http_proxy"] == server.environment["HTTP_PROXY"]
+    assert "hunter2" not in str(server.labels(IMAGE_ID))
+    assert "hunter2" not in str([server.command(), server.volumes(), server.toml()])
+
+
+def bridge_of(server: Server) -> tuple[str, str] | None:
+    """Return name and subnet of the bridge in a server's configuration."""
+    found = re.search(r'bridgeName = "(.+)"\nbridgeSubnet = "(.+)"', server.toml())
+    return (found[1], found[2]) if found else None

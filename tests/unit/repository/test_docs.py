@@ -58,6 +58,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
         _failed("linux/arm64", "[2/3] RUN make", MAKE, "Dockerfile:7"),
         _failed("linux/s390x", "[internal] load metadata for docker.io/someone/base:1", NO_BASE, "Dockerfile:1"),
         _failed("linux/arm64", "exporting to image", MAY_NOT),
+        _failed("linux/arm64", "[2/3] RUN make", "write /out: no space left on device", "Dockerfile:7"),
         refusals.IncompleteMatrixError([refusals.MissingImage("linux/arm64", f"{APP}-arm64")]),
         refusals.DroppedPlatformError([refusals.DroppedPlatforms(APP, ("linux/s390x",))]),
         refusals.ForeignProgramError(f"{APP}-arm64", "linux/arm64", "/app", "amd64"),
@@ -74,7 +75,9 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
 
 def test_every_step_has_its_part() -> None:
     """In the order of the steps; and what it advises are flags that there are."""
-    assert [step for step in FLAGS if step != "pipeline"] == re.findall(r"^## \d\. (\S+)$", PAGE, re.MULTILINE)
+    assert [step for step in FLAGS if step not in ("prune", "pipeline")] == re.findall(
+        r"^## \d\. (\S+)$", PAGE, re.MULTILINE
+    )
     words = re.sub(r"```text.*?```", "", PAGE, flags=re.DOTALL)
     advised = re.findall(r"invoke ([a-z-]+)([^`]*)", words)
     unknown = [

@@ -31,6 +31,9 @@ class Steps:
         block = {"platforms": ["arm64"], "image": "someone/app", **({"address": address} if address else {})}
         self.settings = load(block, {}, {})
 
+    def hold(self, server: object) -> None:
+        """Hold nothing: the server of these tests does not start."""
+
 
 @pytest.fixture
 def daemon(server: RegistryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Daemon:
