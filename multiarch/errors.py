@@ -194,16 +194,26 @@ class BuildFailedError(MultiarchError):
         self.transient = transient
 
 
+# Words of Amazon ECR, Harbor, Docker Hub, Quay, Artifact Registry and Azure, which have no code for it in common.
+_IMMUTABLE = re.compile(
+    r"immutab|cannot be (overwritten|updated|moved)|tag.{1,200}already exists|write-?protected", re.I
+)
+
+
 class RegistryError(MultiarchError):
     """A registry refused a request.
 
     :ivar status: the HTTP status.
     :ivar retry_after: seconds the registry asked to wait, None when it did not say.
+    :ivar forbids_overwriting: whether it says that a tag can be set once.
     """
 
     def __init__(
         self, request: str, status: int, reason: str, *, hint: str = "", retry_after: float | None = None
     ) -> None:
+        self.forbids_overwriting = 400 <= status < 500 and bool(_IMMUTABLE.search(reason))
+        if self.forbids_overwriting:
+            hint = "its tags can be set once: publish a new one, with {build} in arch_tag for those of the platforms"
         super().__init__(f"{request}: the registry answered {status} {unbroken(reason)}{'; ' + hint if hint else ''}")
         self.cause = f"{status} {unbroken(reason)}"
         self.transient = is_transient_status(status)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
+    from multiarch.image.suitability import Findings
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
 
@@ -35,6 +36,7 @@ class Run:
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
+    :ivar findings: what the gates found of its programs.
     """
 
     def __init__(self, project: Project, progress: Progress) -> None:
@@ -44,6 +46,7 @@ class Run:
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
+        self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
         self.on_moved: Callable[[], object] = nothing
 
@@ -72,7 +75,7 @@ class Run:
         """A client for the registry of each image, by host."""
         from multiarch.registry.client import Registry
 
-        names = {image.registry for image in self.settings.publish.images}
+        names = {image.registry for image in (*self.settings.publish.images, *self.settings.publish.add)}
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
         return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}

@@ -54,7 +54,7 @@ def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
         machine = run.machine if solves else os.uname().machine
     except MultiarchError:  # the Docker host is gone
         machine = os.uname().machine
-    rows = summarise(run.project.matrix, solves, run.images, machine)
+    rows = summarise(run.project.matrix, solves, run.images, machine, run.findings)
     return report.report_of(
         run.project, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
     )

@@ -27,7 +27,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
 _LISTS = (
     *("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches"),
-    *("entitlements", "nameservers"),
+    *("entitlements", "nameservers", "foreign", "add", "smoke_tmpfs", "smoke_capabilities"),
 )
 # Settings whose values may be secrets, also where something else was expected.
 _PRIVATE = ("secrets", "buildkitd_env")

@@ -30,6 +30,7 @@ from multiarch.config.settings import (
     SecretKind,
     Settings,
 )
+from multiarch.config.smoke import read_smoke
 from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import (
     cache_here,
@@ -187,8 +188,9 @@ class _Reader:
             annotations={**self.checkout.labels, **annotations},
             problem=values.problems.get("annotations", ""),
             digests=self.block.digests or None,
+            add=self._added(),
             allow_dropping=self.block.allow_dropping,
-            smoke_seconds=self.block.smoke_seconds,
+            smoke=read_smoke(self.layers),
             insecure_registries=self.block.insecure_registries,
         )
 
@@ -221,8 +223,6 @@ class _Reader:
         block = self.block
         if not 0 <= block.retry_seconds < math.inf:
             raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
-        if not 0 < block.smoke_seconds < math.inf:
-            raise self.layers.error("smoke_seconds", f"expected seconds, more than 0, got {block.smoke_seconds}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
 
@@ -239,6 +239,17 @@ class _Reader:
             if not re.fullmatch(r"[\w./-]+", name):
                 raise self.layers.error("branches", f"{name!r} is no plain name of a branch, such as main", index)
         return self.block.branches
+
+    def _added(self) -> tuple[ImageReference, ...]:
+        """Return the images of ``add``: a tag may point to another image tomorrow, so each has a digest."""
+        added = []
+        for index, text in enumerate(self.block.add):
+            image: ImageReference = self.layers.check("add", index, ImageReference.parse, text)
+            if not image.digest:
+                raise self.layers.error("add", f"{text!r} must have a digest: IMAGE@sha256:…", index)
+            added.append(image)
+        self.layers.check_unique("add", [str(image) for image in added])
+        return tuple(added)
 
     def _image(self, text: str, index: int) -> ImageReference:
         lower = lower_case(text)

@@ -126,6 +126,12 @@ def _entry(
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
     where = layers.where("platforms", index)
+    builder = read_builder(where, written.builder)
+    if platform.os != "linux" and not builder:
+        problem = (
+            f"{platform} is not built on Linux: name a builder for it, or carry its image over by its digest in add"
+        )
+        raise ConfigurationError(where, problem)
     check_pairs(where, written.build_args, "a build argument")
     check_pairs(where, written.annotations, "an annotation")
     return MatrixEntry(
@@ -140,11 +146,22 @@ def _entry(
             **values.epoch,
             **values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
         },
-        builder=read_builder(where, written.builder),
+        builder=builder,
         annotations=values.read("annotations", where, written.annotations),
+        foreign=_foreign(layers, written.foreign, index),
         smoke=block.smoke if written.smoke is None else written.smoke,
         runners=_runners(layers, written.runner, index),
     )
+
+
+def _foreign(layers: Layers, written: tuple[str, ...] | None, index: int | None) -> tuple[str, ...]:
+    """Return the paths of ``foreign``, of an entry or of the top level."""
+    paths = layers.block.foreign if written is None else written
+    where = layers.where("foreign") if written is None else f"{layers.where('platforms', index)}.foreign"
+    for path in paths:
+        if not path.startswith("/") or path.strip("/") == "" or ".." in path.split("/"):
+            raise ConfigurationError(where, f"{path!r} is no absolute path of a program or a directory below the root")
+    return paths
 
 
 def _narrow(

@@ -21,6 +21,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     builder: str | None = None
     annotations: dict[str, str] = {}
     smoke: tuple[str, ...] | None = None
+    foreign: tuple[str, ...] | None = None
     runner: str | dict[str, str] | None = None
 
 
@@ -52,9 +53,15 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oci_artifact: bool | None = None
     attestations: tuple[str | dict[str, str], ...] = ({"provenance": "mode=min,inline-only=true"},)
     annotations: dict[str, str] = {}
+    add: tuple[str, ...] = ()
     allow_dropping: bool = False
+    foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
+    smoke_tmpfs: tuple[str, ...] = ()
+    smoke_capabilities: tuple[str, ...] = ()
+    smoke_user: str | None = None
+    smoke_env: dict[str, str] = {}
     insecure_registries: tuple[str, ...] = ()
     digests: str | None = None
     arch_tag: str | None = None

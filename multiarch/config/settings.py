@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from multiarch.config.contexts import Context
     from multiarch.config.server_settings import BuilderSettings
+    from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -105,6 +106,7 @@ class MatrixEntry:
     :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
     :ivar annotations: those of its descriptor in the index.
     :ivar target: the name of the target; empty where the project has none.
+    :ivar foreign: paths of programs in its image, or of directories of them, that are for another platform on purpose.
     :ivar smoke: the words after ``docker run IMAGE`` that its image is tried with; empty for no trial.
     :ivar runners: by CI, the label of a native machine for this platform.
     """
@@ -119,6 +121,7 @@ class MatrixEntry:
     build_args: Mapping[str, str] = field(default_factory=dict)
     builder: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     runners: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
@@ -195,8 +198,8 @@ class PublishSettings(_Checked):
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
+    :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
-    :ivar smoke_seconds: how long a smoke command may run.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -206,8 +209,9 @@ class PublishSettings(_Checked):
     push: Push
     annotations: Mapping[str, str]
     digests: str | None
+    add: tuple[ImageReference, ...]
     allow_dropping: bool
-    smoke_seconds: float
+    smoke: SmokeSettings
     insecure_registries: tuple[str, ...]
 
     @property

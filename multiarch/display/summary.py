@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from multiarch.buildkit.schedule import is_emulated
 from multiarch.display.vertices import built_for
 from multiarch.formatting import columns, duration, size
+from multiarch.image.suitability import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ class Summary:
     :ivar steps: number of its instructions.
     :ivar cached: number of its instructions that BuildKit did not run.
     :ivar emulated: whether its programs ran under an emulator.
+    :ivar unchecked: number of the gates' notes on what its image starts.
+    :ivar foreign: programs in its image that are for another platform on purpose.
     """
 
     platform: Platform
@@ -37,6 +40,8 @@ class Summary:
     steps: int
     cached: int
     emulated: bool
+    unchecked: int = 0
+    foreign: tuple[str, ...] = ()
     target: str = ""
 
 
@@ -45,11 +50,13 @@ def summarise(
     solves: Sequence[Solve],
     images: Mapping[Leg, tuple[str, int]],
     machine: str,
+    findings: Mapping[Leg, Findings] | None = None,
 ) -> tuple[Summary, ...]:
     """Return the result of each platform of the matrix, in its order.
 
     :param solves: all attempts; the time spans them all, the instructions are those of the last.
     :param images: digest and size of the image of each leg, where there is one.
+    :param findings: what the gates found of the programs of each image, where they were passed.
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
     rows = []
@@ -65,15 +72,19 @@ def summarise(
         instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
         cached = sum(vertex.cached for vertex in instructions)
         digest, bytes_ = images.get(entry.leg, ("", 0))
-        emulated = is_emulated(entry, machine)
-        rows.append(Summary(platform, digest, bytes_, seconds, len(instructions), cached, emulated, entry.target))
+        found = (findings or {}).get(entry.leg, Findings())
+        counts = len(instructions), cached, is_emulated(entry, machine), len(found.notes)
+        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target))
     return tuple(rows)
 
 
 def summary_lines(rows: Sequence[Summary]) -> list[str]:
     """Return the table as lines, its head first."""
-    head = ("TARGET",) if any(row.target for row in rows) else ()
-    cells = [(*head, "PLATFORM", "DIGEST", "SIZE", "TIME", "CACHED", "BUILT")]
+    head = ["TARGET"] if any(row.target for row in rows) else []
+    # Most images have nothing to be shown in this column.
+    has_findings = any(row.unchecked or row.foreign for row in rows)
+    last = ["NOT CHECKED"] if has_findings else []
+    cells = [(*head, "PLATFORM", "DIGEST", "SIZE", "TIME", "CACHED", "BUILT", *last)]
     cells += [
         (
             *((row.target,) if head else ()),
@@ -83,6 +94,7 @@ def summary_lines(rows: Sequence[Summary]) -> list[str]:
             duration(row.seconds),
             f"{row.cached} of {row.steps}",
             "emulated" if row.emulated else "natively",
+            *([", ".join([str(row.unchecked), *(f"foreign {path}" for path in row.foreign)])] if has_findings else []),
         )
         for row in rows
     ]

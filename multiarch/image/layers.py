@@ -8,10 +8,9 @@ import posixpath
 import sys
 import threading
 from array import array
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from multiarch.image.elf import Elf
+from multiarch.image.file import MOST_TEXTS, File, FileKind, read_file
 from multiarch.image.streams import Decompressed, ReadAhead, UnreadableError
 from multiarch.image.tar import Entry, Kind, TarReader
 
@@ -22,27 +21,10 @@ if TYPE_CHECKING:
 _BATCH = 1024
 # Bytes of a layer before it is read ahead; most programs are within them.
 _FIRST = 1 << 20
-# Bytes of an ELF header that say what it is for.
-_ELF = 20
+# Entries of a layer of which all texts are kept: what a COPY brings is often a script, whatever its name and mode.
+_FEW = 64
 # Bytes of memory that a kept name takes beside its text: its place in a dictionary, and the file.
-_OVERHEAD = 256
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a layer.
-
-    :ivar link: the target of a link.
-    :ivar head: the beginning of a program; of other content a byte; nothing of a directory or an empty file.
-    :ivar note: why it is not known whether it is a program.
-    """
-
-    link: str = ""
-    head: bytes = b""
-    note: str = ""
-
-
-_EMPTY, _DATA = File(), File(head=b"\0")
+_OVERHEAD = 320
 
 
 class Layer:
@@ -101,8 +83,8 @@ class Layer:
 class _Tar:
     """State that the readers of a layer share: what is known of its entries, as far as any of them has read.
 
-    Of links and programs the names are kept, as a search may come to need them later; of all other entries no more
-    than that they were there.
+    Of links, programs and scripts the names are kept, as a search may come to need them later; of all other entries no
+    more than that they were there.
 
     :ivar count: entries that were read.
     :ivar memory: bytes that their names take.
@@ -114,7 +96,8 @@ class _Tar:
         self._source: ReadAhead | None = None
         self._reader: TarReader | None = None
         self._kept: dict[str, File] = {}
-        self._data, self._empty = _Names(), _Names()
+        self._others: dict[File, _Names] = {}
+        self._room = MOST_TEXTS
         self._error: BaseException | None = None
         self._is_over = False
         self._readers = 1
@@ -123,9 +106,7 @@ class _Tar:
     def find(self, name: str) -> File | None:
         if file := self._kept.get(name):
             return file
-        if name in self._data:
-            return _DATA
-        return _EMPTY if name in self._empty else None
+        return next((file for file, names in self._others.items() if name in names), None)
 
     def read_on(self, seen: int, wanted: Container[str], most: int = _BATCH) -> int:
         """Read at most so many entries, unless more than *seen* were already read; return how many there are now."""
@@ -140,9 +121,10 @@ class _Tar:
                         self._is_over = True
                         break
                     name = _normalised(entry.name)
-                    self._note(name, entry)
+                    is_wanted = name in wanted
+                    self._note(name, entry, is_wanted=is_wanted or self.count < _FEW)
                     self.count += 1
-                    if name in wanted:
+                    if is_wanted:
                         break
             except BaseException as error:
                 self._error = error
@@ -166,35 +148,31 @@ class _Tar:
             self._reader = TarReader(Decompressed(self._source))
         return self._reader.next()
 
-    def _note(self, name: str, entry: Entry) -> None:
+    def _note(self, name: str, entry: Entry, *, is_wanted: bool) -> None:
         """Note an entry; of several with the same name the last one counts, as when they are unpacked."""
-        if entry.kind is Kind.OTHER:
-            self._empty.add(name)
-            self.memory += _Names.ITEM
-            return
-        file = self._file(entry)
+        file = self._file(name, entry, is_wanted=is_wanted)
         self._kept.pop(name, None)
-        if file in (_EMPTY, _DATA):
-            (self._data if file == _DATA else self._empty).add(name)
+        if file.is_plain:
+            self._others.setdefault(file, _Names()).add(name)
             self.memory += _Names.ITEM
         else:
             self._kept[name] = file
-            self.memory += sys.getsizeof(name) + sys.getsizeof(file.link) + _OVERHEAD
+            self.memory += sys.getsizeof(name) + sys.getsizeof(file.link) + len(file.packed) + _OVERHEAD
 
-    def _file(self, entry: Entry) -> File:
+    def _file(self, name: str, entry: Entry, *, is_wanted: bool) -> File:
         if entry.kind is Kind.LINK:
-            return File(link=entry.link)
+            return File(FileKind.LINK, link=entry.link)
         if entry.kind is Kind.SPARSE:
-            return File(note="is a sparse file, which is not read")
+            return File(FileKind.DATA, is_executable=True, note="is a sparse file, which is not read")
         if entry.kind is Kind.HARD_LINK:
             # A hard link is another name of a file before it, also where a layer above removes the first name.
             target = _normalised(entry.link)
-            return self.find(target) or File(link=f"/{target}")
-        if entry.head.startswith(b"#!"):
-            return File(head=entry.head.partition(b"\n")[0])
-        if Elf.parse(entry.head):
-            return File(head=entry.head[:_ELF])
-        return _DATA if entry.head else _EMPTY
+            return self.find(target) or File(FileKind.LINK, link=f"/{target}")
+        if entry.kind is Kind.OTHER or self._reader is None:
+            return File(FileKind.OTHER)
+        file = read_file(name, entry, self._reader.read_on, is_wanted=is_wanted, room=self._room)
+        self._room -= len(file.packed) + _OVERHEAD if file.packed else 0
+        return file
 
 
 class _Names:

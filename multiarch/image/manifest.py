@@ -19,11 +19,13 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 INDEXES = (OCI_INDEX, DOCKER_LIST)
-MANIFESTS = (*INDEXES, OCI_MANIFEST, DOCKER_MANIFEST)
+IMAGES = (OCI_MANIFEST, DOCKER_MANIFEST)
+MANIFESTS = (*INDEXES, *IMAGES)
 # The fields of an image's config that are those of its platform in an index (image-spec, image-index.md).
 PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
 # Annotations of an attestation's descriptor (BuildKit, docs/attestations/attestation-storage.md).
 _REFERENCE_TYPE = "vnd.docker.reference.type"
+_ATTESTATIONS = "attestation-manifest"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 # The registered algorithms (image-spec, descriptor.md, "Digests").
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -33,6 +35,11 @@ _LONGEST_SHOWN = 80  # characters of a document's words in an error
 _LARGEST_SIZE = (1 << 63) - 1  # bytes; sizes are int64 (descriptor.md)
 # Descriptors of one document. All known platforms with their attestations are 60; Linux stacks 500 layers at most.
 MOST_DESCRIPTORS = 500
+
+
+def _plain_type(text: str) -> str:
+    """Return a media type without its parameters, in lower case."""
+    return text.partition(";")[0].strip().lower()
 
 
 def digest_of(content: bytes) -> str:
@@ -119,8 +126,10 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it points to attestations, not to an image."""
-        return _REFERENCE_TYPE in self.annotations
+        """Whether it points to attestations, not to an image; nothing but what is of no platform does."""
+        platform = self.platform or {}
+        is_of_none = [platform.get(key) for key in ("os", "architecture")] == ["unknown", "unknown"]
+        return is_of_none and self.annotations.get(_REFERENCE_TYPE) == _ATTESTATIONS
 
     @property
     def attested_digest(self) -> str | None:
@@ -134,6 +143,26 @@ class Manifest:
 
     media_type: str
     body: bytes
+
+    @classmethod
+    def read(cls, content_type: str, body: bytes) -> Manifest:
+        """Return a manifest as a registry sent it: of the type that it is, whatever the registry calls it.
+
+        :param content_type: of the answer; its case and its parameters do not matter (RFC 9110, section 8.3.1).
+        """
+        named = _plain_type(content_type)
+        try:
+            fields = parse_object(body)
+        except ValueError:
+            return cls(named, body)
+        has_entries, has_layers = (isinstance(fields.get(key), list) for key in ("manifests", "layers"))
+        declared = _plain_type(fields["mediaType"]) if isinstance(fields.get("mediaType"), str) else ""
+        if has_entries == has_layers:  # neither, or both: what is wrong with it, `problem` says
+            return cls(declared if declared in MANIFESTS else named, body)
+        fitting = INDEXES if has_entries else IMAGES
+        known = [name for name in (declared, named) if name in fitting]
+        # Another type that somebody declared is not ours to correct.
+        return cls(known[0] if known else declared or fitting[0], body)
 
     @cached_property
     def digest(self) -> str:
@@ -160,17 +189,16 @@ class Manifest:
             fields = parse_object(self.body)
         except ValueError as error:
             return str(error)
-        return self._problem_of_fields(fields) or self._ambiguity(fields)
+        return self._ambiguity(fields) or self._problem_of_fields(fields)
 
     def _ambiguity(self, fields: Mapping[str, Any]) -> str:
-        """Return what makes one document two things to two programs (GHSA-mc8v-mgrf-8f4m)."""
-        if (named := fields.get("mediaType")) and self.media_type and named != self.media_type:
-            return (
-                f"its own media type is {named[:_LONGEST_SHOWN]!a}"
-                if isinstance(named, str)
-                else "its media type is no text"
-            )
-        if fields.get("manifests") and (fields.get("layers") or fields.get("config")):
+        """Return what makes one document two things to two programs (CVE-2021-41190, GHSA-mc8v-mgrf-8f4m)."""
+        if (named := fields.get("mediaType")) and self.media_type:
+            if not isinstance(named, str):
+                return "its media type is no text"
+            if _plain_type(named) != _plain_type(self.media_type):
+                return f"its own media type is {named[:_LONGEST_SHOWN]!a}"
+        if fields.get("manifests") is not None and any(fields.get(key) is not None for key in ("layers", "config")):
             return "it has both manifests and layers or a config"
         return ""
 

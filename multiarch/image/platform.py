@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from multiarch.image.elf import ELF, Elf
 
+# The systems that BuildKit builds images for; only Linux's are built on the BuildKit that we start.
+_SYSTEMS = ("linux", "darwin", "freebsd", "windows")
 _ALIASES = {
     "aarch64": ("arm64", ""),
     "armel": ("arm", "v6"),
@@ -57,7 +59,7 @@ class Platform:
         parts = text.strip().lower().split("/")
         lacks_os = parts[0] in ELF or parts[0] in _ALIASES
         os, rest = ("linux", parts) if lacks_os else (parts[0], parts[1:])
-        if os != "linux" or not 1 <= len(rest) <= 2:
+        if os not in _SYSTEMS or not 1 <= len(rest) <= 2:
             raise ValueError(_unknown(text))
         architecture, variant = _ALIASES.get(rest[0], (rest[0], ""))
         if architecture not in ELF:
@@ -83,8 +85,8 @@ class Platform:
 
     @property
     def slug(self) -> str:
-        """The platform as part of a tag: ``arm64``, ``arm-v7``."""
-        return "-".join(filter(None, (self.architecture, self.variant)))
+        """The platform as part of a tag: ``arm64``, ``arm-v7``, ``windows-amd64``."""
+        return "-".join(filter(None, ("" if self.os == "linux" else self.os, self.architecture, self.variant)))
 
     @property
     def elf(self) -> Elf:

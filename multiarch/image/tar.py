@@ -21,6 +21,8 @@ _ZEROS = bytes(_BLOCK)
 _MOST_HEADER = 1 << 20
 # Records of a PAX header, and headers before one entry. Tools write about ten, and up to three.
 _MOST_RECORDS, _MOST_HEADERS = 1000, 16
+# Bits of a mode (inode(7)); root itself may execute a file only if one of them is set.
+_ANY_EXECUTABLE = 0o111
 # Bytes of a path on Linux (PATH_MAX, less the NUL).
 _MOST_NAME = 4095
 # Characters of the length of a PAX record.
@@ -42,13 +44,15 @@ class Entry(NamedTuple):
     """An entry of a tar.
 
     :ivar link: the target of a link.
-    :ivar head: the beginning of a file's content.
+    :ivar head: the beginning of a file's content; `TarReader.read_on` returns what is behind it.
+    :ivar is_executable: whether anybody may execute the file.
     """
 
     name: str
     kind: Kind
     link: str = ""
     head: bytes = b""
+    is_executable: bool = False
 
 
 _KINDS = {
@@ -67,7 +71,8 @@ class TarReader:
     def __init__(self, source: Decompressed) -> None:
         self._source = source
         self._buffer, self._offset = b"", 0
-        self._left = 0  # bytes of the last entry's content
+        self._left = 0  # bytes of the last entry's content, with what fills its last block
+        self._content_left = 0  # the same without that
         self._is_empty = True
 
     def next(self) -> Entry | None:
@@ -76,7 +81,7 @@ class TarReader:
         :raises UnreadableError: the tar is broken, cut off, or beyond the bounds.
         """
         self._skip(self._left)
-        self._left = 0
+        self._left = self._content_left = 0
         records: dict[bytes, bytes] = {}
         long_names: dict[bytes, bytes] = {}
         for _ in range(_MOST_HEADERS):
@@ -93,6 +98,16 @@ class TarReader:
             else:
                 return self._entry(block, size, records, long_names)
         raise UnreadableError(f"more than {_MOST_HEADERS} headers before one entry")
+
+    def read_on(self, count: int) -> bytes:
+        """Return up to so many more bytes of the last entry's content, nothing at its end.
+
+        :raises UnreadableError: the tar is cut off, or beyond the bounds.
+        """
+        content = self._take(min(count, self._content_left))
+        self._left -= len(content)
+        self._content_left -= len(content)
+        return content
 
     def _entry(self, block: bytes, size: int, records: dict[bytes, bytes], long_names: dict[bytes, bytes]) -> Entry:
         """Return the entry that the block and the headers before it describe."""
@@ -115,9 +130,8 @@ class TarReader:
         self._left = _padded(size)
         if _KINDS.get(kind) is not Kind.FILE or is_sparse:
             return Entry(name_text, Kind.SPARSE if is_sparse else Kind.OTHER)
-        head = self._take(min(size, _HEAD))
-        self._left -= len(head)
-        return Entry(name_text, Kind.FILE, head=head)
+        self._content_left = size
+        return Entry(name_text, Kind.FILE, "", self.read_on(_HEAD), bool(_number(block[100:108]) & _ANY_EXECUTABLE))
 
     def _skip_sparse_map(self, block: bytes) -> None:
         """Skip the blocks that continue the map of a sparse file (GNU tar, "Storing sparse files")."""

@@ -17,6 +17,7 @@ def commands(settings: Settings) -> list[list[str]]:
     """
     source = settings.publish.images[0]
     staged = list(settings.staging.values())
+    added = list(map(str, settings.publish.add))
     names = list(map(str, settings.publish.references))
     lines = _smoke_commands(settings) if settings.tries_images else []
     if settings.publish.digests:
@@ -24,12 +25,12 @@ def commands(settings: Settings) -> list[list[str]]:
         for key, value in sorted(settings.publish.annotations.items()):
             words += ["--annotation", f"index:{key}={value}"]
         files = shell_line([settings.publish.digests])
-        return [*lines, ["sh", "-c", f"{shell_line(words)} $(cat {files}/*.txt)"]]
-    if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
+        return [*lines, ["sh", "-c", f"{shell_line([*words, *added])} $(cat {files}/*.txt)"]]
+    if settings.build.attestations or settings.publish.annotations or added or len(settings.publish.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
         for key, value in sorted(settings.publish.annotations.items()):
             words += ["--annotation", f"index:{key}={value}"]
-        return [*lines, ["docker", "buildx", "imagetools", "create", *words, *map(str, staged)]]
+        return [*lines, ["docker", "buildx", "imagetools", "create", *words, *map(str, staged), *added]]
     insecure = settings.publish.insecure_flag(source)
     for name in names:
         lines.append(["docker", "manifest", "create", *insecure, name, *map(str, staged)])

@@ -88,6 +88,15 @@ class SurplusImageError(GateError):
         )
 
 
+class AddedPlatformError(GateError):
+    """An image that is to be added for a platform which has another image already."""
+
+    gate = "the set is exact"
+
+    def __init__(self, reference: object, platform: object) -> None:
+        super().__init__(f"{reference} of `add` is for {platform}, which has an image already; leave one of them out")
+
+
 class DroppedPlatformError(GateError):
     """A tag that would lose platforms that it has today."""
 
@@ -95,16 +104,26 @@ class DroppedPlatformError(GateError):
 
     def __init__(self, dropped: Iterable[DroppedPlatforms]) -> None:
         tags = [f"{tag.reference} has {listed(tag.platforms)} today" for tag in dropped]
-        super().__init__(f"{'; '.join(tags)}; add what is missing to the matrix, or pass --allow-dropping")
+        super().__init__(
+            f"{'; '.join(tags)}; add what is missing to the matrix, or its image to `add`, or pass --allow-dropping"
+        )
 
 
 class PlatformMismatchError(GateError):
-    """An image whose own config is for another platform."""
+    """An image whose own config is for another platform.
+
+    :param is_variant: whether the variant alone is another one.
+    """
 
     gate = "the config matches"
 
-    def __init__(self, reference: object, expected: object, actual: object) -> None:
+    def __init__(self, reference: object, expected: object, actual: object, *, is_variant: bool = False) -> None:
         remedy = "rebuild it with build-arch (is the base image in the Dockerfile pinned to a platform or a digest?)"
+        if is_variant:
+            remedy = (
+                f"rebuild it FROM an image whose config says {expected}: the variant is that of the base image, which"
+                " BuildKit takes over, so only its publisher can correct it"
+            )
         super().__init__(f"{reference} should be for {expected}, but its config says {actual}; {remedy}")
 
 
@@ -126,7 +145,17 @@ class ForeignProgramError(GateError):
     def __init__(self, reference: object, platform: object, program: str, actual: str) -> None:
         problem = f"{reference} is for {platform}, but its {program} is a program for {actual}"
         hint = "is a file from the context, or a stage of $BUILDPLATFORM, copied as it is?"
-        super().__init__(f"{problem}; build or copy the one for $TARGETARCH in the Dockerfile ({hint})")
+        remedy = f"build or copy the one for $TARGETARCH in the Dockerfile ({hint})"
+        super().__init__(f"{problem}; {remedy}, or name it in `foreign` where something in the image emulates it")
+
+
+class UnstartableError(GateError):
+    """An image that starts something which starts on no machine."""
+
+    gate = "the program starts"
+
+    def __init__(self, reference: object, platform: object, fault: str) -> None:
+        super().__init__(f"{reference} for {platform} fails wherever it runs: {fault}")
 
 
 class SmokeError(GateError):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.checkout import REVISION
-from multiarch.image.elf import architectures_of
-from multiarch.image.platform import Platform, runs_natively
+from multiarch.image.platform import Platform
+from multiarch.image.suitability import Findings, remark, unsuitable_for
 from multiarch.publish.errors import (
     DroppedPlatformError,
     DroppedPlatforms,
@@ -19,12 +19,13 @@ from multiarch.publish.errors import (
     OtherCommitError,
     PlatformMismatchError,
     SurplusImageError,
+    UnstartableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from multiarch.image.programs import Program
+    from multiarch.image.program import Program
     from multiarch.image.reference import ImageReference
     from multiarch.publish.staged import StagedPlatform
     from multiarch.publish.tags import TagState
@@ -69,7 +70,8 @@ def check_config(platform: Platform, reference: ImageReference, config: Mapping[
     except ValueError:
         actual = "/".join(filter(None, names))
     if actual != str(platform):
-        raise PlatformMismatchError(reference, platform, actual or "nothing")
+        is_variant = names[:2] == [platform.os, platform.architecture]
+        raise PlatformMismatchError(reference, platform, actual or "nothing", is_variant=is_variant)
 
 
 def check_revision(reference: ImageReference, config: Mapping[str, Any], revision: str) -> None:
@@ -84,19 +86,34 @@ def check_revision(reference: ImageReference, config: Mapping[str, Any], revisio
         raise OtherCommitError(reference, revision, actual)
 
 
-def check_programs(platform: Platform, reference: ImageReference, programs: Sequence[Program]) -> str:
-    """Check that the programs which an image starts are of its platform.
+def check_programs(
+    platform: Platform, reference: ImageReference, programs: Sequence[Program], foreign: Sequence[str] = ()
+) -> Findings:
+    """Check that what an image starts is there, and is of its platform.
 
-    :returns: a note where no program was found, or not all were looked for, else nothing.
-    :raises ForeignProgramError: it is one of another.
+    :param foreign: paths of files and directories that are for another platform on purpose.
+    :returns: what was not checked, and what was let pass.
+    :raises ForeignProgramError: it is of another platform. :raises UnstartableError: it starts nowhere.
     """
+    if platform.os != "linux":
+        return Findings((f"programs of {platform.os} are not followed",))
+    notes: list[str] = []
+    passed: list[str] = []
     for program in programs:
-        architectures = architectures_of(program.elf) if program.elf else ()
-        if program.elf and not any(runs_natively(Platform("linux", a), platform.architecture) for a in architectures):
-            actual = "/".join(architectures) or f"ELF machine {program.elf.machine}"
+        actual = unsuitable_for(platform, program)
+        if (actual or program.fault) and any(_is_below(program.path, path) for path in foreign):
+            passed.append(program.path)
+        elif (actual or program.fault) and not program.is_certain:
+            notes.append(f"{program.fault or f'{program.path} is a program for {actual}'}, which may be started")
+        elif actual:
             raise ForeignProgramError(reference, platform, program.path, actual)
-    first, *others = programs
-    if not first.elf:
-        return f"{platform}: its program was not checked: {first.note}"
-    notes = [program.note for program in others if not program.elf]
-    return f"{platform}: not all of its programs were checked: {'; '.join(notes)}" if notes else ""
+        elif program.fault:
+            raise UnstartableError(reference, platform, program.fault)
+        else:
+            notes += [note for note in (program.note, remark(platform, program)) if note]
+    return Findings(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(passed)))
+
+
+def _is_below(path: str, other: str) -> bool:
+    """Whether a path is another one, or in that directory."""
+    return path == other or path.startswith(f"{other.rstrip('/')}/")

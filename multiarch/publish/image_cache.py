@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from multiarch.config.checkout import REVISION
-from multiarch.image.documents import parse_config, parse_object
+from multiarch.image.documents import are_texts, parse_config, parse_object
 from multiarch.image.elf import Elf
 from multiarch.image.manifest import PLATFORM_FIELDS
-from multiarch.image.programs import Program
+from multiarch.image.marks import FloatABI, Marks
+from multiarch.image.program import Program
 from multiarch.paths import cache_directory, replacing
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Cache format version; raise it when the inspection of images changes.
-_VERSION = "3"
+_VERSION = "4"
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
@@ -43,27 +44,53 @@ def recall(digest: str) -> InspectedImage | None:
     try:
         kept = parse_object(_path(digest).read_bytes())
         config = parse_config(json.dumps(kept["config"]).encode())
-        programs = tuple(Program(str(path), _elf(*elf)) for path, elf in kept["programs"])
+        programs = tuple(map(_program, kept["programs"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return InspectedImage(config, programs) if programs else None
 
 
 def remember(digest: str, image: InspectedImage) -> None:
-    """Keep an image, unless the program of it was not found: next time it may be."""
-    if not all(program.elf for program in image.programs):
+    """Keep an image, unless a layer of it was not read: next time it may be."""
+    if any(program.is_unread for program in image.programs):
         return
     revision = ((image.config.get("config") or {}).get("Labels") or {}).get(REVISION)
     labels = {"config": {"Labels": {REVISION: revision}}} if revision else {}
     kept = {
         "config": {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)} | labels,
-        "programs": [(program.path, program.elf) for program in image.programs],
+        "programs": [_kept(program) for program in image.programs],
     }
     path = _path(digest)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, mode=0o600) as file:
             file.write(json.dumps(kept).encode())
+
+
+def _kept(program: Program) -> dict[str, Any]:
+    """Return a program as it is written."""
+    marks = program.marks
+    abi = marks.float_abi.value if marks.float_abi else ""
+    about = {"note": program.note, "fault": program.fault, "certain": program.is_certain}
+    return {
+        "path": program.path,
+        "elf": program.elf,
+        "marks": [marks.loader, marks.arm_version, abi, marks.x86_level, marks.problem],
+        **about,
+    }
+
+
+def _program(kept: Mapping[str, Any]) -> Program:
+    """Return a program as it was read. :raises ValueError: it is none."""
+    loader, version, abi, level, problem = kept["marks"]
+    is_number = isinstance(level, int) and (version is None or isinstance(version, int))
+    if not (
+        is_number and isinstance(kept["certain"], bool) and are_texts([loader, problem, kept["note"], kept["fault"]])
+    ):
+        raise ValueError("no program")
+    elf = _elf(*kept["elf"]) if kept["elf"] else None
+    marks = Marks(loader, version, FloatABI(abi) if abi else None, level, problem)
+    return Program(str(kept["path"]), elf, kept["note"], kept["fault"], marks, is_certain=kept["certain"])
 
 
 def _elf(bits: object, endianness: object, machine: object) -> Elf:

@@ -28,11 +28,11 @@ def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
     matrix = {entry.platform: entry for entry in settings.matrix}
     entries: list[Descriptor] = []
     for image in images:
-        entry = matrix[image.platform]
+        entry = matrix.get(image.platform)  # None of an image that was built elsewhere
         platform = {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
-        if entry.platform.variant:
+        if entry and entry.platform.variant:
             platform.setdefault("variant", entry.platform.variant)
-        annotations = dict(sorted({**image.annotations, **entry.annotations}.items()))
+        annotations = dict(sorted({**image.annotations, **(entry.annotations if entry else {})}.items()))
         entries.append(replace(image.manifest.descriptor, platform=platform, annotations=annotations))
         entries += image.attestations
     # A list of Docker's own type is what old clients expect of images of Docker's type; it has no annotations.

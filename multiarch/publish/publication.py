@@ -15,6 +15,7 @@ from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
 from multiarch.interrupts import nothing
 from multiarch.publish import gates
+from multiarch.publish.added import check_added, read_added
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
 from multiarch.publish.tags import Plan, TagState, move_tags
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
+    from multiarch.image.suitability import Findings
     from multiarch.publish.tags import PublishedTag
     from multiarch.registry.client import Registry
 
@@ -47,10 +49,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Published:
-    """The tags that were moved, and the images of their index, in the order of the matrix."""
+    """The tags that were moved, and the images of their index, in the order of the matrix.
+
+    :ivar findings: what the gates found of each image's programs.
+    """
 
     tags: tuple[PublishedTag, ...]
     images: tuple[StagedImage, ...]
+    findings: Mapping[Platform, Findings]
 
 
 def publish(
@@ -75,36 +81,64 @@ def publish(
     """
     on_failure = partial(stop_all, registries.values())
     read = each(lambda part: _read(part.settings, registries, part.digests), parts, on_failure=on_failure)
-    plans = []
+    plans: list[Plan] = []
+    published: list[Published] = []
     for part, (staged, existing_tags) in zip(parts, read, strict=True):
-        for note in check(part.settings, staged, existing_tags):
-            say(note)
+        settings = part.settings
+        added = read_added(settings.publish.add, registries)
+        findings = check(settings, staged, existing_tags, added)
+        _say_findings(settings, findings, say)
         images = [image for place in staged for image in place.images]
-        source, look_again = part.settings.publish.images[0], partial(_look_again, part.settings, registries)
-        plans.append(Plan(compose(part.settings, images), images, source, existing_tags, look_again))
+        platforms = [*settings.platforms, *(image.platform for image in added)]
+        look_again = partial(_look_again, settings, registries, platforms)
+        plan = Plan(compose(settings, [*images, *added]), [*images, *added], existing_tags, look_again)
+        plans.append(plan)
+        published.append(Published(plan.tags, tuple(images), findings))
     if try_images:
-        try_images([plan.images for plan in plans])
+        try_images([one.images for one in published])
     move_tags(plans, registries, on_moved)
-    return tuple(Published(plan.tags, tuple(plan.images)) for plan in plans)
+    return tuple(published)
 
 
-def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:
-    """Check the images of the matrix at all gates but the last; return the gates' notes.
+def _say_findings(settings: Settings, findings: Mapping[Platform, Findings], say: Callable[[str], None]) -> None:
+    legs = {entry.platform: entry.leg for entry in settings.matrix}
+    for platform, found in findings.items():
+        for note in found.notes:
+            say(f"{legs[platform]}: not checked: {note}")
+        for path in found.foreign:
+            say(f"{legs[platform]}: {path} is for another platform on purpose")
+
+
+def check(
+    settings: Settings,
+    staged: Sequence[StagedPlatform],
+    existing_tags: Sequence[TagState],
+    added: Sequence[StagedImage] = (),
+) -> dict[Platform, Findings]:
+    """Check the images of the matrix at all gates but the last; return what was found of their programs.
 
     :param existing_tags: the tags to publish, before they move.
+    :param added: images of the index that were built elsewhere.
     :raises GateError: they may not be published.
     """
     gates.check_set(staged)
-    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    check_added(added, settings.platforms)
+    kept = [*settings.platforms, *(image.platform for image in added)]
+    gates.check_nothing_dropped(kept, existing_tags, allowed=settings.publish.allow_dropping)
     images = [image for place in staged for image in place.images]
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
         gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
-    notes = [gates.check_programs(image.platform, image.reference, image.programs) for image in images]
-    return [note for note in notes if note]
+    foreign = {entry.platform: entry.foreign for entry in settings.matrix}
+    return {
+        image.platform: gates.check_programs(image.platform, image.reference, image.programs, foreign[image.platform])
+        for image in images
+    }
 
 
-def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Sequence[TagState]) -> list[TagState]:
+def _look_again(
+    settings: Settings, registries: Mapping[str, Registry], kept: Sequence[Platform], tags: Sequence[TagState]
+) -> list[TagState]:
     """Return the tags as they are now. :raises DroppedPlatformError: one that was moved since would lose platforms."""
 
     def look(tag: TagState) -> TagState:
@@ -112,7 +146,7 @@ def _look_again(settings: Settings, registries: Mapping[str, Registry], tags: Se
         return tag if manifest == tag.manifest else _tag_state(tag.reference, manifest, settings, registries)
 
     existing_tags = each(look, tags, on_failure=partial(stop_all, registries.values()))
-    gates.check_nothing_dropped(settings.platforms, existing_tags, allowed=settings.publish.allow_dropping)
+    gates.check_nothing_dropped(kept, existing_tags, allowed=settings.publish.allow_dropping)
     return existing_tags
 
 
@@ -145,7 +179,10 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
 
 
 def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
-    registry.put_manifest(image.reference.repository, image.reference.tag, index_of_one(image))
+    """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
+    repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
+    if registry.manifest(repository, tag) != manifest:
+        registry.put_manifest(repository, tag, manifest)
 
 
 def _read_tag(reference: ImageReference, settings: Settings, registries: Mapping[str, Registry]) -> TagState:

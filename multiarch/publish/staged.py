@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.image.documents import parse_config
+from multiarch.image.files import ElsewhereLayer
 from multiarch.image.layers import Layer
-from multiarch.image.manifest import IMAGE_CONFIGS, MANIFESTS, MOST_DESCRIPTORS, Manifest
+from multiarch.image.manifest import IMAGE_CONFIGS, IMAGES, MANIFESTS, MOST_DESCRIPTORS, Manifest
 from multiarch.image.platform import Platform
-from multiarch.image.programs import Program, started_programs
+from multiarch.image.programs import started_programs
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import IncompleteMatrixError, MissingImage, NotAnImageError, UnreadableTagError
 from multiarch.publish.image_cache import InspectedImage, recall, remember
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.image.manifest import Descriptor
+    from multiarch.image.program import Program
     from multiarch.registry.client import Registry
 
 # Layers of an image that are read at the same time before they are needed, from the top; most programs are in them.
 _LAYERS_AHEAD = 4
 # Bytes of a layer that are asked for at first; most programs are within them.
 _FIRST = 1 << 20
+# The system of what names no platform.
+_UNKNOWN = "unknown"
 # Indexes within indexes that are followed; BuildKit makes none.
 _DEEPEST = 4
 
@@ -83,24 +87,26 @@ def read_staged(places: Sequence[StagedPlatform], registry: Registry) -> list[St
 
 
 def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> tuple[Platform, ...]:
-    """Return the platforms of what a tag points to; none where it does not say.
+    """Return the platforms of what a tag points to; none where it is an image that does not say.
+
+    An entry of an index that names none counts too: as ``unknown``, with its digest.
 
     :raises UnreadableTagError: it is an image or an index, and is not well-formed.
     """
     reference = ImageReference(registry.host, repository, digest=manifest.digest)
-    described: list[Mapping[str, Any]] = []
     try:
         if manifest.is_index:
-            entries = _flattened(manifest, reference, registry)
-            described = [_described(entry, reference, registry) for entry in entries if not entry.is_attestation]
-        elif manifest.problem and manifest.media_type in MANIFESTS:
+            entries = flattened(manifest, reference, registry)
+            found = [_described(entry, reference, registry) for entry in entries if not entry.is_attestation]
+            return tuple(platform_of_entry(entry) for entry in found if entry)
+        if manifest.problem and manifest.media_type in MANIFESTS:
             raise NotAnImageError(reference, manifest.media_type, manifest.problem)
-        elif manifest.config:
-            described = [_read_config(reference, manifest.config, registry)]
+        if manifest.config:
+            platform = _platform_as_written(read_config(reference, manifest.config, registry))
+            return (platform,) if platform.os else ()
     except NotAnImageError as error:
         raise UnreadableTagError(reference, error.actual) from None
-    platforms = map(_platform_as_written, described)
-    return tuple(platform for platform in platforms if platform.os and platform.os != "unknown")
+    return ()
 
 
 class _Reader:
@@ -122,7 +128,7 @@ class _Reader:
 
         In one place alone there are all; of several, the first has those that the index names for none.
         """
-        entries = list(_flattened(index, places[0].reference, self._registry))
+        entries = list(flattened(index, places[0].reference, self._registry))
         images = [entry for entry in entries if not entry.is_attestation]
         by_claim = {str(place.platform): place for place in places[1:]}
         listed: dict[StagedPlatform, list[Descriptor]] = {place: [] for place in places}
@@ -142,7 +148,7 @@ class _Reader:
         manifest = self._registry.manifest(self._repository, entry.digest)
         if manifest is None:
             raise IncompleteMatrixError([MissingImage(place.platform, exact)])
-        attestations = tuple(e for e in entries if e.attested_digest == manifest.digest)
+        attestations = read_attestations(exact, manifest.digest, entries, self._registry)
         image = self.read_image(replace(place, reference=exact) if place.reference.digest else place, manifest)
         claim = _claim(entry) or image.claim
         return replace(image, claim=claim, annotations=entry.annotations, attestations=attestations)
@@ -153,29 +159,32 @@ class _Reader:
         :raises NotAnImageError: it is no image.
         """
         platform, reference = place.platform, place.reference
-        if manifest.config is None or manifest.problem:
+        if manifest.config is None or manifest.problem or manifest.media_type not in IMAGES:
             raise NotAnImageError(reference, manifest.media_type, manifest.problem)
         inspected = recall(manifest.digest) or self._inspect(reference, manifest, manifest.config)
         return StagedImage(platform, reference, str(platform), manifest, inspected.config, inspected.programs)
 
     def _inspect(self, reference: ImageReference, manifest: Manifest, descriptor: Descriptor) -> InspectedImage:
         """Read an image's config, to which the descriptor points, and its layers as far as its program is not found."""
-        # A layer that may not be distributed is not in the registry.
-        layers = [self._layer(descriptor) for descriptor in manifest.layers if not descriptor.urls]
-        jobs: list[Callable[[], Any]] = [partial(_read_config, reference, descriptor, self._registry)]
-        jobs += [layer.prefetch for layer in layers[-_LAYERS_AHEAD:]]
+        layers = [self._layer(descriptor) for descriptor in manifest.layers]
+        readable = [layer for layer in layers if isinstance(layer, Layer)]
+        jobs: list[Callable[[], Any]] = [partial(read_config, reference, descriptor, self._registry)]
+        jobs += [layer.prefetch for layer in readable[-_LAYERS_AHEAD:]]
         try:
             config = together(jobs, on_failure=self._registry.stop)[0]
         except BaseException:
-            for layer in layers:
+            for layer in readable:
                 layer.close()
             raise
         image = InspectedImage(config, started_programs(config, layers))
         remember(manifest.digest, image)
         return image
 
-    def _layer(self, descriptor: Descriptor) -> Layer:
+    def _layer(self, descriptor: Descriptor) -> Layer | ElsewhereLayer:
         """Return a layer for one image to read."""
+        if descriptor.urls:
+            # What may not be distributed is not in the registry.
+            return ElsewhereLayer(descriptor.urls[0])
         with self._lock:
             if descriptor.digest not in self._layers:
                 open_ = partial(self._registry.open_blob, self._repository, descriptor, first=_FIRST)
@@ -189,7 +198,25 @@ def _unread(place: StagedPlatform, entry: Descriptor, _entries: object) -> Stage
     return StagedImage(place.platform, place.reference, claim, Manifest(entry.media_type, b""), {}, ())
 
 
-def _flattened(index: Manifest, reference: ImageReference, registry: Registry) -> list[Descriptor]:
+def read_attestations(
+    reference: ImageReference, digest: str, entries: Sequence[Descriptor], registry: Registry
+) -> tuple[Descriptor, ...]:
+    """Return the attestations of an image, which are there, and are what their digests say.
+
+    :param digest: that of the image; *reference* names its repository.
+    :param entries: those of the index that lists the image.
+    :raises NotAnImageError: one is not.
+    """
+    attestations = tuple(entry for entry in entries if entry.is_attestation and entry.attested_digest == digest)
+    for entry in attestations:
+        manifest = registry.manifest(reference.repository, entry.digest)
+        if manifest is None or manifest.problem or manifest.media_type not in IMAGES:
+            problem = manifest.problem if manifest else "it is not there"
+            raise NotAnImageError(reference.with_digest(entry.digest), "an attestation", problem)
+    return attestations
+
+
+def flattened(index: Manifest, reference: ImageReference, registry: Registry) -> list[Descriptor]:
     """Return the entries of an index, and of the indexes that it lists."""
     _check_index(index, reference)
     entries: list[Descriptor] = []
@@ -223,30 +250,38 @@ def _claim(entry: Descriptor) -> str:
     return str(_platform_as_written(entry.platform)) if entry.platform else ""
 
 
-def _described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Mapping[str, Any]:
-    """Return the platform of an entry of an index; that of its config where the index does not say; of others nothing.
+def _described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Descriptor | None:
+    """Return an entry of an index with its platform: that of its config where the index does not say.
+
+    None stands for what is no image.
 
     :raises NotAnImageError: neither says.
     """
     if entry.platform and entry.platform.get("os"):
-        return entry.platform
+        return entry
     place = reference.with_digest(entry.digest)
     manifest = registry.manifest(reference.repository, entry.digest)
     if manifest is None or manifest.problem:
         problem = manifest.problem if manifest else "it is not there"
         raise NotAnImageError(place, entry.media_type, f"an entry without a platform: {problem}")
     if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
-        return {}  # no image, but something else that an index may list
-    return _read_config(place, manifest.config, registry)
+        return None  # no image, but something else that an index may list
+    return replace(entry, platform=read_config(place, manifest.config, registry))
 
 
-def _read_config(reference: ImageReference, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
+def read_config(reference: ImageReference, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:
     """Return an image's config. :raises NotAnImageError: it is none."""
     content = registry.blob(reference.repository, descriptor.digest, descriptor.size)
     try:
         return parse_config(content)
     except ValueError as error:
         raise NotAnImageError(reference, descriptor.media_type, f"config: {error}") from None
+
+
+def platform_of_entry(entry: Descriptor) -> Platform:
+    """Return the platform of an entry of an index; ``unknown`` and its digest where it names none."""
+    platform = _platform_as_written(entry.platform or {})
+    return platform if platform.os not in ("", "unknown") else Platform(_UNKNOWN, entry.digest)
 
 
 def _platform_as_written(fields: Mapping[str, Any]) -> Platform:

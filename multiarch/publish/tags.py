@@ -63,15 +63,13 @@ class PublishedTag:
 class Plan:
     """An index, and the tags that are to point to it.
 
-    :ivar images: those of the index.
-    :ivar source: the repository where they are.
+    :ivar images: those of the index, whose references name the repositories where they are.
     :ivar existing_tags: the tags as they are before.
     :ivar look_again: reads these tags anew, and raises the error of a gate if they may not be moved any more.
     """
 
     index: Manifest
     images: Sequence[StagedImage]
-    source: ImageReference
     existing_tags: Sequence[TagState]
     look_again: Callable[[Sequence[TagState]], Sequence[TagState]]
 
@@ -84,7 +82,7 @@ class Plan:
 def move_tags(plans: Sequence[Plan], registries: Mapping[str, Registry], on_moved: Callable[[], object]) -> None:
     """Move the tags of all plans, all of them or none. A tag that points to its index already is not written again.
 
-    :param registries: a client for the registry of each tag, by host.
+    :param registries: a client for the registry of each tag and image, by host.
     :param on_moved: called when all tags have moved, while signals still wait.
     :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
@@ -105,9 +103,11 @@ def move_tags(plans: Sequence[Plan], registries: Mapping[str, Registry], on_move
 
 def _prepare(plan: Plan, repository: ImageReference, registries: Mapping[str, Registry]) -> None:
     """Put the images of a plan, and its index, where its tags are."""
-    registry, source = registries[repository.registry], plan.source
-    if repository != source.with_tag(""):
-        _copy(plan.images, source, registries[source.registry], repository.repository, registry)
+    registry = registries[repository.registry]
+    for source in dict.fromkeys(image.reference.with_tag("") for image in plan.images):
+        if source != repository:
+            group = [image for image in plan.images if image.reference.with_tag("") == source]
+            _copy(group, source, registries[source.registry], repository.repository, registry)
     # One tag moves with its index in one request; several move when the index is there already.
     if len(plan.existing_tags) > 1:
         registry.put_manifest(repository.repository, plan.index.digest, plan.index)
@@ -193,8 +193,16 @@ class _Transaction:
         except RegistryError as error:
             if not error.transient:  # refused
                 del self._moved[tag]
-            raise
+            if not (error.forbids_overwriting and self._is_there(tag)):
+                raise
+            return
         self._moved[tag] = True
+
+    def _is_there(self, tag: TagState) -> bool:
+        """Whether a tag points to its index, as somebody else has moved it there meanwhile."""
+        reference = tag.reference
+        manifest = self._registries[reference.registry].manifest(reference.repository, reference.tag)
+        return manifest is not None and manifest.digest == self._indexes[tag].digest
 
     def _read_back(self, tag: TagState) -> None:
         before = tag.manifest.digest if tag.manifest else ""

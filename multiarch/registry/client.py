@@ -86,7 +86,7 @@ class Registry:
         answer = self._transport.ask("GET", path, _pull(repository), **options)
         if answer.status == 404:
             return None
-        manifest = Manifest(answer.header("Content-Type").partition(";")[0], answer.body)
+        manifest = Manifest.read(answer.header("Content-Type"), answer.body)
         expected = reference if reference.startswith("sha256:") else _digest_of(answer, f"GET {self.host}/{path}")
         if expected and expected != manifest.digest:
             raise DigestMismatchError(f"GET {self.host}/{path}", expected, manifest.digest)

@@ -98,6 +98,6 @@ def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[S
             if entry.smoke:
                 from multiarch.publish import smoke
 
-                jobs.append(partial(smoke.check_runs, entry, image, settings.publish.smoke_seconds, run.host))
+                jobs.append(partial(smoke.check_runs, entry, image, settings.publish.smoke, run.host))
     if jobs:
         run.together(jobs)

@@ -261,6 +261,8 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -
         for target, one in zip(targets, published, strict=True):
             for entry, image in zip(target.settings.matrix, one.images, strict=True):
                 run.images[entry.leg] = image.manifest.digest, image.manifest.size
+                if entry.platform in one.findings:
+                    run.findings[entry.leg] = one.findings[entry.platform]
         _show_table(run)
         for target, one in zip(targets, published, strict=True):
             for platform in target.settings.platforms:
@@ -272,4 +274,4 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -
 def _show_table(run: Run) -> None:
     from multiarch.display.summary import summarise
 
-    run.progress.table(summarise(run.project.matrix, run.solves, run.images, run.machine))
+    run.progress.table(summarise(run.project.matrix, run.solves, run.images, run.machine, run.findings))

@@ -82,7 +82,8 @@ class World:
             image = self.first.hold_manifest("app", f"{word}-{architecture}", body)
             attestation = self.first.hold_manifest("app", f"{word}-{architecture}-attestation", {**body, "layers": []})
             note = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image["digest"]}
-            entries = [image, {**attestation, "annotations": note}]
+            of_none = {"os": "unknown", "architecture": "unknown"}
+            entries = [image, {**attestation, "annotations": note, "platform": of_none}]
             index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
             self.first.hold_manifest("app", f"latest-{architecture}", index, OCI_INDEX)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.image.elf import ELF, Elf
 from multiarch.image.layers import Layer
-from multiarch.image.programs import Program, started_programs
+from multiarch.image.program import Program
+from multiarch.image.programs import started_programs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ def tar(files: Files) -> bytes:
     with tarfile.open(fileobj=written, mode="w") as archive:
         for name, what in files.items():
             member = tarfile.TarInfo(name)
+            member.mode = 0o755
             if isinstance(what, Link):
                 member.type, member.linkname = tarfile.LNKTYPE if what.hard else tarfile.SYMTYPE, what.to
             elif what is DIRECTORY:
@@ -54,13 +56,18 @@ def tar(files: Files) -> bytes:
     return written.getvalue()
 
 
+def layer_of(blob: bytes) -> Layer:
+    """Return a reader of a layer."""
+    return Layer(partial(io.BytesIO, blob))
+
+
 def programs_of(config: Mapping[str, Any], *layers: Files | bytes) -> tuple[Program, ...]:
     """Return the programs of an image with this config.
 
     :param layers: the lowest first.
     """
     blobs = [layer if isinstance(layer, bytes) else tar(layer) for layer in layers]
-    return started_programs({"config": config}, [Layer(partial(io.BytesIO, blob)) for blob in blobs])
+    return started_programs({"config": config}, [*map(layer_of, blobs)])
 
 
 def entrypoint(*words: str) -> dict[str, Any]:

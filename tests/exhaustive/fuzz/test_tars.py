@@ -72,11 +72,70 @@ def test_layers_give_programs_or_notes(config: dict[str, object], blobs: list[by
     """Never anything else, and each program or note is text of one line at most."""
     with bounded():
         first, *others = started_programs({"config": config}, [Layer(partial(io.BytesIO, blob)) for blob in blobs])
-        assert (first.elf is None) == bool(first.note)
-        assert all(program.elf for program in others)
         for program in (first, *others):
-            assert (program.path + program.note).encode()
-            assert len(program.path) + len(program.note) < 2000
+            assert 1 == sum(map(bool, (program.elf, program.note, program.fault)))
+            said = program.path + program.note + program.fault
+            assert (True, 1) == (len(said.encode()) < 4000, len(said.splitlines()))
+
+
+SCRIPTS = some.lists(
+    some.sampled_from(
+        [
+            *("if ", "then ", "fi\n", "case x in ", "a) ", ";; ", "esac\n", "while ", "do ", "done\n", "for a in b;"),
+            *(
+                "{ ",
+                "}\n",
+                "(",
+                ")",
+                "$(",
+                "`",
+                '"',
+                "'",
+                "${a:-",
+                "}",
+                "$@",
+                "<<E\n",
+                "E\n",
+                "f() ",
+                "&& ",
+                "|| ",
+                "| ",
+            ),
+            *(
+                "exec ",
+                "/app ",
+                "app ",
+                "set -- ",
+                "shift\n",
+                "cd /app\n",
+                ". /run\n",
+                "eval ",
+                "A=",
+                "$A ",
+                "#",
+                "\\",
+                ";",
+            ),
+        ]
+    )
+    | some.text(max_size=3),
+    max_size=40,
+).map("".join)
+
+
+@fuzz
+@given(SCRIPTS, some.lists(WORDS, max_size=3))
+def test_scripts_give_programs_or_notes(script: str, words: list[str]) -> None:
+    """Whatever a script is, following it ends, in a few programs and notes of one line."""
+    with bounded():
+        content = file(b"run", b"#!/bin/sh\n" + script.encode(errors="replace")) + file(b"bin/sh") + file(b"app") + END
+        config = {"Entrypoint": ["/run", *words]}
+        programs = started_programs({"config": config}, [Layer(partial(io.BytesIO, content))])
+        assert len(programs) < 300
+        for program in programs:
+            assert 1 == sum(map(bool, (program.elf, program.note, program.fault)))
+            said = program.path + program.note + program.fault
+            assert (True, 1) == (len(said.encode()) < 4000, len(said.splitlines()))
 
 
 @fuzz
@@ -87,4 +146,4 @@ def test_damaged_layers_give_programs_or_notes(compress: type[bytes], junk: byte
         whole = bytearray(compress(file(b"data", junk) + file(b"app") + END))
         whole[where : where + len(damage)] = damage
         (program,) = started_programs({"config": {"Entrypoint": ["/app"]}}, [Layer(partial(io.BytesIO, bytes(whole)))])
-        assert (program.elf is None) == bool(program.note)
+        assert 1 == sum(map(bool, (program.elf, program.note, program.fault)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 START_DOCKER = "start Docker, point DOCKER_HOST at one, or, in this project's own repository, run ./invokew lab release"
 NOWHERE = f"no Docker host at unix:///nowhere/docker.sock (no such socket): {START_DOCKER}"
 EMPTY = "no platform to build for: list some under multiarch.platforms (invoke.yaml) or pass --platform linux/arm64"
-KNOWN = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, runner"
+KNOWN = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, foreign, runner"
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '-')"
 PLATFORMS = "platforms: [linux/amd64, linux/arm64]"

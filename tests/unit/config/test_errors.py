@@ -17,7 +17,9 @@ NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
 SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
-OF_AN_ENTRY = "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, runner"
+OF_AN_ENTRY = (
+    "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, foreign, runner"
+)
 
 
 def complaint(
@@ -108,6 +110,18 @@ def complaint(
         ({"retry_seconds": -1}, "retry_seconds: expected seconds, 0 or more, got -1.0"),
         ({"smoke_seconds": 0}, "smoke_seconds: expected seconds, more than 0, got 0.0"),
         ({"cache": "s3"}, "cache: 's3' is none of none, registry, local, inline, gha"),
+        ({"smoke_tmpfs": ["run"]}, "smoke_tmpfs[0]: 'run' is no absolute path of a directory below the root"),
+        ({"smoke_tmpfs": ["/a", "/b:/c"]}, "smoke_tmpfs[1]: '/b:/c' is no absolute path of a directory below the root"),
+        ({"smoke_capabilities": ["-x"]}, "smoke_capabilities[0]: '-X' is no capability, such as NET_BIND_SERVICE"),
+        ({"smoke_user": "a b"}, "smoke_user: 'a b' is no user, such as 1000 or 1000:1000"),
+        (
+            {"smoke_env": {"A=": "b"}},
+            "smoke_env: the name 'A=' of a variable holds =, which ends a name; choose another",
+        ),
+        (
+            {"foreign": ["opt"], "platforms": ["arm64"]},
+            "foreign: 'opt' is no absolute path of a program or a directory below the root",
+        ),
         ({"secrets": {"a": "env:A", "token": "hunter2"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"secrets": {"token": "env:"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"ssh": ["default", "~/.ssh/id"]}, "ssh[1]: '~/.ssh/id' is neither default nor ID=PATH, of a socket or a key"),

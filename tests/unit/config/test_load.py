@@ -117,7 +117,7 @@ def test_defaults() -> None:
         settings.build.ssh,
         settings.build.labels,
     )
-    assert (False, False, 60.0) == (settings.build.no_cache, settings.build.pull, settings.publish.smoke_seconds)
+    assert (False, False, 60.0) == (settings.build.no_cache, settings.build.pull, settings.publish.smoke.seconds)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ SETTING = [
         "none",
         ("build.cache", CacheKind.LOCAL, CacheKind.INLINE, CacheKind.REGISTRY),
     ),
-    ("smoke_seconds", 1, "2.5", 3.0, 60.0, ("publish.smoke_seconds", 1.0, 2.5, 3.0)),
+    ("smoke_seconds", 1, "2.5", 3.0, 60.0, ("publish.smoke.seconds", 1.0, 2.5, 3.0)),
 ]
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.image import programs
+from multiarch.image import files
 from multiarch.image.layers import Layer
-from multiarch.image.programs import Program, started_programs
+from multiarch.image.program import Program
+from multiarch.image.programs import started_programs
 from tests.unit.image.test_tar import END, file, header
 from tests.unit.images import ARM64, at, entrypoint, missing, programs_of, tar
 
@@ -61,37 +62,37 @@ def test_entries_that_passed_take_little_memory() -> None:
 @pytest.mark.parametrize(
     ("bound", "value", "part", "note"),
     [
-        ("_MOST_ENTRIES", 5000, header(b"d/", kind=b"5"), "its layers have more than 5,000 entries, not read on"),
-        ("_MOST_MEMORY", MEBIBYTE, None, "its layers have more links and programs than are kept, not read on"),
+        ("MOST_ENTRIES", 5000, header(b"d/", kind=b"5"), "its layers have more than 5,000 entries, not read on"),
+        ("MOST_MEMORY", MEBIBYTE, None, "its layers have more links and programs than are kept, not read on"),
     ],
 )
 def test_layers_beyond_a_bound_are_not_read_on(
     monkeypatch: pytest.MonkeyPatch, bound: str, value: int, part: bytes | None, note: str
 ) -> None:
     """The note names it; the bounds of releases are larger."""
-    monkeypatch.setattr(programs, bound, value)
+    monkeypatch.setattr(files, bound, value)
 
     def parts() -> Iterable[bytes]:
         for number in range(1_000_000):
             yield part or header(b"%d" % number, kind=b"2", link=b"x" * 90)
 
     program, memory = searched(parts)
-    assert Program("/app", note=note) == program
+    assert Program("/app", note=note, is_unread=True) == program
     assert memory < 10
 
 
 def test_bounds_hold_for_all_layers_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for each of hundreds."""
-    monkeypatch.setattr(programs, "_MOST_ENTRIES", 1000)
+    monkeypatch.setattr(files, "MOST_ENTRIES", 1000)
     layers = [b"".join(header(b"%d" % number) for number in range(300)) + END] * 4
     note = "its layers have more than 1,000 entries, not read on"
-    assert (Program("/app", note=note),) == programs_of(entrypoint("/app"), *layers)
+    assert (Program("/app", note=note, is_unread=True),) == programs_of(entrypoint("/app"), *layers)
     assert at("/app") == programs_of(entrypoint("/app"), *layers[:3], {"app": ARM64})
 
 
 def test_long_searches_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deep path through many layers is looked up in each of them."""
-    monkeypatch.setattr(programs, "_MOST_LOOKUPS", 20_000)
+    monkeypatch.setattr(files, "MOST_LOOKUPS", 20_000)
     layers = [tar({f"a/{number}": b""}) for number in range(20)]
     (program,) = programs_of(entrypoint("/a" * 1000), *layers)
     assert "its files take too long to search, not searched on" == program.note
@@ -105,17 +106,16 @@ def test_long_words_are_shown_short(word: str) -> None:
     assert program.note.endswith(" is not in its layers")
 
 
-def test_words_without_number_are_searched_for_some() -> None:
-    """The first program, and a few of those that it may start; a note says that there are others."""
+def test_words_without_number_are_not_searched_for() -> None:
+    """Only what is started is; and where not all of PATH is searched, or a script is too long, a note says so."""
     words = ["/app", *(f"/app{number}" for number in range(50_000))]
-    files = {word.lstrip("/"): ARM64 for word in words[:100]}
-    *found, left_out = programs_of(entrypoint(*words), dict(reversed(files.items())))
-    assert (16, "its command names more than 16 programs") == (len(found), left_out.note)
+    found = {word.lstrip("/"): ARM64 for word in words[:100]}
+    assert at("/app") == programs_of(entrypoint(*words), dict(reversed(found.items())))
     config = {"Entrypoint": ["app"], "Env": ["PATH=" + ":".join(f"/{number}" for number in range(100_000))]}
-    directories = Program("", note="its PATH has more than 64 directories")
-    assert (*missing("app"), directories) == programs_of(config, {"99999/app": ARM64})
-    script = Program("", note="the script of its command has more than 65,536 characters")
-    assert (*at("/app"), script) == programs_of(entrypoint("/app", "-c", "'" * 1_000_000), {"app": ARM64})
+    left_out = Program("app", note="app: its PATH has more than 64 directories")
+    assert (left_out,) == programs_of(config, {"99999/app": ARM64})
+    shell, script = programs_of(entrypoint("/bin/sh", "-c", "'" * 1_000_000), {"bin/sh": ARM64})
+    assert ("/bin/sh", "/bin/sh -c is not followed: it is too long, or no text") == (shell.path, script.note)
 
 
 def test_program_that_is_written_again_and_again_is_the_last_one_read() -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from multiarch.image.elf import ELF
 from multiarch.image.layers import Layer
-from multiarch.image.programs import Program, started_programs
+from multiarch.image.program import Program
+from multiarch.image.programs import started_programs
 from multiarch.image.streams import Decompressed, UnreadableError
 from tests.unit.images import (
     AMD64,
@@ -40,7 +41,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHELL_SCRIPT = b"#!/bin/sh\nexec app\n"
+SHELL_SCRIPT = b"#!/bin/sh\n"
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
@@ -147,7 +148,7 @@ def test_python_without_zstd_notes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, zstd.__name__, None)
     monkeypatch.delattr(importlib.import_module(parent), name)
     note = "a layer of it cannot be read (this Python has no module for zstd)"
-    assert (Program("/app", note=note),) == programs_of(entrypoint("/app"), zstd.compress(WHOLE))
+    assert (Program("/app", note=note, is_unread=True),) == programs_of(entrypoint("/app"), zstd.compress(WHOLE))
 
 
 # What cannot be read.
@@ -173,13 +174,11 @@ NOISE = noise(3000)
 def test_unreadable_layer_is_a_note(blob: bytes) -> None:
     """Wherever the layer is, unless the program was found above it."""
     for layers in ([blob], [LOWER, blob], [blob, LOWER]):
-        (program,) = programs_of(entrypoint("/app"), *layers)
-        assert (Program("/app", None), True) == (
-            Program(program.path, program.elf),
-            program.note.startswith("a layer of it cannot be read ("),
-        )
+        (program,) = programs_of(entrypoint("/server"), *layers)
+        assert ("/server", None, True) == (program.path, program.elf, program.is_unread)
+        assert program.note.startswith("a layer of it cannot be read (")
         assert 1 == len(program.note.splitlines())
-    assert at("/app") == programs_of(entrypoint("/app"), blob, {"app": ARM64})
+    assert at("/server") == programs_of(entrypoint("/server"), blob, {"server": ARM64})
 
 
 def test_programs_above_an_unreadable_layer_count() -> None:

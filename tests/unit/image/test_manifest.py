@@ -121,8 +121,8 @@ def test_an_index_is_known_by_its_media_type(media_type: str, expected: bool) ->
 def test_what_is_no_descriptor(value: object) -> None:
     """A list with one such part counts as not there, so that no part of it is passed over; it is named."""
     assert Descriptor.parse(value) is None
-    body = json.dumps({"manifests": [PLAIN, value], "layers": [PLAIN, value]}).encode()
-    index, image = Manifest(OCI_INDEX, body), Manifest(OCI_MANIFEST, body)
+    index = Manifest(OCI_INDEX, json.dumps({"manifests": [PLAIN, value]}).encode())
+    image = Manifest(OCI_MANIFEST, json.dumps({"layers": [PLAIN, value]}).encode())
     assert ((), ()) == (index.entries, image.layers)
     assert index.problem.startswith("number 2 of its manifests ")
     assert image.problem.startswith("number 2 of its layers ")

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from multiarch.image.elf import ELF
-from multiarch.image.programs import Program
+from multiarch.image.program import Program
 from multiarch.image.streams import Decompressed, UnreadableError
 from multiarch.image.tar import Entry, Kind, TarReader
 from tests.unit.images import ARM64, at, entrypoint, missing, noise, programs_of, tar
@@ -21,7 +21,15 @@ def header(
 ) -> bytes:
     """Return a header, whatever is in its fields, with the right checksum."""
     block = bytearray(512)
-    for start, field in ((0, name), (124, size), (156, kind), (157, link), (257, magic), (148, b" " * 8)):
+    for start, field in (
+        (0, name),
+        (100, b"0000755"),
+        (124, size),
+        (156, kind),
+        (157, link),
+        (257, magic),
+        (148, b" " * 8),
+    ):
         block[start : start + len(field)] = field
     block[148:155] = b"%06o\0" % sum(block)
     return bytes(block)
@@ -213,7 +221,9 @@ def test_whiteouts_of_whiteouts_hide_nothing() -> None:
 def test_path_that_is_no_text_is_shown_by_its_bytes() -> None:
     """A note is printed where only text can be."""
     content = header(b"app", kind=b"2", link=b"b\xff") + file(b"b\xff", b"text") + END
-    assert (Program("/b\\udcff", note="/b\\udcff is no ELF program"),) == programs_of(entrypoint("/app"), content)
+    assert (Program("/b\\udcff", fault="/b\\udcff is a script without a shebang, such as #!/bin/sh"),) == programs_of(
+        entrypoint("/app"), content
+    )
 
 
 def test_program_with_a_name_of_other_bytes_is_found() -> None:

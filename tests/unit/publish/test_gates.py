@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.checkout import REVISION
-from multiarch.image.elf import ELF, Elf
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.image.platform import Platform
-from multiarch.image.programs import Program
+from multiarch.image.program import Program
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import (
     DroppedPlatformError,
@@ -20,8 +19,9 @@ from multiarch.publish.errors import (
     OtherCommitError,
     PlatformMismatchError,
     SurplusImageError,
+    UnstartableError,
 )
-from multiarch.publish.gates import check_config, check_nothing_dropped, check_programs, check_revision, check_set
+from multiarch.publish.gates import check_config, check_nothing_dropped, check_revision, check_set
 from multiarch.publish.staged import StagedImage, StagedPlatform
 from multiarch.publish.tags import TagState
 
@@ -71,7 +71,8 @@ def test_errors_carry_the_names_of_the_gates() -> None:
         "the config matches",
         "the commit matches",
         "the program matches",
-    ] == [error.gate for error in (*errors, OtherCommitError, ForeignProgramError)]
+        "the program starts",
+    ] == [error.gate for error in (*errors, OtherCommitError, ForeignProgramError, UnstartableError)]
 
 
 # The commit matches.
@@ -192,7 +193,7 @@ def test_dropped_platforms_are_refused_unless_allowed(
     matrix: list[Platform], existing_tags: list[TagState], dropped: str
 ) -> None:
     """Each tag is named with the platforms that it would lose, sorted."""
-    expected = f"{dropped}; add what is missing to the matrix, or pass --allow-dropping"
+    expected = f"{dropped}; add what is missing to the matrix, or its image to `add`, or pass --allow-dropping"
     assert expected == refused(
         DroppedPlatformError, lambda: check_nothing_dropped(matrix, existing_tags, allowed=False)
     )
@@ -251,67 +252,13 @@ def test_config_of_another_platform_is_refused(platform: Platform, config: dict[
     )
 
 
-# The program matches.
-
-
-@pytest.mark.parametrize("architecture", ELF)
-def test_program_of_the_platform_passes(architecture: str) -> None:
-    """Without a note, whatever the architecture."""
-    platform = Platform.normalised("linux", architecture)
-    assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[architecture])])
-
-
-@pytest.mark.parametrize("text", ["amd64/v3", "arm64/v9", "arm/v5", "arm/v6"])
-def test_variants_do_not_show_in_programs(text: str) -> None:
-    """The ELF header names the architecture alone."""
-    platform = Platform.parse(text)
-    assert "" == check_programs(platform, staging(platform), [Program("/app", ELF[platform.architecture])])
-
-
-def test_386_program_passes_on_amd64() -> None:
-    """A 64-bit x86 kernel runs it; the other way round it does not."""
-    assert "" == check_programs(AMD64, staging(AMD64), [Program("/app", ELF["386"])])
-    message = refused(ForeignProgramError, lambda: check_programs(I386, staging(I386), [Program("/app", ELF["amd64"])]))
-    assert "docker.io/someone/app:latest-386 is for linux/386, but its /app is a program for amd64;" in message
-
-
-@pytest.mark.parametrize(
-    ("platform", "elf", "actual"),
-    [
-        (ARM64, ELF["amd64"], "amd64"),
-        (AMD64, ELF["arm64"], "arm64"),
-        (ARM, ELF["arm64"], "arm64"),
-        (ARM64, ELF["386"], "386"),
-        (ARM64, ELF["arm"], "arm"),
-        (Platform.parse("mips64le"), ELF["mips64"], "mips64"),
-        (ARM64, Elf(64, "little", 247), "ELF machine 247"),
-        (AMD64, Elf(32, "little", 62), "ELF machine 62"),
-    ],
-)
-def test_program_of_another_platform_is_refused(platform: Platform, elf: Elf, actual: str) -> None:
-    """The message names its path, and both architectures, also one that is unknown."""
-    message = refused(
-        ForeignProgramError,
-        lambda: check_programs(platform, staging(platform), [Program("/usr/bin/server", elf)]),
-    )
+@pytest.mark.parametrize("variant", ["v7", "v9", "odd"])
+def test_variant_of_another_platform_is_the_base_images(variant: str) -> None:
+    """BuildKit sets the variant of an image only where the platform has one; else that of its base image stays."""
+    config = {"os": "linux", "architecture": "arm64", "variant": variant}
+    message = refused(PlatformMismatchError, lambda: check_config(ARM64, staging(ARM64), config))
     assert (
-        f"{staging(platform)} is for {platform}, but its /usr/bin/server is a program for {actual};"
-    ) == message.partition(" build")[0]
-
-
-def test_every_program_is_checked() -> None:
-    """Behind an init of the platform may be a program of another."""
-    programs = [Program("/sbin/tini", ELF["arm64"]), Program("/app/server", ELF["amd64"])]
-    message = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), programs))
-    assert "but its /app/server is a program for amd64;" in message
-    unknown = Program("/start.sh", note="/bin/sh, which runs /start.sh, is not in its layers")
-    message = refused(ForeignProgramError, lambda: check_programs(ARM64, staging(ARM64), [unknown, programs[1]]))
-    assert "but its /app/server is a program for amd64;" in message
-
-
-def test_image_without_a_program_passes_with_a_note() -> None:
-    """The note names the platform that was not checked, and the reason."""
-    program = Program("/bin/sh", note="/bin/sh is not in its layers")
-    expected = "linux/arm64: its program was not checked: /bin/sh is not in its layers"
-    assert expected == check_programs(ARM64, staging(ARM64), [program])
-    assert expected == check_programs(ARM64, staging(ARM64), [program, Program("/app", ELF["arm64"])])
+        f"{staging(ARM64)} should be for linux/arm64, but its config says linux/arm64/{variant}; rebuild it FROM an"
+        " image whose config says linux/arm64: the variant is that of the base image, which BuildKit takes over, so"
+        " only its publisher can correct it"
+    ) == message

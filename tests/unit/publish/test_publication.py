@@ -25,6 +25,7 @@ from tests.unit.staging import (
     AMD64,
     ARM,
     ARM64,
+    ATTESTS,
     attested,
     image,
     index_of,
@@ -288,7 +289,11 @@ def test_published_tag_prints_as_a_reference() -> None:
 
 def entries_for(server: RegistryServer, *platforms: dict[str, Any]) -> list[dict[str, Any]]:
     """Return entries of a published index, whose images are not read."""
-    return [{**image(server, platform, "old"), "platform": platform} for platform in platforms]
+    attests = {"annotations": {ATTESTS: "attestation-manifest"}}
+    return [
+        {**image(server, platform, "old"), "platform": platform, **(attests if platform == UNKNOWN else {})}
+        for platform in platforms
+    ]
 
 
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
@@ -303,7 +308,8 @@ def test_dropping_platforms_is_refused(server: RegistryServer, staged: dict[str,
     settings = settings_for(f"{host}/app", platforms=["amd64", "arm64"], tags=["latest", "1", "2", "new"])
     assert (
         f"not published, gate 'nothing is dropped': {host}/app:latest has linux/arm/v7 today; {host}/app:2 has"
-        " linux/386 today; add what is missing to the matrix, or pass --allow-dropping"
+        " linux/386 today; add what is missing to the matrix, or its image to `add`, or pass"
+        " --allow-dropping"
     ) == refused(server, DroppedPlatformError, settings)
 
 
@@ -317,8 +323,8 @@ def test_dropping_platforms_may_be_allowed(server: RegistryServer, staged: dict[
 @pytest.mark.usefixtures("staged")
 @pytest.mark.parametrize(
     "platforms",
-    [[AMD64, ARM], [{**ARM64, "variant": "v8"}, {"os": "linux", "architecture": "arm"}], [UNKNOWN], [{}], []],
-    ids=["fewer", "other spellings", "attestations alone", "no platform", "nothing"],
+    [[AMD64, ARM], [{**ARM64, "variant": "v8"}, {"os": "linux", "architecture": "arm"}], [UNKNOWN], []],
+    ids=["fewer", "other spellings", "attestations alone", "nothing"],
 )
 def test_tag_with_the_same_or_fewer_platforms_moves(server: RegistryServer, platforms: list[dict[str, Any]]) -> None:
     """However they are spelt."""

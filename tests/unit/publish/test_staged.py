@@ -108,7 +108,7 @@ def test_image_of_data_is_published_with_a_note(server: RegistryServer) -> None:
     notes: list[str] = []
     layered(server, "latest-arm64", ARM64, {"data": b"1"})
     publish_parts([Part(only_arm64(server))], {server.host: registry_of(server)}, say=notes.append)
-    assert ["linux/arm64: its program was not checked: /bin/sh is not in its layers"] == notes
+    assert ["linux/arm64: not checked: /bin/sh is not in its layers"] == notes
     assert 1 == len(index_of(server)["manifests"])
 
 
@@ -295,12 +295,3 @@ def test_published_entry_that_is_no_image_has_no_platform(server: RegistryServer
     entry = server.hold_manifest("app", "old", {"config": config, "layers": []})
     listed(server, "latest", entry)
     assert publish(server, only_arm64(server))
-
-
-def test_programs_that_were_not_looked_for_are_told(server: RegistryServer) -> None:
-    """A command may name more than are searched: that is a note by name, and the image is published."""
-    words = ["/app/server", *(f"/app/{number}" for number in range(20))]
-    layered(server, "latest-arm64", {**ARM64, "config": {"Entrypoint": words}}, {"app/server": PROGRAM["arm64"]})
-    notes: list[str] = []
-    publish_parts([Part(only_arm64(server))], {server.host: registry_of(server)}, say=notes.append)
-    assert ["linux/arm64: not all of its programs were checked: its command names more than 16 programs"] == notes

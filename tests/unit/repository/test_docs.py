@@ -23,6 +23,7 @@ APP = "docker.io/someone/app:latest"
 MAKE = 'process "/bin/sh -c make" did not complete successfully: exit code: 2'
 NO_BASE = "no match for platform in manifest: not found"
 MAY_NOT = f"failed to push {APP}-arm64: push access denied, repository does not exist or may require authorization: "
+CARRIAGE_RETURN = "the first line of /start.sh ends in CR, as on Windows: save it with LF alone"
 MAY_NOT += "server message: insufficient_scope: authorization failed"
 
 
@@ -61,6 +62,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
         refusals.IncompleteMatrixError([refusals.MissingImage("linux/arm64", f"{APP}-arm64")]),
         refusals.DroppedPlatformError([refusals.DroppedPlatforms(APP, ("linux/s390x",))]),
         refusals.ForeignProgramError(f"{APP}-arm64", "linux/arm64", "/app", "amd64"),
+        refusals.UnstartableError(f"{APP}-arm64", "linux/arm64", CARRIAGE_RETURN),
         _refused("GET docker.io/someone/app/manifests/latest-arm64", 401, "UNAUTHORIZED", "authentication required"),
         refusals.TagsNotMovedError(str(denied), [APP, "ghcr.io/a/b:latest"], []),
         refusals.SmokeError("linux/arm64", "app --version", "exit status 139"),
