@@ -65,8 +65,9 @@ class Run:
         from multiarch.buildkit.build import Client
         from multiarch.registry.login_files import provide
 
+        host = self.host  # before: it is that of the configuration that docker has so far
         provide(buildctl)
-        return Client(buildctl, self.policy, self.progress, self.solves)
+        return Client(buildctl, self.policy, self.progress, self.solves, host)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

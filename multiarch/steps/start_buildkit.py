@@ -80,7 +80,7 @@ def run(run: Run) -> tuple[str]:
             _start(container, server, host)
     _wait_until_ready(container, server, host)
     host.say(f"{BUILDKIT_CONTAINER}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
-    address = settings.builder.address or container_address(container)
+    address = settings.builder.address or container_address(container, host)
     Builder(address).check(host)
     return (address,)
 
