@@ -105,6 +105,11 @@ class DockerHost:
         """Whether the daemon shares this machine's kernel and file system, as far as can be told from here."""
         return self.endpoint.has_socket and not self.info.is_in_a_vm and sys.platform == "linux"
 
+    @property
+    def privileged(self) -> dict[str, Any]:
+        """The options of a privileged container, which must have the host's users where the daemon remaps them."""
+        return {"privileged": True} | ({"userns_mode": "host"} if self.info.remaps_users else {})
+
     def run(self, action: str, function: Callable[[], Any]) -> Any:
         """Return what a function of the SDK returns, with retries; *action* completes "Docker could not …".
 
@@ -157,7 +162,7 @@ class DockerHost:
         """
 
         def run() -> tuple[int, str]:
-            container = self.client.containers.create(image, command, privileged=privileged)
+            container = self.client.containers.create(image, command, **(self.privileged if privileged else {}))
             try:
                 container.start()
                 return int(container.wait()["StatusCode"]), _text(container.logs())
@@ -183,8 +188,7 @@ class DockerHost:
 
     def is_running(self, name: str) -> bool:
         """Whether a container of a name, ours or not, is running; asked for once, like `find`."""
-        container = self._look_up(name)
-        return container is not None and container.status == "running"
+        return (container := self._look_up(name)) is not None and container.status == "running"
 
     def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
         """Run a command in a running container; return its exit status and output. Not retried.
@@ -246,6 +250,10 @@ class DockerHost:
                 raise PortTakenError(address, remedy) from None
             raise
         self._forget(container)
+
+    def restart(self, container: Container, seconds: int) -> None:
+        """Restart a container, which is killed where it does not end in time."""
+        self.run(f"restart container {container.name}", lambda: container.restart(timeout=seconds))
 
     def _look_up(self, name: str, *, again: bool = False) -> Container | None:
         def get() -> Container:

@@ -37,6 +37,7 @@ class HostInfo:
     :ivar cpus: 0 where the host does not say.
     :ivar memory: bytes; 0 where the host does not say.
     :ivar insecure_networks: the networks whose registries are not verified.
+    :ivar identity: tells it from any other Docker host, and stays the same; empty where the host says nothing.
     """
 
     machine: str
@@ -46,6 +47,12 @@ class HostInfo:
     registries: tuple[DaemonRegistry, ...] = ()
     insecure_networks: tuple[Network, ...] = ()
     security_options: tuple[str, ...] = ()
+    identity: str = ""
+
+    @property
+    def remaps_users(self) -> bool:
+        """Whether root of a container is another user of the host, unless a container asks for the host's users."""
+        return "name=userns" in self.security_options
 
     @property
     def is_rootless(self) -> bool:
@@ -75,6 +82,7 @@ def read_info(answer: object) -> HostInfo:
         registries=tuple(_registry(name, index) for name, index in indexes.items()),
         insecure_networks=tuple(_network(text) for text in networks),
         security_options=_texts(info.get("SecurityOptions"), "SecurityOptions"),
+        identity=_identity(info),
     )
 
 
@@ -102,6 +110,16 @@ def read_container(answer: object) -> dict[str, Any]:
         "Config": {"Labels": {name: _text(value, f"the label {name}") for name, value in labels.items()}},
         "Mounts": [{place: _of(str, mount.get(place), place, "text") for place in places} for mount in mounts],
     }
+
+
+def _identity(info: dict[Any, Any]) -> str:
+    """Return what tells a Docker host from others.
+
+    Two daemons of Docker before 24 on one machine have one ID, and Podman makes up another for each answer.
+    """
+    name, place = _text(info.get("Name"), "Name"), _text(info.get("DockerRootDir"), "DockerRootDir")
+    identity = "" if "BuildahVersion" in info else _text(info.get("ID"), "ID")
+    return f"{identity or name}:{place}" if place else identity
 
 
 def _registry(name: object, index: object) -> DaemonRegistry:

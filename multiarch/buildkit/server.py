@@ -127,7 +127,7 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
         toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries),
         host_network=tcp is not None or any(is_loopback(name) for name in names),
         tcp=tcp,
-        sockets=_socket_directory(settings) if local else None,
+        sockets=_socket_directory(settings, info) if local else None,
         sockets_asked=address.startswith("unix://"),
         group=0 if info.is_rootless else os.getgid(),
     )
@@ -155,10 +155,15 @@ def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(platforms))
 
 
-def _socket_directory(settings: Settings) -> Path | None:
-    if (settings.builder.address or "").startswith("unix://"):
-        return Path(str(settings.builder.address).removeprefix("unix://")).parent
-    directory = state_directory() / "buildkit"
+def _socket_directory(settings: Settings, info: HostInfo) -> Path | None:
+    """Return the directory of the socket: the one that is asked for, else one for each Docker host of this machine."""
+    scheme, _, path = (settings.builder.address or "").partition("://")
+    if scheme == "unix":
+        return Path(path).parent
+    if scheme == "docker-container":
+        return None
+    digest = hashlib.sha256(info.identity.encode()).hexdigest()[:12]
+    directory = state_directory() / (f"buildkit-{digest}" if info.identity else "buildkit")
     fits = len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET
     return directory if fits and ":" not in str(directory) else None  # Docker splits a mount's source there
 

@@ -12,11 +12,12 @@ import io
 import os
 import tarfile
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.address import container_address
 from multiarch.buildkit.builder import Builder
-from multiarch.buildkit.server import Server, wanted
+from multiarch.buildkit.server import SOCKET, Server, wanted
 from multiarch.buildkit.socket_directory import make_private
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import HostInfo
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 _READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
+_ANSWER_SECONDS = 20.0  # one that runs answers within a second, and a loaded machine takes some
 _MOST_LINES = 400  # lines of its log that are searched for the cause; a trace of Go's stack may follow that
 _SHOWN_LINES = 20
 _STOP_SECONDS = 10  # seconds, Docker's own default
@@ -67,18 +69,20 @@ def run(run: Run) -> tuple[str]:
     server = wanted(settings, host.info, local=host.is_local)
     started = time.monotonic()
     if existing is None:
-        container = _create(server, image_id, host)
+        container = _launch(server, image_id, host)
     elif settings.builder.recreate or not server.serves(existing.labels, image_id):
         why = "as asked" if settings.builder.recreate else "its configuration differs"
         host.say(f"{BUILDKIT_CONTAINER}: recreating the container, {why}; its cache is kept")
         _check_directory(server)
         _stop(existing, host)
-        container = _create(server if settings.builder.recreate else server.replacing(existing.labels), image_id, host)
+        container = _launch(server if settings.builder.recreate else server.replacing(existing.labels), image_id, host)
     else:
         container = existing
         if container.status != "running":
             _start(container, server, host)
-    _wait_until_ready(container, server, host)
+        else:
+            _revive(container, host)
+        _wait_until_ready(container, server, host)
     host.say(f"{BUILDKIT_CONTAINER}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
     address = settings.builder.address or container_address(container, host)
     Builder(address).check(host)
@@ -112,6 +116,21 @@ def _stop(container: Container, host: DockerHost) -> None:
     host.remove(container)
 
 
+def _launch(server: Server, image_id: str, host: DockerHost) -> Container:
+    """Create a server that answers; without its directory where Docker cannot mount that, or no socket can be in it."""
+    try:
+        container = _create(server, image_id, host)
+        _wait_until_ready(container, server, host)
+        return container
+    except (DockerError, NotReadyError) as error:
+        places = (str(server.sockets), f"/run/buildkit/{SOCKET}")
+        if server.sockets is None or server.sockets_asked or not any(place in str(error) for place in places):
+            raise
+        reason = str(error).splitlines()[-1].strip(" |")
+        host.say(f"{BUILDKIT_CONTAINER}: {server.sockets} cannot be shared with it ({reason}); it is reached by Docker")
+    return _launch(replace(server, sockets=None), image_id, host)
+
+
 def _create(server: Server, image_id: str, host: DockerHost) -> Container:
     _check_directory(server)
     container = host.create(
@@ -119,10 +138,10 @@ def _create(server: Server, image_id: str, host: DockerHost) -> Container:
         server.image,
         server.command(),
         name=BUILDKIT_CONTAINER,
-        privileged=True,
         volumes=server.volumes(),
         labels=server.labels(image_id),
         restart_policy={"Name": "unless-stopped"},
+        **host.privileged,
         **({"network_mode": "host"} if server.host_network else {}),
     )
     if server.toml:
@@ -158,35 +177,54 @@ def _start(container: Container, server: Server, host: DockerHost) -> None:
     host.start(container, f"tcp://{server.tcp}", _remedy(server.tcp or ":1234"))
 
 
-def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
-    """Wait until a client inside the container gets an answer; its socket is there whatever the address.
+def _revive(container: Container, host: DockerHost) -> None:
+    """Restart a server that runs and does not answer; its log is shown first."""
+    reason = _fault(container, _ANSWER_SECONDS, host)
+    if reason is None:
+        return
+    host.say(f"{BUILDKIT_CONTAINER}: it does not answer ({reason}) and is restarted; its last log lines:")
+    for line in host.last_lines(container, _SHOWN_LINES):
+        host.say(f"  | {line}")
+    host.restart(container, _STOP_SECONDS)
 
-    :raises NotReadyError: there is none in time; the container is removed.
+
+def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
+    """Wait until the server answers.
+
+    :raises NotReadyError: it does not in time; the container is removed.
     :raises DockerNotFoundError: another process has removed the container meanwhile.
     """
-    deadline = time.monotonic() + _READY_SECONDS
+    reason = _fault(container, _READY_SECONDS, host)
+    if reason is not None:
+        log = host.last_lines(container, _MOST_LINES)
+        host.remove(container)
+        raise _failure(server, reason, log)
+
+
+def _fault(container: Container, seconds: float, host: DockerHost) -> str | None:
+    """Return why no client inside the container gets an answer in time, None where one does.
+
+    The server's socket is there, whatever the address.
+    """
+    deadline = time.monotonic() + seconds
     reason = ""
     # Restarts of before count no more: Docker may have restarted it after a crash, or with itself.
     restarts = container.attrs["RestartCount"]
     while True:
         host.reload(container)
         if container.attrs["RestartCount"] > restarts or container.status in ("exited", "dead"):
-            reason = "the server ends as soon as it starts"
-            break
+            return "the server ends as soon as it starts"
         if container.status == "running":
             try:
                 code, output = host.execute(container, ["buildctl", "debug", "workers"])
             except DockerError as error:  # it has just gone down
                 code, output = 1, str(error)
             if code == 0:
-                return
+                return None
             reason = output.strip()
         if time.monotonic() > deadline:
-            break
+            return reason
         host.policy.stopped.wait(0.1)
-    log = host.last_lines(container, _MOST_LINES)
-    host.remove(container)
-    raise _failure(server, reason, log)
 
 
 def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:

@@ -199,6 +199,19 @@ def test_a_docker_host_elsewhere_shares_no_directory() -> None:
     assert ["buildkit-state:/var/lib/buildkit"] == server_for(local=False).volumes()
 
 
+def test_each_docker_host_has_a_directory_of_its_own() -> None:
+    """The socket of one that is gone is in no other's way; and the name is the same each time."""
+    first, again, other = (server_for(info={"ID": name}).sockets for name in ("a", "a", "b"))
+    assert (True, True) == (first == again, first != other)
+    assert "/home/me/state/multiarch/buildkit-ca978112ca1b" == str(first)
+
+
+def test_server_that_is_reached_through_docker_mounts_nothing() -> None:
+    """Neither is a directory made for it."""
+    server = server_for({"address": "docker-container://buildkit"})
+    assert (None, ["buildkit-state:/var/lib/buildkit"]) == (server.sockets, server.volumes())
+
+
 def test_a_path_too_long_for_a_socket_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """unix(7) allows 107 bytes; beyond them the server is reached through Docker."""
     room = 107 - len("/multiarch/buildkit/buildkitd.sock")
