@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_client import connect
 from multiarch.docker_endpoint import Endpoint, resolve
-from multiarch.docker_info import HostInfo, read_container, read_info
+from multiarch.docker_info import OWNER, HostInfo, read_container, read_info
 from multiarch.errors import (
     DockerError,
     DockerNotFoundError,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from multiarch.trace import Trace
 
-OWNER = "multiarch.configuration"
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+OWNER = "multiarch.configuration"  # the label of each container that is ours
 _OUR_LABELS = "multiarch."
 _LONGEST_NAME = 1024  # characters of a host, an address or an option
 _MOST_ITEMS = 10_000  # items of a list; a daemon's configuration has a handful
