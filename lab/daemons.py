@@ -51,8 +51,8 @@ class Daemon:
         """Whether it runs and answers."""
         return bool(self.pids()) and self.answers()
 
-    def start(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> None:
-        """Start it and wait until it answers.
+    def start(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start it and wait until it answers; return its process.
 
         :param timeout: seconds.
         :param env: its variables beyond the environment of this process.
@@ -73,7 +73,7 @@ class Daemon:
         end = time.monotonic() + timeout
         while process.poll() is None and time.monotonic() < end:
             if self.answers():
-                return
+                return process
             time.sleep(0.05)
         processes.stop([process.pid], 5)
         text = last_lines(self.log.read_text(errors="replace"))

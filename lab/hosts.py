@@ -61,6 +61,7 @@ PidFile none
 StrictModes no
 UsePAM no
 PasswordAuthentication no
+KbdInteractiveAuthentication no
 SetEnv PATH={path}
 """
 _SSH = """\
@@ -187,7 +188,7 @@ def over_ssh() -> Iterator[Host]:
 
 def stop_all() -> None:
     """Stop what is left of these hosts, such as after a crash."""
-    for program in ("dockerd", "rootlesskit", "podman", "sshd"):
+    for program in ("dockerd", "rootlesskit", "podman"):
         processes.stop(processes.find(program, f"{HOSTS}/"), _GRACE)
     _clear(HOSTS)
 
@@ -206,11 +207,13 @@ def _daemon(program: str, folder: Path, path: Path) -> Daemon:
 def _up(daemon: Daemon, argv: list[str], env: dict[str, str] | None = None) -> Iterator[None]:
     """Start a daemon, after what is left of an earlier one; stop it at the end."""
     processes.stop(daemon.pids(), _GRACE)
-    daemon.start(argv, _SECONDS, env)
+    process = daemon.start(argv, _SECONDS, env)
     try:
         yield
     finally:
-        processes.stop(daemon.pids(), _GRACE)
+        # By its number too: sshd calls itself by another name.
+        processes.stop([process.pid, *daemon.pids()], _GRACE)
+        process.wait()
         if daemon.mark.startswith(f"{HOSTS}/"):
             _clear(HOSTS / daemon.mark.removeprefix(f"{HOSTS}/").partition("/")[0])
 

@@ -7,6 +7,7 @@ the user.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 import subprocess
@@ -27,6 +28,8 @@ BASE = "http://docker.example.com"  # never resolved: each connection is ssh's
 _CONNECT_SECONDS = 30  # seconds, as the docker command has it
 _MOST_WORDS = 2000  # characters of what ssh said
 _IDLE = 10  # connections that are kept, more than a release has steps that run side by side
+# OpenSSH's words for a connection that was lost, or that a busy server did not take (sshd_config, MaxStartups).
+_PASSES = re.compile(r"kex_exchange_identification|Connection (closed|reset|to .+ closed|timed out)|Broken pipe")
 _END = 5.0  # seconds that ssh has to end by itself, when its connection has ended
 
 
@@ -36,6 +39,7 @@ class SshError(MultiarchError):
     def __init__(self, words: str) -> None:
         super().__init__(words)
         self.cause = words
+        self.transient = bool(_PASSES.search(words))
 
 
 def command(address: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,14 @@ def project_on(host: hosts.Host, path: Path, **settings: str) -> HostProject:
     return HostProject(path, {**own, **host.environ, **settings}, host)
 
 
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose name is short, so that a socket below it has room, and that every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="hosts-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[None]:
     """The port of the embedded registry is free: these hosts have one of their own on it."""
@@ -82,42 +91,42 @@ def flow(project: HostProject, image: str, emulator: str, address: str) -> None:
     ids=["remapped", "rootless", "podman"],
 )
 def test_whole_flow_on_another_daemon(
-    tmp_path: Path, up: Callable[[], AbstractContextManager[hosts.Host]], emulator: str
+    directory: Path, up: Callable[[], AbstractContextManager[hosts.Host]], emulator: str
 ) -> None:
     """With its own embedded registry, over its own socket; then through Docker."""
     with up() as host:
-        project = project_on(host, tmp_path / f"example-{secrets.token_hex(3)}")
+        project = project_on(host, directory / f"example-{secrets.token_hex(3)}")
         flow(project, project.image, emulator, SOCKETS)
 
 
 @pytest.mark.parametrize("up", [hosts.over_tcp, hosts.over_ssh], ids=["tcp", "ssh"])
 def test_whole_flow_on_a_host_elsewhere(
-    project: Project, tmp_path: Path, up: Callable[[], AbstractContextManager[hosts.Host]]
+    project: Project, directory: Path, up: Callable[[], AbstractContextManager[hosts.Host]]
 ) -> None:
     """Its files are not ours: the server is reached through Docker, which buildctl finds by what was resolved."""
     project.write(invoke_yaml=MATRIX)
     project.ok("release")
     try:
         with up() as host:
-            elsewhere = project_on(host, tmp_path / "elsewhere", INVOKE_MULTIARCH_IMAGE=project.image)
+            elsewhere = project_on(host, directory / "elsewhere", INVOKE_MULTIARCH_IMAGE=project.image)
             flow(elsewhere, project.image, "qemu-aarch64", THROUGH_DOCKER)
     finally:
         project.ok("start-buildkit", "--recreate")
 
 
-def test_rootless_host_of_another_user_is_reached_through_docker(tmp_path: Path) -> None:
+def test_rootless_host_of_another_user_is_reached_through_docker(directory: Path) -> None:
     """Its root cannot write to a directory of this user; that is said, and done without."""
     with hosts.rootless() as host:
         environ = {"DOCKER_HOST": host.environ["DOCKER_HOST"]}
-        project = project_on(hosts.Host(environ), tmp_path / f"example-{secrets.token_hex(3)}")
+        project = project_on(hosts.Host(environ), directory / f"example-{secrets.token_hex(3)}")
         result = project.run("start-buildkit", "--platform", "linux/amd64")
         assert (0, [THROUGH_DOCKER]) == (result.status, result.out), result.err
         assert "cannot be shared with it (buildkitd: failed to create unix socket" in result.err
 
 
-def test_two_hosts_of_one_home_do_not_share_a_socket(project: Project, tmp_path: Path) -> None:
+def test_two_hosts_of_one_home_do_not_share_a_socket(project: Project, directory: Path) -> None:
     """The socket of one that has gone is in no other's way."""
-    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    state = {"XDG_STATE_HOME": str(directory / "state")}
     with hosts.podman() as host:
         (other,) = project.ok("start-buildkit", **{**state, **host.environ})
     try:
@@ -137,7 +146,7 @@ def test_words_of_ssh_are_shown(project: Project) -> None:
         result = project.run("setup-binfmt", **host.environ)
     assert (1, []) == (result.status, result.out)
     assert "no Docker host at ssh://lab (" in result.err.splitlines()[-1]
-    assert "Permission denied (publickey)" in result.err.splitlines()[-1]
+    assert "@127.0.0.1: Permission denied (publickey" in result.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -148,19 +157,19 @@ def test_words_of_ssh_are_shown(project: Project) -> None:
     ],
 )
 def test_missing_context_is_no_other_host(
-    project: Project, tmp_path: Path, current: str, variable: str, expected: str
+    project: Project, directory: Path, current: str, variable: str, expected: str
 ) -> None:
     """Nothing is done on the local one in its place."""
-    (tmp_path / "config.json").write_text(f'{{"currentContext": "{current}"}}')
-    result = project.run("start-buildkit", DOCKER_CONFIG=str(tmp_path), DOCKER_CONTEXT=variable, DOCKER_HOST="")
+    (directory / "config.json").write_text(f'{{"currentContext": "{current}"}}')
+    result = project.run("start-buildkit", DOCKER_CONFIG=str(directory), DOCKER_CONTEXT=variable, DOCKER_HOST="")
     assert (1, []) == (result.status, result.out)
-    assert result.err.splitlines()[-1].startswith(expected.format(config=tmp_path))
+    assert result.err.splitlines()[-1].startswith(expected.format(config=directory))
 
 
-def test_context_is_used_by_all(project: Project, tmp_path: Path) -> None:
+def test_context_is_used_by_all(project: Project, directory: Path) -> None:
     """A context of Docker's own making: the SDK's requests and buildctl's docker command go to its host."""
     with hosts.over_tcp() as host:
-        environ = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": ""}
+        environ = {"DOCKER_CONFIG": str(directory), "DOCKER_HOST": ""}
         address = host.environ["DOCKER_HOST"]
         words = ["docker", "context", "create", "elsewhere", "--docker", f"host={address}"]
         subprocess.run(words, env={**os.environ, **environ}, check=True, capture_output=True)
@@ -181,9 +190,9 @@ def contexts(directory: Path) -> dict[str, str]:
     return environ
 
 
-def test_docker_command_comes_to_the_same_host(tmp_path: Path) -> None:
+def test_docker_command_comes_to_the_same_host(directory: Path) -> None:
     """What it says of its context is what was resolved; and so it is with the variables that are made of that."""
-    clean = contexts(tmp_path)
+    clean = contexts(directory)
     words = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
     for environ in (
         {},
@@ -202,9 +211,9 @@ def test_docker_command_comes_to_the_same_host(tmp_path: Path) -> None:
             assert (environ, endpoint.address) == (environ, done.stdout.strip())
 
 
-def test_missing_docker_command_is_said_at_once(project: Project, tmp_path: Path) -> None:
+def test_missing_docker_command_is_said_at_once(project: Project, directory: Path) -> None:
     """Before the build, and not by minutes of retries."""
-    result = project.run("start-buildkit", "--address", THROUGH_DOCKER, PATH=str(tmp_path))
+    result = project.run("start-buildkit", "--address", THROUGH_DOCKER, PATH=str(directory))
     assert (1, []) == (result.status, result.out)
     expected = f"PATH: buildctl reaches {THROUGH_DOCKER} through the docker command, which is not there: install it, or"
     assert result.err.splitlines()[-1].startswith(expected)

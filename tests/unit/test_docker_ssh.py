@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from multiarch.docker_host import DockerHost
-from multiarch.docker_ssh import command
+from multiarch.docker_ssh import SshError, command
 from multiarch.errors import NoDockerError
-from multiarch.retry import Policy
+from multiarch.retry import Policy, is_transient
 from multiarch.trace import Trace
 from tests.unit.docker_daemon import Daemon
 
@@ -102,3 +102,19 @@ def test_missing_ssh_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DOCKER_HOST", "ssh://box")
     with pytest.raises(NoDockerError, match=r"\(cannot run ssh: No such file or directory; install openssh-client\)"):
         DockerHost(Policy(attempts=1), print).client.ping()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("kex_exchange_identification: Connection closed by remote host", True),
+        ("client_loop: send disconnect: Broken pipe", True),
+        ("ssh: connect to host box port 22: Connection timed out", True),
+        ("me@box: Permission denied (publickey).", False),
+        ("Host key verification failed.", False),
+        ("sh: docker: not found", False),
+    ],
+)
+def test_lost_connection_passes_by_itself(words: str, expected: bool) -> None:
+    """A release of an hour is not given up for one; a key that is refused stays refused."""
+    assert expected == is_transient(SshError(words))
