@@ -63,7 +63,18 @@ def _client_of(endpoint: Endpoint) -> tuple[type[docker.APIClient], dict[str, An
             ca_cert=str(ca) if ca else None,
             verify=endpoint.tls.verify,
         )
-    return docker.APIClient, options
+    return _pinned(docker.APIClient), options
+
+
+def _pinned(base: type[docker.APIClient]) -> type[docker.APIClient]:
+    """Return a class of clients whose CA is their own: requests prefers REQUESTS_CA_BUNDLE to that of a session."""
+
+    class Api(base):  # type: ignore[valid-type,misc]
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            own = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+    return Api
 
 
 def _reason(error: BaseException) -> str:
