@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
+from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ class Run:
     """One run of a task. Connections are made when they are needed first.
 
     :ivar solves: every attempt at a solve, in the order in which they began.
+    :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each platform, as far as there is one.
     """
 
@@ -37,6 +39,7 @@ class Run:
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
+        self.on_moved: Callable[[], object] = nothing
 
     @cached_property
     def policy(self) -> Policy:

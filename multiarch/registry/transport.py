@@ -10,7 +10,7 @@ from multiarch.registry import limits
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Connections
 from multiarch.registry.destinations import origin
-from multiarch.registry.limits import Limits
+from multiarch.registry.limits import LateStop, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,6 +85,7 @@ class Transport:
         fine: tuple[int, ...] = (),
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
+        awaited: bool = False,
     ) -> Answer:
         """Send a request, and once more with the authorisation that the registry asks for; not retried.
 
@@ -94,9 +95,11 @@ class Transport:
         :param data: the body, or a function that makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
         :param most: bytes that the answer may have; not of a stream.
+        :param awaited: whether it is not cut off at once when the run is stopped, because a server may do all the same
+            what it was asked for.
         :raises StoppedError: the run was stopped; nothing is sent then.
         """
-        with Limits(self.policy.stopped):
+        with Limits(self._stop_flag(awaited=awaited)):
             url = urljoin(self.connections.base(), where)
             for _ in range(limits.REDIRECTS + 1):
                 answer = self._authorised(name, verb, url, scopes, headers, data, most=most, stream=stream)
@@ -107,11 +110,19 @@ class Transport:
                 url = self.follow(name, answer)
             else:
                 raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
+        return self._accepted(name, answer, fine)
+
+    def _accepted(self, name: str, answer: Answer, fine: tuple[int, ...]) -> Answer:
+        """Return an answer that is no refusal. :raises RegistryError: it is one."""
         if 200 <= answer.status < 300 or answer.status in fine:
             return answer
         if answer.stream:
             answer.stream.cut()
         raise self._refusal(name, answer)
+
+    def _stop_flag(self, *, awaited: bool) -> limits.StopFlag:
+        stopped = self.policy.stopped
+        return LateStop(stopped, limits.AWAITED_SECONDS) if awaited and not stopped.is_set() else stopped
 
     def _authorised(
         self,
