@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
     from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
@@ -37,12 +38,14 @@ class Client:
     :ivar policy: how solves are retried.
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
+    :ivar host: the Docker host whose containers a builder's address names.
     """
 
     buildctl: Path
     policy: Policy
     observer: Observer
     solves: list[Solve]
+    host: DockerHost
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def build_platform(
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
-    digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
+    digest = _solve(settings, (entry,), command, client, builder, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         return PushedImage(entry.platform, entry.staging, digest)
     return Path(output.dest) if output.dest else None
@@ -94,7 +97,7 @@ def build_together(
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
     command = build_command(settings, entries, client.buildctl, builder, output)
-    digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
+    digest = _solve(settings, entries, command, client, builder, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
 
 
@@ -117,11 +120,17 @@ def build_prefix(
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
     command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
-    _solve(settings, (entry,), command, replace(client, solves=[]), pushes=False)
+    _solve(settings, (entry,), command, replace(client, solves=[]), builder, pushes=False)
 
 
 def _solve(
-    settings: Settings, entries: Sequence[MatrixEntry], command: list[str], client: Client, *, pushes: bool
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    command: list[str],
+    client: Client,
+    builder: Builder,
+    *,
+    pushes: bool,
 ) -> str:
     """Run a solve until it succeeds; return the digest of what it pushed, empty where it pushes nothing.
 
@@ -130,7 +139,7 @@ def _solve(
     for entry in entries:
         check_paths(settings, entry)
     platforms = tuple(entry.platform for entry in entries)
-    policy, observer = client.policy, client.observer
+    policy, observer, environ = client.policy, client.observer, builder.environ(client.host)
 
     def attempt(file: Path) -> None:
         # An attempt that failed at its very end may have written it.
@@ -138,7 +147,7 @@ def _solve(
         solve = Solve(platforms, observer)
         client.solves.append(solve)
         words = ["--metadata-file", str(file), "--progress", "rawjson"]
-        solve.run([*command, *words], policy.stopped)
+        solve.run([*command, *words], policy.stopped, environ)
 
     with _temporary_directory() as directory:
         file = directory / "metadata.json"

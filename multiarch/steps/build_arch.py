@@ -63,7 +63,7 @@ def _local_address(run: Run) -> str:
     if server is None:
         raise NoBuilderError
     run.hold(server)
-    return container_address(server)
+    return container_address(server, run.host)
 
 
 def commands(settings: Settings) -> list[list[str]]:
