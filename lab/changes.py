@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 import shutil
+import stat
 import threading
 from pathlib import Path
 
@@ -37,6 +39,30 @@ class Changes:
         if not Path("/sys/class/net", name).exists():
             self._record("bridge", name)
 
+    def make_bridge(self, name: str, network: str) -> None:
+        """Make a network bridge with an address."""
+        if not Path("/sys/class/net", name).exists():
+            self._record("bridge", name)
+            run(["ip", "link", "add", name, "type", "bridge"])
+            run(["ip", "address", "add", network, "dev", name])
+            run(["ip", "link", "set", name, "up"])
+
+    def user(self, name: str, home: Path) -> pwd.struct_passwd:
+        """Make a user with subordinate users and groups; return its entry."""
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            self._record("user", name)
+            run(["useradd", "--home-dir", home, "--no-create-home", "--shell", "/bin/sh", name])
+            return pwd.getpwnam(name)
+
+    def open_device(self, path: Path) -> None:
+        """Let every user open a device, as udev does."""
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode != 0o666:
+            self._record("mode", f"{mode:o} {path}")
+            path.chmod(0o666)
+
     def undo(self) -> None:
         """Undo all changes, the last one first."""
         try:
@@ -51,6 +77,11 @@ class Changes:
                 _quietly(["umount", name])
             elif kind == "bridge" and Path("/sys/class/net", name).exists():
                 _quietly(["ip", "link", "delete", name])
+            elif kind == "user":
+                _quietly(["userdel", name])
+            elif kind == "mode":
+                mode, _, path = name.partition(" ")
+                Path(path).chmod(int(mode, 8))
         FILE.unlink()
 
     def _record(self, kind: str, name: str) -> None:

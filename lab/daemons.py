@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -34,11 +35,13 @@ class Daemon:
     program: str
     mark: str
     answers: Callable[[], bool]
+    # What its log is called; by default as the program.
+    name: str = ""
 
     @property
     def log(self) -> Path:
         """The file that its output goes to."""
-        return LOGS / f"{self.program}.log"
+        return LOGS / f"{self.name or self.program}.log"
 
     def pids(self) -> list[int]:
         """Return the processes of this daemon."""
@@ -48,29 +51,37 @@ class Daemon:
         """Whether it runs and answers."""
         return bool(self.pids()) and self.answers()
 
-    def start(self, argv: list[str], timeout: float) -> None:
-        """Start it and wait until it answers.
+    def start(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start it and wait until it answers; return its process.
 
         :param timeout: seconds.
+        :param env: its variables beyond the environment of this process.
         :raises LabError: it does not; with the last lines of its log.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             # A session of its own: neither Ctrl-C nor the end of the terminal reaches it.
             process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
             )
         end = time.monotonic() + timeout
         while process.poll() is None and time.monotonic() < end:
             if self.answers():
-                return
+                return process
             time.sleep(0.05)
         processes.stop([process.pid], 5)
         text = last_lines(self.log.read_text(errors="replace"))
         raise LabError(f"{self.program} does not come up ({self.log}):\n{text}")
 
 
-def _answers(family: int, address: str | tuple[str, int]) -> bool:
+def answers(family: int, address: str | tuple[str, int]) -> bool:
+    """Whether somebody answers HTTP at an address."""
     with socket.socket(family) as client:
         client.settimeout(30)  # seconds; a busy daemon must not be taken for one that hangs, and restarted
         try:
@@ -84,10 +95,8 @@ def _answers(family: int, address: str | tuple[str, int]) -> bool:
             return False
 
 
-DOCKERD = Daemon("dockerd", str(EXEC_ROOT), lambda: _answers(socket.AF_UNIX, str(SOCKET)))
-MIRROR = Daemon(
-    "docker-registry", str(mirror.CONFIG_FILE), lambda: _answers(socket.AF_INET, ("127.0.0.1", mirror.PORT))
-)
+DOCKERD = Daemon("dockerd", str(EXEC_ROOT), lambda: answers(socket.AF_UNIX, str(SOCKET)))
+MIRROR = Daemon("docker-registry", str(mirror.CONFIG_FILE), lambda: answers(socket.AF_INET, ("127.0.0.1", mirror.PORT)))
 
 
 def start_mirror() -> str:

@@ -51,6 +51,12 @@ def host_architecture() -> str:
     return run(["dpkg", "--print-architecture"]).strip()
 
 
+def need(programs: dict[str, str], units: tuple[str, ...] = ()) -> None:
+    """Install the packages of programs that the host lacks, by program, and keep their services from starting."""
+    if lacking := {package for program, package in programs.items() if shutil.which(program) is None}:
+        _install(sorted(lacking), units)
+
+
 def missing() -> list[str]:
     """Return the packages that the host lacks."""
     packages = [package for program, package in HOST_PROGRAMS.items() if shutil.which(program) is None]
@@ -60,8 +66,13 @@ def missing() -> list[str]:
 def install() -> str:
     """Install what the host lacks, and keep Debian's own services from starting."""
     packages = missing()
+    _install(packages, UNITS)
+    return "installed " + ", ".join(packages)
+
+
+def _install(packages: list[str], units: tuple[str, ...]) -> None:
     changes = Changes()
-    for unit in UNITS:
+    for unit in units:
         if not Path("/lib/systemd/system", unit).exists():
             changes.mask(unit)
     run_retried(["apt-get", "update"], env=_NONINTERACTIVE)
@@ -69,7 +80,6 @@ def install() -> str:
     run_retried(
         ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *packages], env=_NONINTERACTIVE
     )
-    return "installed " + ", ".join(packages)
 
 
 def download(packages: list[str], folder: Path) -> None:

@@ -22,4 +22,7 @@ DATA_ROOT = STATE / "docker"
 RUN = Path("/run") / NAME
 EXEC_ROOT = RUN / "docker"
 
+# Docker hosts beside the lab's own, for tests.
+HOSTS = STATE / "hosts"
+
 LOGS = Path("/var/log") / NAME

@@ -69,13 +69,14 @@ def up(_: Context) -> None:
 @_task
 def down(_: Context) -> None:
     """Stop and remove what the lab started; keep its cache."""
-    from lab import daemons
+    from lab import daemons, hosts
     from lab.changes import Changes
     from lab.lock import alone
     from lab.paths import LOGS, RUN, STATE
 
     _check_root()
     with alone():
+        hosts.stop_all()
         stopped = daemons.stop_all()
         Changes().undo()
         for folder in (STATE, RUN, LOGS):

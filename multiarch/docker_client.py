@@ -1,23 +1,22 @@
-"""The SDK's client for the Docker host: where that is, and why it does not answer."""
+"""The SDK's client for the Docker host, or why that does not answer."""
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import DockerPermissionError, NoDockerError
+from multiarch.errors import DockerPermissionError, MultiarchError, NoDockerError
 from multiarch.retry import describe
 
 if TYPE_CHECKING:
     import docker
 
+    from multiarch.docker_endpoint import Endpoint
     from multiarch.trace import Trace
 
-_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")  # in an address
+_SECONDS = 120  # seconds of silence; a busy daemon answers late
 
 
-def connect(trace: Trace | None) -> docker.DockerClient:
+def connect(endpoint: Endpoint, trace: Trace | None) -> docker.DockerClient:
     """Return a client that has got an answer.
 
     :param trace: shows the requests.
@@ -25,49 +24,57 @@ def connect(trace: Trace | None) -> docker.DockerClient:
     """
     import docker
 
-    address = os.environ.get("DOCKER_HOST", "its context")
     try:
-        address, options = _endpoint()
-        client = trace.docker_client(options) if trace else docker.DockerClient(**options)
+        base, options = _client_of(endpoint)
+        api = trace.docker_api(base) if trace else base
+
+        class Client(docker.DockerClient):
+            def __init__(self) -> None:
+                self.api = api(**options)
+
+        client = Client()
         try:
             client.ping()
         except BaseException:
             client.close()
             raise
     except Exception as error:  # noqa: BLE001 (the SDK reads the environment, files and answers unchecked)
-        address = _PASSWORD.sub(r"\1@", address)
+        if isinstance(error, MultiarchError) or isinstance(error.__cause__, MultiarchError):  # of ssh, in its words
+            raise NoDockerError(endpoint.address, describe(error.__cause__ or error)) from None
         if "PermissionError" in repr(error) or "Permission denied" in str(error):
-            raise DockerPermissionError(address) from None
-        raise NoDockerError(address, _PASSWORD.sub(r"\1@", _reason(error))) from None
+            raise DockerPermissionError(endpoint.address) from None
+        raise NoDockerError(endpoint.address, _reason(error)) from None
     return client
 
 
-def docker_address() -> str:
-    """Return the address of the Docker host as docker's command names it; empty where that cannot be told."""
-    try:
-        return _endpoint()[0]
-    except Exception:  # noqa: BLE001 (as above: whoever connects tells of it)
-        return ""
+def _client_of(endpoint: Endpoint) -> tuple[type[docker.APIClient], dict[str, Any]]:
+    """Return the SDK's class for a Docker host, and its options."""
+    import docker
+
+    options: dict[str, Any] = {"base_url": endpoint.address, "version": "auto", "timeout": _SECONDS}
+    if endpoint.address.startswith("ssh://"):
+        from multiarch import docker_ssh
+
+        return docker_ssh.api_class(endpoint.address, _SECONDS), {**options, "base_url": docker_ssh.BASE + ":80"}
+    if endpoint.tls:
+        certificate, ca = endpoint.tls.certificate, endpoint.tls.ca
+        options["tls"] = docker.TLSConfig(
+            client_cert=(str(certificate[0]), str(certificate[1])) if certificate else None,
+            ca_cert=str(ca) if ca else None,
+            verify=endpoint.tls.verify,
+        )
+    return _pinned(docker.APIClient), options
 
 
-def _endpoint() -> tuple[str, dict[str, Any]]:
-    """Return the host's address and the SDK's options, as the docker command decides: DOCKER_HOST, else its context."""
-    import docker.context
-    import docker.utils
+def _pinned(base: type[docker.APIClient]) -> type[docker.APIClient]:
+    """Return a class of clients whose CA is their own: requests prefers REQUESTS_CA_BUNDLE to that of a session."""
 
-    options: dict[str, Any] = {"version": "auto", "timeout": 120}
-    if os.environ.get("DOCKER_HOST"):
-        options |= docker.utils.kwargs_from_env()
-    else:
-        context = docker.context.ContextAPI.get_current_context()
-        if context is not None and context.name != "default" and context.Host:
-            options["base_url"] = context.Host
-            if context.TLSConfig:
-                options["tls"] = context.TLSConfig
-    address = str(options.get("base_url") or "unix:///var/run/docker.sock")
-    if address.startswith("ssh://"):
-        options["use_ssh_client"] = True
-    return address, options
+    class Api(base):  # type: ignore[valid-type,misc]
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            own = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+    return Api
 
 
 def _reason(error: BaseException) -> str:

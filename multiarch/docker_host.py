@@ -1,18 +1,20 @@
 """The Docker host: the connection to it, and the operations that several steps need.
 
-It may be this machine or another (``DOCKER_HOST``, the current Docker context); nothing here reads this machine's own
-kernel or files in its place.
+It may be this machine or another (`multiarch.docker_endpoint`); nothing here reads this machine's own kernel or files
+in its place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_client import connect
+from multiarch.docker_endpoint import Endpoint, resolve
 from multiarch.docker_info import OWNER, HostInfo, read_container, read_info
 from multiarch.errors import (
     DockerConflictError,
@@ -34,13 +36,13 @@ if TYPE_CHECKING:
 
     from multiarch.trace import Trace
 
-_SOCKET = "http+docker://localhost"  # what the SDK calls a host that is reached by a Unix socket (ssh: …//ssh)
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 
 
 class DockerHost:
     """A connection to the Docker host, made on first use. Safe to use from several threads.
 
+    It is the one that the environment names at the beginning: a run may give its programs another Docker configuration.
     Each question about the host or a container is sent once; other threads that ask it meanwhile wait for the answer.
 
     :param policy: how pulls and starts are retried.
@@ -53,17 +55,23 @@ class DockerHost:
         self, policy: Policy, say: Callable[[str], None], trace: Trace | None = None, login: Any = lambda _: None
     ) -> None:
         self.policy, self.say, self.trace, self._login = policy, say, trace, login
+        self._environ = dict(os.environ)
         self._connecting, self._asking = threading.Lock(), threading.Lock()
         self._client: docker.DockerClient | None = None
         self._info: HostInfo | None = None
         self._containers: dict[str, Container] = {}
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where it is. :raises ConfigurationError: it cannot be known, such as by a context that does not exist."""
+        return resolve(self._environ)
 
     @property
     def client(self) -> docker.DockerClient:
         """The SDK's client. :raises NoDockerError: nothing answers. :raises DockerPermissionError: we may not ask."""
         with self._connecting:
             if self._client is None:
-                self._client = connect(self.trace)
+                self._client = connect(self.endpoint, self.trace)
             return self._client
 
     @property
@@ -90,13 +98,17 @@ class DockerHost:
     @property
     def shares_loopback(self) -> bool:
         """Whether a port that the daemon publishes on 127.0.0.1 can be reached on this machine's 127.0.0.1."""
-        return str(self.client.api.base_url).startswith((_SOCKET, "http://127.", "http://localhost"))
+        return self.endpoint.has_our_loopback
 
     @property
     def is_local(self) -> bool:
         """Whether the daemon shares this machine's kernel and file system, as far as can be told from here."""
-        has_socket = str(self.client.api.base_url).startswith(_SOCKET)
-        return has_socket and not self.info.is_in_a_vm and sys.platform == "linux"
+        return self.endpoint.has_socket and not self.info.is_in_a_vm and sys.platform == "linux"
+
+    @property
+    def privileged(self) -> dict[str, Any]:
+        """The options of a privileged container, which must have the host's users where the daemon remaps them."""
+        return {"privileged": True} | ({"userns_mode": "host"} if self.info.remaps_users else {})
 
     def run(self, action: str, function: Callable[[], Any]) -> Any:
         """Return what a function of the SDK returns, with retries; *action* completes "Docker could not …".
@@ -150,7 +162,7 @@ class DockerHost:
         """
 
         def run() -> tuple[int, str]:
-            container = self.client.containers.create(image, command, privileged=privileged)
+            container = self.client.containers.create(image, command, **(self.privileged if privileged else {}))
             try:
                 container.start()
                 return int(container.wait()["StatusCode"]), _text(container.logs())
@@ -176,8 +188,7 @@ class DockerHost:
 
     def is_running(self, name: str) -> bool:
         """Whether a container of a name, ours or not, is running; asked for once, like `find`."""
-        container = self._look_up(name)
-        return container is not None and container.status == "running"
+        return (container := self._look_up(name)) is not None and container.status == "running"
 
     def execute(self, container: Container, command: list[str]) -> tuple[int, str]:
         """Run a command in a running container; return its exit status and output. Not retried.

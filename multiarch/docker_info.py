@@ -39,6 +39,7 @@ class HostInfo:
     :ivar cpus: 0 where the host does not say.
     :ivar memory: bytes; 0 where the host does not say.
     :ivar insecure_networks: the networks whose registries are not verified.
+    :ivar identity: tells it from any other Docker host, and stays the same; empty where the host says nothing.
     """
 
     machine: str
@@ -48,6 +49,12 @@ class HostInfo:
     registries: tuple[DaemonRegistry, ...] = ()
     insecure_networks: tuple[Network, ...] = ()
     security_options: tuple[str, ...] = ()
+    identity: str = ""
+
+    @property
+    def remaps_users(self) -> bool:
+        """Whether root of a container is another user of the host, unless a container asks for the host's users."""
+        return "name=userns" in self.security_options
 
     @property
     def is_rootless(self) -> bool:
@@ -77,6 +84,7 @@ def read_info(answer: object) -> HostInfo:
         registries=tuple(_registry(name, index) for name, index in indexes.items()),
         insecure_networks=tuple(_network(text) for text in networks),
         security_options=_texts(info.get("SecurityOptions"), "SecurityOptions"),
+        identity=_identity(info),
     )
 
 
@@ -105,6 +113,16 @@ def read_container(answer: object) -> dict[str, Any]:
         "ExecIDs": _texts(container.get("ExecIDs"), "ExecIDs"),
         "Mounts": [{place: _of(str, mount.get(place), place, "text") for place in places} for mount in mounts],
     }
+
+
+def _identity(info: dict[Any, Any]) -> str:
+    """Return what tells a Docker host from others.
+
+    Two daemons of Docker before 24 on one machine have one ID, and Podman makes up another for each answer.
+    """
+    name, place = _text(info.get("Name"), "Name"), _text(info.get("DockerRootDir"), "DockerRootDir")
+    identity = "" if "BuildahVersion" in info else _text(info.get("ID"), "ID")
+    return f"{identity or name}:{place}" if place else identity
 
 
 def _registry(name: object, index: object) -> DaemonRegistry:

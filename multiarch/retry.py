@@ -31,6 +31,9 @@ _PERMANENT_TEXT = (
     "address already in use",
     "operation not permitted",
     "invalid mount",
+    "mount source path",
+    "statfs ",  # Podman, of a directory that it cannot mount
+    "read-only file system",
     "x509:",
 )
 

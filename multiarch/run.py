@@ -103,8 +103,9 @@ class Run:
                 f"{name} of Docker's config.json holds a user, so builds do not get it: others on this machine can see"
                 " the arguments of buildctl; name a proxy without a user there, or in build_args"
             )
+        host = self.host  # before: it is that of the configuration that docker has so far
         provide(buildctl)
-        return Client(buildctl, self.policy, self.progress, self.solves)
+        return Client(buildctl, self.policy, self.progress, self.solves, host)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

@@ -62,29 +62,23 @@ class Trace:
         """
         self._say(f"{verb} {shown_address(url)}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
 
-    def docker_client(self, options: Mapping[str, Any]) -> docker.DockerClient:
-        """Return a client of Docker's SDK whose requests are shown, its first included, which asks for the version."""
-        import docker
-
+    def docker_api(self, base: type[docker.APIClient]) -> type[docker.APIClient]:
+        """Return a class of Docker's SDK whose requests are shown, its first included, which asks for the version."""
         say = self._say
 
-        class Api(docker.APIClient):
+        class Api(base):  # type: ignore[valid-type,misc]
             def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
                 began = time.monotonic()
                 line = f"docker {request.method} {urlsplit(request.url or '').path}"
                 try:
-                    response = super().send(request, **options)
+                    response: requests.Response = super().send(request, **options)
                 except Exception as error:
                     say(f"{line}: {type(error).__name__}, {_ms(time.monotonic() - began)}")
                     raise
                 say(f"{line}: {response.status_code}, {_ms(time.monotonic() - began)}")
                 return response
 
-        class Client(docker.DockerClient):
-            def __init__(self) -> None:
-                self.api = Api(**options)
-
-        return Client()
+        return Api
 
 
 def _ms(seconds: float) -> str:

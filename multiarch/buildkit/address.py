@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.builder import dial
 from multiarch.buildkit.server import SOCKET, wanted
 from multiarch.docker_info import HostInfo
 from multiarch.errors import NoBuilderError
@@ -43,7 +44,7 @@ def running_address(settings: Settings, host: DockerHost) -> str:
     container = running_server(settings, host)
     if container is None:
         raise NoBuilderError
-    return container_address(container)
+    return container_address(container, host)
 
 
 def dry_address(settings: Settings) -> str:
@@ -60,10 +61,16 @@ def asked_address(settings: Settings, container: Container) -> str | None:
     return f"{_THROUGH_DOCKER}{container.name}" if through_docker else address
 
 
-def container_address(container: Container) -> str:
-    """Return the address of our server: its socket, or through Docker where Docker's files are not this machine's."""
+def container_address(container: Container, host: DockerHost) -> str:
+    """Return the address of our server: its socket where it answers on this machine, else through Docker.
+
+    The directory may be another machine's, or of a kind that carries no sockets; or its socket is left of a server that
+    is gone.
+    """
     for mount in container.attrs["Mounts"]:
-        path = Path(mount["Source"]) / SOCKET
-        if mount["Destination"] == "/run/buildkit" and os.access(path, os.R_OK | os.W_OK) and path.is_socket():
-            return f"unix://{path}"
+        if mount["Destination"] == "/run/buildkit" and host.is_local:
+            path = Path(mount["Source"]) / SOCKET
+            with contextlib.suppress(OSError, ValueError):
+                dial(path)
+                return f"unix://{path}"
     return f"{_THROUGH_DOCKER}{container.name}"

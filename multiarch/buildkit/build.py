@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
     from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
@@ -38,12 +39,14 @@ class Client:
     :ivar policy: how solves are retried.
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
+    :ivar host: the Docker host whose containers a builder's address names.
     """
 
     buildctl: Path
     policy: Policy
     observer: Observer
     solves: list[Solve]
+    host: DockerHost
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def build_platform(
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
     command = build_command(settings, (entry,), client.buildctl, builder, export_one(settings, entry), bases=bases)
-    digest = _solve(settings, (entry,), command, client, bases, pushes=output.kind is OutputKind.IMAGE)
+    digest = _solve(settings, (entry,), command, client, builder, bases, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         tagged = entry.staging if settings.publish.digests is None else settings.publish.images[0]
         return PushedImage(entry.leg, tagged, digest)
@@ -101,7 +104,9 @@ def build_together(
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     command = build_command(settings, entries, client.buildctl, builder, export_by_digest(settings), bases=bases)
-    digest = _solve(settings, entries, command, client, bases, pushes=settings.build.output.kind is OutputKind.IMAGE)
+    digest = _solve(
+        settings, entries, command, client, builder, bases, pushes=settings.build.output.kind is OutputKind.IMAGE
+    )
     return tuple(PushedImage(entry.leg, entry.staging, digest) for entry in entries) if digest else ()
 
 
@@ -120,7 +125,7 @@ def build_layout(
     """
     output = record("type=oci", "tar=false", f"dest={layout}")
     command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
-    return _solve(settings, entries, command, client, bases, pushes=True)
+    return _solve(settings, entries, command, client, builder, bases, pushes=True)
 
 
 def build_archive(
@@ -140,7 +145,7 @@ def build_archive(
     command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
     if settings.build.output.kind is OutputKind.OCI:
         command += ["--opt", "multi-platform=true"]
-    _solve(settings, entries, command, client, bases, pushes=False)
+    _solve(settings, entries, command, client, builder, bases, pushes=False)
 
 
 def build_prefix(
@@ -163,7 +168,7 @@ def build_prefix(
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
     command = build_command(settings, (entry,), client.buildctl, builder, output, bases=bases, exports_cache=False)
-    _solve(settings, (entry,), command, replace(client, solves=[]), (), pushes=False)
+    _solve(settings, (entry,), command, replace(client, solves=[]), builder, (), pushes=False)
 
 
 def _solve(
@@ -171,6 +176,7 @@ def _solve(
     entries: Sequence[MatrixEntry],
     command: list[str],
     client: Client,
+    builder: Builder,
     bases: Sequence[Base],
     *,
     pushes: bool,
@@ -182,7 +188,7 @@ def _solve(
     for entry in entries:
         check_inputs(settings, entry)
     legs = tuple(entry.leg for entry in entries)
-    policy, observer = client.policy, client.observer
+    policy, observer, environ = client.policy, client.observer, builder.environ(client.host)
 
     def attempt(file: Path) -> Solve:
         # An attempt that failed at its very end may have written it.
@@ -190,7 +196,7 @@ def _solve(
         solve = Solve(legs, observer)
         client.solves.append(solve)
         words = ["--metadata-file", str(file), "--progress", "rawjson"]
-        solve.run([*command, *words], policy.stopped)
+        solve.run([*command, *words], policy.stopped, environ)
         return solve
 
     with make_temporary_directory() as directory:

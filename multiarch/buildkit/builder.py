@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiarch.errors import BuilderUnreachableError
+from multiarch.errors import BuilderUnreachableError, ConfigurationError, shown_address
 from multiarch.image.platform import runs_natively
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
 
 _DIAL_SECONDS = 5.0  # a server on the same machine or network answers at once
+# The programs that buildctl dials through (BuildKit, client/connhelper).
+_PROGRAMS = {"docker-container": "docker", "podman-container": "podman", "kube-pod": "kubectl", "ssh": "ssh"}
 
 
 @dataclass(frozen=True)
@@ -36,17 +40,29 @@ class Builder:
         """Return the flags of buildctl that choose this builder."""
         return ["--addr", self.address]
 
+    def environ(self, host: DockerHost) -> dict[str, str] | None:
+        """Return the environment of buildctl; None for that of this process.
+
+        Its docker command must find the container on the Docker host that we have found it on.
+        """
+        return host.endpoint.environ() if self.address.startswith("docker-container://") else None
+
     def check(self, host: DockerHost) -> None:
         """Check that a server listens, before a build waits for it; addresses that buildctl alone can dial pass.
 
         :raises BuilderUnreachableError: none does.
+        :raises ConfigurationError: buildctl lacks the program that it dials through.
         """
         scheme, _, rest = self.address.partition("://")
+        program = _PROGRAMS.get(scheme)
+        if program and shutil.which(program) is None:
+            problem = (
+                f"buildctl reaches {shown_address(self.address)} through the {program} command, which is not there"
+            )
+            raise ConfigurationError("PATH", f"{problem}: install it, or choose another address")
         try:
             if scheme == "unix":
-                with socket.socket(socket.AF_UNIX) as connection:
-                    connection.settimeout(_DIAL_SECONDS)
-                    connection.connect(rest)
+                dial(rest)
             elif scheme == "tcp":
                 name, _, port = rest.rpartition(":")
                 socket.create_connection((name.strip("[]"), int(port)), timeout=_DIAL_SECONDS).close()
@@ -55,6 +71,13 @@ class Builder:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise BuilderUnreachableError(self.address, reason) from None
+
+
+def dial(path: str | os.PathLike[str]) -> None:
+    """Check that somebody listens on a Unix socket. :raises OSError: nobody does, or this user may not connect."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_DIAL_SECONDS)
+        connection.connect(os.fspath(path))
 
 
 def builder_of(entry: MatrixEntry, local: Builder) -> Builder:

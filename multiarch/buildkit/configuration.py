@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -139,9 +140,12 @@ def docker_proxies() -> Proxies:
     """Return the proxies that hold for the Docker host. :raises ConfigurationError: they are malformed."""
 
     def address() -> str:
-        from multiarch.docker_client import docker_address
+        from multiarch.docker_endpoint import resolve
 
-        return docker_address()
+        try:
+            return resolve(os.environ).address
+        except ConfigurationError:  # whoever connects tells of it
+            return ""
 
     return read_proxies(address)
 

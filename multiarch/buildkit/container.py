@@ -38,12 +38,12 @@ def make(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") 
         server.image,
         server.command(),
         name=f"{server.name}-new-{os.urandom(4).hex()}",
-        privileged=True,
         volumes=server.volumes(),
         labels=server.labels(image_id),
         environment=dict(server.environment),
         use_config_proxy=False,  # the SDK reads the default proxies alone
         restart_policy={"Name": "unless-stopped"},
+        **host.privileged,
         **({"dns": list(server.nameservers)} if server.nameservers else {}),
         **({"network_mode": "host"} if server.host_network else {}),
     )
@@ -89,6 +89,11 @@ def discard(container: Container, host: DockerHost) -> None:
     with contextlib.suppress(DockerNotFoundError):
         host.run(f"stop container {container.name}", lambda: container.stop(timeout=_STOP_SECONDS))
     host.remove(container)
+
+
+def restart(container: Container, host: DockerHost) -> None:
+    """Restart a server, which is killed where it does not end in time."""
+    host.run(f"restart container {container.name}", lambda: container.restart(timeout=_STOP_SECONDS))
 
 
 def check_directory(server: Server) -> None:

@@ -25,7 +25,6 @@ from multiarch.buildkit.configuration import (
     registry_tables,
 )
 from multiarch.config.entitlements import Entitlement
-from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
@@ -57,6 +56,7 @@ class Server:
     """The requirements of a run on its server; an existing one may exceed them.
 
     :ivar name: of its container.
+    :ivar host: the identity of its Docker host; empty where that says nothing.
     :ivar platforms: announced ones; BuildKit finds those that emulators add by itself.
     :ivar environment: its variables, which may hold passwords of proxies.
     :ivar nameservers: addresses; none for the Docker host's.
@@ -68,6 +68,7 @@ class Server:
     """
 
     name: str
+    host: str
     image: str
     platforms: tuple[Platform, ...]
     configuration: Configuration
@@ -161,9 +162,8 @@ class Server:
         """Return the same server under a name, with a cache and a socket of its own, beside one that is in use."""
         essence = json.dumps([self.image, self._fixed(), self.configuration.label(), *self.entitlements])
         name = f"{self.name}-{hashlib.sha256(essence.encode()).hexdigest()[:8]}"
-        return replace(
-            self, name=name, sockets=self.sockets if self.sockets_asked else self.sockets and _directory(name)
-        )
+        own = self.sockets if self.sockets_asked else self.sockets and _directory(name, self.host)
+        return replace(self, name=name, sockets=own)
 
     def meets(self, labels: Mapping[str, str]) -> bool:
         """Whether a server with these labels is in the way: it has an address that these requirements name."""
@@ -176,10 +176,13 @@ class Server:
         return hashlib.sha256(fixed.encode()).hexdigest()
 
     def _bridge(self) -> Tables | None:
-        """Return the bridge of a server by another name: two on the host's network must not share one."""
-        if not self.host_network or self.name == BUILDKIT_CONTAINER:
+        """Return the bridge of a server: two on one network, such as of two Docker hosts, must not share one.
+
+        Each gives the same addresses away, and removes the bridge when it stops.
+        """
+        if not self.host_network:
             return None
-        digest = hashlib.sha256(self.name.encode()).digest()
+        digest = hashlib.sha256(f"{self.host}/{self.name}".encode()).digest()
         # 10.64.0.0/10, in small parts, is beside BuildKit's own 10.10.0.0/16; the kernel's names have 15 characters.
         subnet = f"10.{64 + digest[0] % 64}.{digest[1]}.0/24"
         return {"bridgeName": f"buildkit{digest.hex()[:7]}", "bridgeSubnet": subnet}
@@ -200,6 +203,7 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
     registries = registry_tables(info, (i.registry for i in publish.images), publish.insecure_registries)
     return Server(
         name=builder.container,
+        host=info.identity,
         image=builder.image,
         platforms=_platforms(settings, info.machine),
         configuration=compose(builder.buildkitd, registries),
@@ -208,7 +212,7 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
         host_network=bool(tcp) or any(is_loopback(name) for name in names),
         entitlements=tuple(entitlement.value for entitlement in builder.entitlements),
         tcp=tcp,
-        sockets=_socket_directory(settings) if local else None,
+        sockets=_socket_directory(settings, info) if local else None,
         sockets_asked=address.startswith("unix://"),
         group=0 if info.is_rootless else os.getgid(),
     )
@@ -240,14 +244,16 @@ def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(platforms))
 
 
-def _socket_directory(settings: Settings) -> Path | None:
-    if (settings.builder.address or "").startswith("unix://"):
-        return Path(str(settings.builder.address).removeprefix("unix://")).parent
-    return _directory(settings.builder.container)
+def _socket_directory(settings: Settings, info: HostInfo) -> Path | None:
+    """Return the directory of the socket: the one that is asked for, else one for each Docker host of this machine."""
+    scheme, _, path = (settings.builder.address or "").partition("://")
+    if scheme == "unix":
+        return Path(path).parent
+    return None if scheme == "docker-container" else _directory(settings.builder.container, info.identity)
 
 
-def _directory(name: str) -> Path | None:
-    """Return the directory of the socket of a server by its name; None where it cannot hold one."""
-    directory = state_directory() / name
+def _directory(name: str, host: str) -> Path | None:
+    """Return the directory of the socket of a server by its name and its Docker host; None where it cannot hold one."""
+    directory = state_directory() / (f"{name}-{hashlib.sha256(host.encode()).hexdigest()[:12]}" if host else name)
     fits = len(os.fsencode(directory / SOCKET)) <= _LONGEST_SOCKET
     return directory if fits and ":" not in str(directory) else None  # Docker splits a mount's source there

@@ -24,7 +24,7 @@ from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from multiarch.buildkit.status import Observer, Vertex
     from multiarch.image.platform import Leg
@@ -58,10 +58,11 @@ class Solve:
         self.where = ""
         self._words: deque[str] = deque(maxlen=_MOST_WORDS)
 
-    def run(self, command: list[str], stopped: threading.Event) -> None:
+    def run(self, command: list[str], stopped: threading.Event, environ: Mapping[str, str] | None = None) -> None:
         """Run buildctl to its end.
 
         :param stopped: set it to end the solve.
+        :param environ: its environment; None for that of this process.
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
@@ -74,6 +75,7 @@ class Solve:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                env=environ,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given

@@ -139,7 +139,7 @@ def _local_address(run: Run) -> str:
     if server is None:
         raise NoBuilderError
     run.hold(server)
-    return container_address(server)
+    return container_address(server, run.host)
 
 
 def commands(project: Project) -> list[list[str]]:

@@ -172,7 +172,7 @@ def _run(run: Run, entry: MatrixEntry, image: str) -> None:
     terminal = termios.tcgetattr(0)
     try:
         # Standard output is for results.
-        status = subprocess.call(words, stdout=sys.stderr)
+        status = subprocess.call(words, stdout=sys.stderr, env=host.endpoint.environ())
         if ended:
             ended(status)
     finally:

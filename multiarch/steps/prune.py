@@ -60,7 +60,7 @@ class Prune:
         builder.check(run.host)
         command = [str(buildctl), *builder.flags(), "prune", *flags, "--format", "{{json .}}"]
         with tempfile.TemporaryFile() as output:
-            _run(command, output.fileno(), run)
+            _run(command, builder.environ(run.host), output.fileno(), run)
             output.seek(0)
             sizes = [_size(line) for line in output]
         return (Freed(len(sizes), sum(sizes)),)
@@ -86,13 +86,18 @@ def _command(buildctl: Path, address: str, flags: list[str]) -> list[str]:
     return [str(buildctl), *Builder(address).flags(), "prune", *flags]
 
 
-def _run(command: list[str], output: int, run: Run) -> None:
+def _run(command: list[str], environ: dict[str, str] | None, output: int, run: Run) -> None:
     trace = run.progress.trace
     ended = trace.command(command) if trace else None
     with tempfile.TemporaryFile() as words:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=words, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=words,
+                env=environ,
+                start_new_session=True,
             )
         except OSError as error:
             raise BuildctlNotExecutableError(command[0], error.strerror or str(error)) from None

@@ -106,6 +106,8 @@ def run(run: Run) -> tuple[Runnable, ...]:
     platforms = settings.run_platforms
     if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
+    if host.info.is_rootless:
+        return _run_rootless(platforms, settings, host)
     state = read_state(host, settings.builder.container)
     for _ in range(_MOST_ATTEMPTS):
         missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
@@ -118,6 +120,36 @@ def run(run: Run) -> tuple[Runnable, ...]:
         if missing := [p for p in missing if state.emulator(p) is None]:
             raise EmulatorError(missing, settings.builder.installer, problem)
     return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
+
+
+def _run_rootless(platforms: Sequence[Platform], settings: Settings, host: DockerHost) -> tuple[Runnable, ...]:
+    """Check that a rootless Docker host runs each platform. What its administrator registered holds there too.
+
+    From Linux 6.7 on, a mount of binfmt_misc by such a host has entries of its own, none at first, in place of the
+    administrator's, until the host ends. So nothing is mounted: by the head of a program the kernel shows what it does.
+
+    :raises DockerError: a platform has no emulator.
+    """
+    foreign = [platform for platform in platforms if not runs_natively(platform, host.machine)]
+    words = host.run_once(host.need_image(PROBE_IMAGE, "installer"), ["sh", "-c", _trials(foreign)]).splitlines()
+    kinds = {p: "native" for p in platforms if runs_natively(p, host.machine, aarch32="# aarch32" in words)}
+    kinds |= {p: "emulated" for p in foreign if f"# runs {p}" in words}
+    if missing := [p for p in platforms if p not in kinds]:
+        (command,) = commands_on(host.machine, settings)
+        problem = f"it is rootless, and cannot register an emulator; root can, once for all: {' '.join(command)}"
+        raise DockerError(f"run programs for {', '.join(map(str, missing))}", problem)
+    return tuple(Runnable(platform, kinds[platform]) for platform in platforms)
+
+
+def _trials(platforms: Iterable[Platform]) -> str:
+    """Return a script that says which platforms' programs begin: an emulator refuses a mere head by its own status."""
+    lines = ["linux32 true 2>/dev/null && echo '# aarch32'"]
+    for platform in platforms:
+        head = "".join(f"\\{byte:03o}" for byte in platform.elf.header())
+        lines.append(f"printf '{head}' >/tmp/head; chmod +x /tmp/head; env /tmp/head >/dev/null 2>&1")
+        # env (POSIX): 126 where the kernel knows no such format, 127 where the entry's interpreter is not in here.
+        lines.append(f"case $? in 126|127) ;; *) echo '# runs {platform}' ;; esac")
+    return "\n".join([*lines, "true"])
 
 
 def commands(project: Project) -> list[list[str]]:

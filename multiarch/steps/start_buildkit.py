@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.address import asked_address, container_address
 from multiarch.buildkit.builder import Builder
-from multiarch.buildkit.container import certificates, check_directory, discard, make
-from multiarch.buildkit.server import Server, wanted
+from multiarch.buildkit.container import certificates, check_directory, discard, make, restart
+from multiarch.buildkit.server import SOCKET, Server, wanted
 from multiarch.buildkit.use import is_idle, wait_until_idle
 from multiarch.docker_info import HostInfo
 from multiarch.errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 _READY_SECONDS = 60.0  # a server with a large cache takes some seconds to open it
+_ANSWER_SECONDS = 20.0  # one that runs answers within a second, and a loaded machine takes some
 _MOST_LINES = 400  # lines of its log that are searched for the cause; a trace of Go's stack may follow that
 _SHOWN_LINES = 20
 _MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
@@ -69,7 +71,7 @@ def run(run: Run) -> tuple[str]:
     container = _ensure(settings, host)
     run.hold(container)
     host.say(f"{container.name}: {settings.builder.image} is ready ({time.monotonic() - started:.1f} s)")
-    address = asked_address(settings, container) or container_address(container)
+    address = asked_address(settings, container) or container_address(container, host)
     Builder(address).check(host)
     return (address,)
 
@@ -115,9 +117,6 @@ def _ensure(settings: Settings, host: DockerHost) -> Container:
             else:
                 container = _choose(existing, server, image_id, host)
             if container is not None:
-                if container.status != "running":
-                    _start(container, server, host)
-                _wait_until_ready(container, server, host)
                 return container
         except (DockerNotFoundError, DockerConflictError):
             if attempt == _MOST_ATTEMPTS:
@@ -128,19 +127,19 @@ def _ensure(settings: Settings, host: DockerHost) -> Container:
 
 
 def _choose(existing: Container | None, server: Server, image_id: str, host: DockerHost) -> Container | None:
-    """Return the container that is to serve; None where another run was faster in making it.
+    """Return the server that is to serve, and answers; None where another run was faster in making it.
 
     One that fits is used; one that nobody uses is recreated, with what it had for others too; beside one that is in use
     a server is started apart, or, where both would have one address, its builds are waited for.
     """
     if existing is None:
-        return make(server, image_id, host)
+        return _launch(server, image_id, host)
     if server.serves(existing.labels, image_id):
-        return existing
+        return _use(existing, server, host)
     apart = server.apart()
     own = host.find(apart.name, again=True)
     if own is not None and apart.serves(own.labels, image_id):
-        return own
+        return _use(own, apart, host)
     check_directory(server)
     # Taken before the look at who uses the server, so that it is recreated right after that.
     carried = certificates(existing, host)
@@ -148,7 +147,7 @@ def _choose(existing: Container | None, server: Server, image_id: str, host: Doc
         return _replace(existing, server.replacing(existing.labels), image_id, carried, _DIFFERS, host)
     if own is None and not server.meets(existing.labels):
         host.say(f"{server.name}: it is in use, and its configuration differs; starting {apart.name} beside it")
-        return make(apart, image_id, host)
+        return _launch(apart, image_id, host)
     # An own one differs as well where its image's tag has another image since.
     stale, fitting = (existing, server.replacing(existing.labels)) if own is None else (own, apart)
     wait_until_idle(stale, host)
@@ -161,7 +160,39 @@ def _replace(
     """Recreate a server that nobody uses; None where another run was faster in making it."""
     host.say(f"{old.name}: recreating the container, {why}; its cache is kept")
     discard(old, host)
-    return make(server, image_id, host, carried)
+    return _launch(server, image_id, host, carried)
+
+
+def _launch(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") -> Container | None:
+    """Make a server that answers; None where another run was faster in making it.
+
+    It is without its directory where Docker cannot mount that, or no socket can be in it.
+    """
+    try:
+        container = make(server, image_id, host, carried)
+        if container is not None:
+            _start(container, server, host)
+            _wait_until_ready(container, server, host)
+        return container
+    except (DockerError, NotReadyError) as error:
+        places = (str(server.sockets), f"/run/buildkit/{SOCKET}")
+        if server.sockets is None or server.sockets_asked or not any(place in str(error) for place in places):
+            raise
+        reason = str(error).splitlines()[-1].strip(" |")
+        host.say(f"{server.name}: {server.sockets} cannot be shared with it ({reason}); it is reached by Docker")
+    return _launch(replace(server, sockets=None), image_id, host, carried)
+
+
+def _use(container: Container, server: Server, host: DockerHost) -> Container:
+    """Return a server that is there when it answers; one that runs and does not is restarted, once."""
+    if container.status != "running":
+        _start(container, server, host)
+    elif _fault(container, _ANSWER_SECONDS, host) is None:
+        return container
+    else:
+        _revive(container, host)
+    _wait_until_ready(container, server, host)
+    return container
 
 
 def port_taken(address: str) -> PortTakenError:
@@ -178,35 +209,58 @@ def _start(container: Container, server: Server, host: DockerHost) -> None:
     host.start(container, f"tcp://{listed(server.tcp)}", _remedy(server.tcp[0] if server.tcp else ":1234"))
 
 
-def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
-    """Wait until a client inside the container gets an answer; its socket is there whatever the address.
+def _revive(container: Container, host: DockerHost) -> None:
+    """Restart a server that runs and does not answer; its log is shown first.
 
-    :raises NotReadyError: there is none in time; the container is removed.
+    It may have builds of others, and be slow: as long as it lists them, they are waited for.
+    """
+    wait_until_idle(container, host)
+    reason = _fault(container, 0.0, host)
+    if reason is None:  # it was slow, or another run has restarted it
+        return
+    host.say(f"{container.name}: it does not answer ({reason}) and is restarted; its last log lines:")
+    for line in host.last_lines(container, _SHOWN_LINES):
+        host.say(f"  | {line}")
+    restart(container, host)
+
+
+def _wait_until_ready(container: Container, server: Server, host: DockerHost) -> None:
+    """Wait until the server answers.
+
+    :raises NotReadyError: it does not in time; the container is removed.
     :raises DockerNotFoundError: another process has removed the container meanwhile.
     """
-    deadline = time.monotonic() + _READY_SECONDS
+    reason = _fault(container, _READY_SECONDS, host)
+    if reason is not None:
+        log = host.last_lines(container, _MOST_LINES)
+        host.remove(container)
+        raise _failure(server, reason, log)
+
+
+def _fault(container: Container, seconds: float, host: DockerHost) -> str | None:
+    """Return why no client inside the container gets an answer in time, None where one does.
+
+    The server's socket is there, whatever the address.
+    """
+    deadline = time.monotonic() + seconds
     reason = ""
     # Restarts of before count no more: Docker may have restarted it after a crash, or with itself.
     restarts = container.attrs["RestartCount"]
     while True:
         host.reload(container)
         if container.attrs["RestartCount"] > restarts or container.status in ("exited", "dead"):
-            reason = "the server ends as soon as it starts"
-            break
+            return "the server ends as soon as it starts"
         if container.status == "running":
             try:
                 code, output = host.execute(container, ["buildctl", "debug", "workers"])
             except DockerError as error:  # it has just gone down
                 code, output = 1, str(error)
             if code == 0:
-                return
+                return None
             reason = output.strip()
         if time.monotonic() > deadline:
-            break
+            return reason
         host.policy.stopped.wait(0.1)
-    log = host.last_lines(container, _MOST_LINES)
-    host.remove(container)
-    raise _failure(server, reason, log)
 
 
 def _failure(server: Server, reason: str, log: list[str]) -> MultiarchError:

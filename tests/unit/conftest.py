@@ -61,9 +61,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", NO_DOCKER)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("HOME", "/nowhere/home")
-    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere/state")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/nowhere/cache")
+    # Below /proc not even root can make directories, which would be there for all tests that follow.
+    monkeypatch.setenv("HOME", "/proc/nowhere/home")
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere/state")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere/cache")
     project = Project(path)
     project.write(tasks_py="from multiarch import ns\n", Dockerfile="FROM busybox\n")
     return project

@@ -40,6 +40,7 @@ class Daemon:
 
         self.server.table[f"POST {path}/start"] = [start]
         self.server.table[f"POST {path}/rename"] = [Reply(204)]
+        self.server.table[f"PUT {path}/archive"] = [Reply(200)]
         self.server.table[f"DELETE {path}"] = [remove]
 
     def hold_nothing(self, name: str) -> None:

@@ -9,7 +9,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import docker
@@ -20,6 +19,7 @@ from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
 from multiarch.config.settings import EmbeddedRegistry
 from multiarch.docker_host import DockerHost
+from multiarch.docker_info import HostInfo
 from multiarch.errors import (
     DockerError,
     DockerNotFoundError,
@@ -172,24 +172,25 @@ def test_builder_is_looked_at_again_when_its_address_is_asked_for(daemon: Daemon
 
 
 @pytest.mark.parametrize(
-    ("base_url", "system", "shares_loopback", "is_local"),
+    ("address", "system", "shares_loopback", "is_local"),
     [
-        ("http+docker://localhost", "Debian GNU/Linux 12", True, True),
-        ("http+docker://localhost", "Docker Desktop", True, False),
-        ("http+docker://ssh", "Debian GNU/Linux 12", False, False),
-        ("http://127.0.0.1:2375", "Debian GNU/Linux 12", True, False),
-        ("http://localhost:2375", "Debian GNU/Linux 12", True, False),
-        ("http://docker:2375", "Debian GNU/Linux 12", False, False),
-        ("https://docker:2376", "Debian GNU/Linux 12", False, False),
+        ("unix:///var/run/docker.sock", "Debian GNU/Linux 12", True, True),
+        ("unix:///var/run/docker.sock", "Docker Desktop", True, False),
+        ("ssh://me@docker", "Debian GNU/Linux 12", False, False),
+        ("ssh://localhost", "Debian GNU/Linux 12", False, False),
+        ("tcp://127.0.0.1:2375", "Debian GNU/Linux 12", True, False),
+        ("tcp://127.0.0.1.example.com:2375", "Debian GNU/Linux 12", False, False),
+        ("tcp://[::1]:2375", "Debian GNU/Linux 12", True, False),
+        ("tcp://localhost:2375", "Debian GNU/Linux 12", True, False),
+        ("tcp://docker:2375", "Debian GNU/Linux 12", False, False),
     ],
 )
 def test_what_a_host_shares_with_this_machine(
-    monkeypatch: pytest.MonkeyPatch, base_url: str, system: str, shares_loopback: bool, is_local: bool
+    monkeypatch: pytest.MonkeyPatch, address: str, system: str, shares_loopback: bool, is_local: bool
 ) -> None:
     """A socket on Linux shares the files, a Docker Desktop its ports alone, and another machine neither."""
-    info = {"Architecture": "x86_64", "OperatingSystem": system}
-    client = SimpleNamespace(api=SimpleNamespace(base_url=base_url), info=lambda: info, ping=lambda: True)
-    monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.setattr(DockerHost, "info", HostInfo(machine="x86_64", operating_system=system))
     monkeypatch.setattr(sys, "platform", "linux")
     host = DockerHost(Policy(attempts=1), print)
     assert (shares_loopback, is_local) == (host.shares_loopback, host.is_local)
@@ -308,12 +309,12 @@ def unprivileged() -> Iterator[None]:
 def test_forbidden_socket_says_how_to_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon listens, and this user may not connect: the line names the group and sudo."""
     path = tmp_path / "docker.sock"
-    host = DockerHost(Policy(seconds=0.0), print)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         path.chmod(0o000)
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        host = DockerHost(Policy(seconds=0.0), print)
         # The SDK is imported before, because another user may not be able to read it.
         assert docker.__version__
         with unprivileged():

@@ -34,7 +34,22 @@ def test_info_of_a_daemon_is_read() -> None:
     assert ("x86_64", "Docker Desktop", 2, 1 << 34) == (info.machine, info.operating_system, info.cpus, info.memory)
     assert (DaemonRegistry("docker.io", True, ("http://127.0.0.1:5055/",)),) == info.registries
     assert (ip_network("::1/128"), ip_network("127.0.0.0/8")) == info.insecure_networks
-    assert (True, True) == (info.is_rootless, info.is_in_a_vm)
+    assert (True, True, False) == (info.is_rootless, info.is_in_a_vm, info.remaps_users)
+
+
+def test_two_hosts_on_one_machine_are_told_apart() -> None:
+    """By ID and place: daemons of Docker 20.10 share an ID, and Podman has another in each answer."""
+    docker = {"Architecture": "x86_64", "ID": "N4QE:RC74", "Name": "vm", "DockerRootDir": "/var/lib/docker"}
+    podman = {**docker, "ID": "52e490ba-42bf", "BuildahVersion": "1.28.2", "DockerRootDir": "/var/lib/containers"}
+    assert "N4QE:RC74:/var/lib/docker" == read_info(docker).identity
+    assert "N4QE:RC74:/srv/docker" == read_info({**docker, "DockerRootDir": "/srv/docker"}).identity
+    assert "vm:/var/lib/containers" == read_info(podman).identity == read_info({**podman, "ID": "d6d3c008"}).identity
+
+
+@pytest.mark.parametrize(("options", "expected"), [(["name=userns"], True), (["name=seccomp"], False), (None, False)])
+def test_remapped_users_are_known(options: list[str] | None, expected: bool) -> None:
+    """A privileged container must ask for the host's own users there."""
+    assert expected == read_info({"Architecture": "x86_64", "SecurityOptions": options}).remaps_users
 
 
 @pytest.mark.parametrize(

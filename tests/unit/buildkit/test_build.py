@@ -17,6 +17,7 @@ from multiarch.buildkit.command import build_command, export
 from multiarch.buildkit.inputs import check_inputs
 from multiarch.config.load import load
 from multiarch.display.progress import Progress
+from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError, MultiarchError
 from multiarch.image.reference import ImageReference
 from multiarch.retry import Policy
@@ -273,7 +274,7 @@ class Project:
         buildctl.chmod(0o755)
         settings = read(context=str(self.path), **block)
         policy = Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
-        client = Client(buildctl, policy, Progress(self.shown), self.solves)
+        client = Client(buildctl, policy, Progress(self.shown), self.solves, DockerHost(Policy(), print))
         return build_platform(settings, settings.matrix[0], client, BUILDER)
 
     @property
@@ -357,7 +358,9 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
     (project.path / "cut").mkdir()
     (project.path / "cut" / "Dockerfile").touch()
     settings = read(context=str(project.path), **more)
-    client = Client(project.path / "buildctl", Policy(attempts=1), Progress(project.shown), [])
+    client = Client(
+        project.path / "buildctl", Policy(attempts=1), Progress(project.shown), [], DockerHost(Policy(), print)
+    )
     dockerfile, archive = project.path / "cut" / "Dockerfile", project.path / "x.tar"
     build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER, ())
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)

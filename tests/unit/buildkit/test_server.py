@@ -119,6 +119,19 @@ def test_a_docker_host_elsewhere_shares_no_directory() -> None:
     assert ["buildkit-state:/var/lib/buildkit"] == server_for(local=False).volumes()
 
 
+def test_each_docker_host_has_a_directory_of_its_own() -> None:
+    """The socket of one that is gone is in no other's way; and the name is the same each time."""
+    first, again, other = (server_for(info={"ID": name}).sockets for name in ("a", "a", "b"))
+    assert (True, True) == (first == again, first != other)
+    assert "/home/me/state/multiarch/buildkit-ca978112ca1b" == str(first)
+
+
+def test_server_that_is_reached_through_docker_mounts_nothing() -> None:
+    """Neither is a directory made for it."""
+    server = server_for({"address": "docker-container://buildkit"})
+    assert (None, ["buildkit-state:/var/lib/buildkit"]) == (server.sockets, server.volumes())
+
+
 def test_a_path_too_long_for_a_socket_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """unix(7) allows 107 bytes; beyond them the server is reached through Docker."""
     room = 107 - len("/multiarch/buildkit/buildkitd.sock")
@@ -257,7 +270,15 @@ def test_a_server_apart_shares_nothing() -> None:
         f"/home/me/state/multiarch/{name}:/run/buildkit",
     ] == server.apart().volumes()
     bridges = [bridge_of(each) for each in (server, server.apart(), other.apart())]
-    assert (None, 3) == (bridges[0], len(set(bridges)))
+    assert (3, False) == (len(set(bridges)), None in bridges)
+
+
+def test_servers_of_two_docker_hosts_share_no_bridge() -> None:
+    """They may be in one network, such as Docker's and Podman's on one machine; the bridge is the same each time."""
+    block = {"image": "127.0.0.1:5001/app"}
+    first, again, other = (bridge_of(server_for(block, info={"ID": name})) for name in ("a", "a", "b"))
+    assert (True, True, True) == (first is not None, first == again, first != other)
+    assert bridge_of(server_for(info={"ID": "a"})) is None
 
 
 def test_names_of_container_and_volume_may_be_set() -> None:

@@ -143,14 +143,15 @@ def test_no_docker_host(project: Project, words: str) -> None:
     ("host", "expected"),
     [
         ("tcp://127.0.0.1:{closed}", "no Docker host at tcp://127.0.0.1:{closed} (connection refused): "),
-        ("somewhere", "no Docker host at somewhere ("),
-        ("tcp://127.0.0.1:99999", "no Docker host at tcp://127.0.0.1:99999 ("),
+        ("127.0.0.1:{closed}", "no Docker host at tcp://127.0.0.1:{closed} (connection refused): "),
+        ("tcp://127.0.0.1:99999", "DOCKER_HOST: 'tcp://127.0.0.1:99999' is no address: Port out of range"),
+        ("http://127.0.0.1:{closed}", "DOCKER_HOST: 'http://127.0.0.1:{closed}' is no address of a Docker host: "),
     ],
 )
 def test_a_docker_host_that_does_not_answer(
     project: Project, monkeypatch: pytest.MonkeyPatch, host: str, expected: str
 ) -> None:
-    """DOCKER_HOST is shown as it was given."""
+    """It is named in one line, with what the address leaves out."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         closed = probe.getsockname()[1]
     monkeypatch.setenv("DOCKER_HOST", host.format(closed=closed))
@@ -233,7 +234,7 @@ def test_no_client(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUILDKIT_HOST", "unix:///nowhere/buildkitd.sock")
     project.write(invoke_yaml=f"multiarch: {{{IMAGE}, dest: bin}}\n")
     assert (
-        "buildctl not found in bin/buildctl, /nowhere/cache/multiarch/buildctl/v0.32.2/buildctl or on PATH:"
+        "buildctl not found in bin/buildctl, /proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl or on PATH:"
         " run the copy-buildctl task first"
     ) == line(project.run("build-arch", "--platform", "arm64"))
 

@@ -38,21 +38,21 @@ def lines(text: str) -> list[str]:
 
 BINFMT = lines("docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install riscv64,s390x")
 SERVER = lines("""
-mkdir -p -m 700 /nowhere/state/multiarch/buildkit
-docker run -d --privileged --restart unless-stopped --name buildkit -v buildkit-state:/var/lib/buildkit -v /nowhere/state/multiarch/buildkit:/run/buildkit moby/buildkit:v0.32.2 --addr unix:///run/buildkit/buildkitd.sock --group GROUP --oci-worker-platform HOST --oci-worker-platform linux/s390x --oci-worker-platform linux/riscv64
+mkdir -p -m 700 /proc/nowhere/state/multiarch/buildkit
+docker run -d --privileged --restart unless-stopped --name buildkit -v buildkit-state:/var/lib/buildkit -v /proc/nowhere/state/multiarch/buildkit:/run/buildkit moby/buildkit:v0.32.2 --addr unix:///run/buildkit/buildkitd.sock --group GROUP --oci-worker-platform HOST --oci-worker-platform linux/s390x --oci-worker-platform linux/riscv64
 docker exec buildkit sh -c 'until buildctl debug workers; do sleep 1; done'
 """)
 CLIENT = lines("""
-mkdir -p /nowhere/cache/multiarch/buildctl/v0.32.2
-docker cp buildkit:/usr/bin/buildctl /nowhere/cache/multiarch/buildctl/v0.32.2/buildctl
+mkdir -p /proc/nowhere/cache/multiarch/buildctl/v0.32.2
+docker cp buildkit:/usr/bin/buildctl /proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl
 """)
 BUILDS = lines("""
-/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
-/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
+/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///proc/nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
+/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///proc/nowhere/state/multiarch/buildkit/buildkitd.sock build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
 """)
 BUILDS_OVER_TCP = lines("""
-/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
-/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
+/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-s390x,push=true
+/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://127.0.0.1:1234 build --frontend dockerfile.v0 --opt platform=linux/riscv64 --opt filename=Dockerfile.riscv --local context=. --local dockerfile=. --output type=image,name=docker.io/someone/app:latest-riscv64,push=true
 """)
 INDEX = lines("""
 docker manifest create docker.io/someone/app:latest docker.io/someone/app:latest-s390x docker.io/someone/app:latest-riscv64
@@ -138,7 +138,7 @@ def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
     (server,) = [line for line in printed if "run -d" in line]
     assert server.endswith(f" --oci-worker-platform {HOST} --oci-worker-platform linux/s390x")
     assert (
-        "/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://riscv-box:1234 build --frontend dockerfile.v0"
+        "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://riscv-box:1234 build --frontend dockerfile.v0"
         " --opt platform=linux/riscv64 --opt filename=Dockerfile --local context=. --local dockerfile=."
         " --output type=image,name=docker.io/someone/app:latest-riscv64,push=true"
     ) in printed
@@ -191,7 +191,7 @@ def test_flags_of_the_build(project: Project) -> None:
     project.write(invoke_yaml=MATRIX)
     assert [
         (
-            "/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///nowhere/state/multiarch/buildkit/buildkitd.sock"
+            "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr unix:///proc/nowhere/state/multiarch/buildkit/buildkitd.sock"
             " build --frontend dockerfile.v0 --opt platform=linux/s390x --opt filename=Dockerfile"
             " --opt image-resolve-mode=pull --local context=. --local dockerfile=. --no-cache"
             " --output type=image,name=docker.io/someone/app:latest-s390x,push=true"

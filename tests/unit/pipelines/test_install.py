@@ -58,7 +58,7 @@ class Installation:
     def run(self, project: Project, *words: str, **environ: str) -> Result:
         """Run invoke in a project."""
         command = [str(self.directory / "bin" / "python"), "-m", "invoke", *words]
-        env: Mapping[str, str] = {"PATH": "", "HOME": "/nowhere/home", **environ}
+        env: Mapping[str, str] = {"PATH": "", "HOME": "/proc/nowhere/home", **environ}
         done = subprocess.run(command, cwd=project.path, env=env, capture_output=True, text=True, timeout=60)
         return Result(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from multiarch.config.load import load
+from multiarch.docker_info import HostInfo
 from multiarch.errors import DockerError
 from multiarch.image.platform import Platform
+from multiarch.steps import setup_binfmt
 from multiarch.steps.setup_binfmt import (
     Emulator,
     HostState,
@@ -267,3 +270,53 @@ def test_a_running_server_is_asked_first(
     state = read_state(cast("DockerHost", host), "buildkit")
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
     assert asked == calls
+
+
+class RootlessRun:
+    """As much of a run as the step asks for, on a rootless Docker host whose containers say *words*."""
+
+    def __init__(self, words: str) -> None:
+        self.words, self.scripts = words, list[str]()
+        self.settings = load({"platforms": ["amd64", "arm64", "arm/v7"], "image": "someone/app"}, {}, {})
+        self.info = HostInfo("aarch64", security_options=("name=rootless",))
+        self.machine, self.host = "aarch64", self
+
+    def need_image(self, *_: str) -> str:
+        """Return the image of the probe."""
+        return "sha256:1"
+
+    def run_once(self, _: str, command: list[str], *, privileged: bool = False) -> str:
+        """Return what the script says."""
+        self.scripts.append(command[-1])
+        assert not privileged
+        return self.words
+
+
+def test_rootless_host_has_the_administrators_emulators() -> None:
+    """They are seen without a privilege and without a mount, which would hide them; and nothing is installed."""
+    run = RootlessRun("# aarch32\n# runs linux/amd64\n")
+    found = setup_binfmt.run(run)  # type: ignore[arg-type]
+    assert ["linux/amd64 emulated", "linux/arm64 native", "linux/arm/v7 native"] == [str(each) for each in found]
+    (script,) = run.scripts
+    assert r"printf '\177\105\114\106\002\001\001" in script
+    assert "mount" not in script
+
+
+def test_rootless_host_without_an_emulator_names_the_command_for_root() -> None:
+    """It cannot register one by itself."""
+    with pytest.raises(DockerError) as caught:
+        setup_binfmt.run(RootlessRun("# runs linux/arm/v7\n"))  # type: ignore[arg-type]
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("Docker could not run programs for linux/amd64: it is rootless, and cannot register")
+    assert line.endswith("docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install amd64,arm")
+
+
+@pytest.mark.parametrize("status", [0, 1, 126, 127, 255])
+def test_trial_tells_an_emulator_from_none(status: int) -> None:
+    """By the status of env (POSIX): whatever the emulator says of a mere head, it has begun."""
+    run = RootlessRun("# runs linux/amd64\n# runs linux/arm/v7\n")
+    setup_binfmt.run(run)  # type: ignore[arg-type]
+    script = f"env() {{ return {status}; }}\nchmod() {{ :; }}\n" + run.scripts[0].replace(">/tmp/head", ">/dev/null")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    expected = [] if status in (126, 127) else ["# runs linux/amd64", "# runs linux/arm/v7"]
+    assert expected == [line for line in done.stdout.splitlines() if "runs" in line]

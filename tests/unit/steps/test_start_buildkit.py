@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.buildkit.server import wanted
 from multiarch.config.load import load
 from multiarch.docker_host import DockerHost
 from multiarch.errors import ConfigurationError, DockerNotFoundError, MultiarchError, NotReadyError, PortTakenError
@@ -120,3 +121,106 @@ def test_server_that_vanishes_is_one_line(daemon: Daemon) -> None:
     error = failure(daemon, started)
     assert isinstance(error, DockerNotFoundError)
     assert "Docker could not look at container buildkit: No such container" == str(error)
+
+
+def answer_clients(daemon: Daemon, status: Callable[[], int]) -> None:
+    """Let a client in the container end with a status."""
+    daemon.server.table[f"POST {API}/containers/buildkit/exec"] = [json_reply({"Id": "e"}, 201)]
+    # Docker ends the connection after the output.
+    daemon.server.table[f"POST {API}/exec/e/start"] = [Reply(200, b"\x01\0\0\0\0\0\0\x02no!", sent=10)]
+    daemon.server.table[f"GET {API}/exec/e/json"] = [lambda _: json_reply({"ExitCode": status()})]
+
+
+@pytest.fixture
+def docker_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The docker command is there, which an address of a container needs."""
+    (tmp_path / "docker").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+REFUSALS = [
+    ("start", b"error while creating mount source path '{directory}': mkdir /home/me: read-only file system"),
+    ("start", b"statfs {directory}: no such file or directory"),
+    ("create", b'invalid mount config for type "bind": bind source path does not exist: {directory}'),
+    ("log", b"buildkitd: failed to create unix socket on /run/buildkit/buildkitd.sock: permission denied"),
+    ("log", b"buildkitd: listen unix /run/buildkit/buildkitd.sock: bind: operation not supported"),
+]
+
+
+@pytest.mark.usefixtures("docker_command")
+@pytest.mark.parametrize(("when", "words"), REFUSALS)
+def test_home_that_docker_cannot_mount_is_done_without(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, words: bytes
+) -> None:
+    """A snap, NFS, the virtual machine of a Mac: the server has no directory then, and is reached through Docker."""
+    monkeypatch.setattr(DockerHost, "is_local", True)
+    directory = tmp_path / "multiarch/buildkit"
+    problem = words.replace(b"{directory}", str(directory).encode())
+    mounted, lines = list[bool](), list[str]()
+
+    def create(request: Request) -> Reply:
+        mounted.append(str(directory).encode() in request.body)
+        daemon.hold("buildkit", "created")
+        if mounted[-1] and when == "create":
+            return json_reply({"message": problem.decode()}, 400)
+        daemon.server.table[f"POST {API}/containers/buildkit/start"] = [start_server]
+        return json_reply({"Id": "buildkit"}, 201)
+
+    def start_server(_: Request) -> Reply:
+        if mounted[-1] and when == "start":
+            return json_reply({"message": problem.decode()}, 500)
+        daemon.hold("buildkit", "exited" if mounted[-1] else "running")
+        answer_clients(daemon, lambda: 0)
+        frame = b"\x02\0\0\0" + len(problem).to_bytes(4, "big") + problem
+        daemon.server.table[f"GET {API}/containers/buildkit/logs"] = [Reply(200, frame)]
+        return Reply(204)
+
+    daemon.server.table[f"POST {API}/containers/create"] = [create]
+    host = DockerHost(Policy(), lines.append)
+    assert ("docker-container://buildkit",) == start_buildkit.run(Steps(host, None))  # type: ignore[arg-type]
+    host.client.close()
+    assert [True, False] == mounted
+    (said,) = [line for line in lines if "cannot be shared" in line]
+    assert said.startswith(f"buildkit: {directory} cannot be shared with it (")
+    assert not any("attempt" in line for line in lines)
+
+
+@pytest.mark.usefixtures("docker_command")
+@pytest.mark.parametrize("recovers", [True, False])
+def test_server_that_does_not_answer_is_restarted_once(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, recovers: bool
+) -> None:
+    """It hangs, or lost its socket: its log is shown; only a server that does not answer then is an error."""
+    monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(start_buildkit, "_READY_SECONDS", 0.0)
+    lines, restarts = list[str](), list[str]()
+    host = DockerHost(Policy(attempts=1), lines.append)
+    steps = Steps(host, None)
+    daemon.hold("buildkit")
+    labels = wanted(steps.settings, host.info, local=False).labels("sha256:1")
+    shown = {
+        "Id": "buildkit",
+        "Name": "/buildkit",
+        "State": {"Status": "running"},
+        "Config": {"Labels": labels, "Tty": False},
+    }
+    daemon.server.table[f"GET {API}/containers/buildkit/json"] = [json_reply(shown)]
+    frame = b"\x02\0\0\0\0\0\0\x05stuck"
+    daemon.server.table[f"GET {API}/containers/buildkit/logs"] = [Reply(200, frame)]
+
+    def restart(_: Request) -> Reply:
+        restarts.append("restart")
+        return Reply(204)
+
+    daemon.server.table[f"POST {API}/containers/buildkit/restart"] = [restart]
+    answer_clients(daemon, lambda: 0 if restarts and recovers else 1)
+    if recovers:
+        assert ("docker-container://buildkit",) == start_buildkit.run(steps)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(NotReadyError):
+            start_buildkit.run(steps)  # type: ignore[arg-type]
+    host.client.close()
+    assert ["restart"] == restarts
+    (index,) = [i for i, line in enumerate(lines) if line.startswith("buildkit: it does not answer (")]
+    assert lines[index].endswith(") and is restarted; its last log lines:")
+    assert "  | stuck" == lines[index + 1]
