@@ -187,7 +187,8 @@ class _Reader:
             push=push,
             annotations={**self.checkout.labels, **annotations},
             problem=values.problems.get("annotations", ""),
-            digests=self.block.digests or None,
+            # Each target hands over in a directory of its own.
+            digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
             smoke=read_smoke(self.layers),

@@ -275,7 +275,8 @@ def _together(targets: Sequence[Target]) -> Settings:
         known = matrix.setdefault(entry.platform, entry)
         builder = known.builder if entry.builder else None
         matrix[entry.platform] = replace(known, builder=builder, smoke=known.smoke or entry.smoke)
-    first = next((target.settings for target in targets if target.is_asked_for), every[0])
+    target = next((target for target in targets if target.is_asked_for), targets[0])
+    first, digests = target.settings, target.settings.publish.digests
     images = dict.fromkeys(image for settings in every for image in settings.publish.images)
     pushing = [settings.publish.push for settings in every if settings.publish.push.wanted]
     publish = replace(
@@ -283,8 +284,11 @@ def _together(targets: Sequence[Target]) -> Settings:
         images=tuple(images),
         embedded=next((settings.publish.embedded for settings in every if settings.publish.embedded), None),
         push=pushing[0] if pushing else first.publish.push,
+        digests=digests and digests.removesuffix(f"/{target.name}"),
     )
     secrets = {name: secret for settings in every for name, secret in settings.build.secrets.items()}
     build = replace(first.build, secrets=secrets)
     notes = tuple(dict.fromkeys(note for settings in every for note in settings.notes))
-    return replace(first, matrix=tuple(matrix.values()), build=build, publish=publish, notes=notes)
+    variables = tuple(dict.fromkeys(name for settings in every for name in settings.variables))
+    whole = replace(first, matrix=tuple(matrix.values()), build=build, publish=publish)
+    return replace(whole, notes=notes, variables=variables)
