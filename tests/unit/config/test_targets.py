@@ -261,7 +261,7 @@ def test_what_cannot_be_is_told_in_one_line(expected: str, block: dict[str, Any]
 @pytest.mark.parametrize(
     ("expected", "flags"),
     [
-        ("--target: there is no target wrker; did you mean worker?", {"targets": ["wrker"]}),
+        ("--target: there is no target workr; did you mean worker?", {"targets": ["workr"]}),
         ("--tag: with several targets say which: --target app", {"tags": ["x"]}),
         ("--context: with several targets say which: --target app", {"context": "x"}),
         (
