@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import ipaddress
 import json
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.certificates import PLACE, certificate_files, known_certificates
 from multiarch.docker_host import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
@@ -25,8 +24,9 @@ from multiarch.paths import state_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from multiarch.certificates import CertificateFile
     from multiarch.config.settings import Settings
-    from multiarch.docker_info import HostInfo, Network
+    from multiarch.docker_info import HostInfo
 
 VOLUME = "buildkit-state"
 SOCKET = "buildkitd.sock"
@@ -45,6 +45,7 @@ class Server:
     """The requirements of a run on its server; an existing one may exceed them.
 
     :ivar toml: its buildkitd.toml, empty when it needs none.
+    :ivar certificates: copies of files for TLS, most of which *toml* names.
     :ivar host_network: whether it has the host's network, to reach a registry or be reached over loopback.
     :ivar tcp: ``host:port`` it also listens on, on the loopback interface.
     :ivar sockets: the directory on this machine that holds its socket, None when it cannot be shared.
@@ -54,6 +55,7 @@ class Server:
     image: str
     platforms: tuple[Platform, ...]
     toml: str
+    certificates: tuple[CertificateFile, ...]
     host_network: bool
     tcp: str | None
     sockets: Path | None
@@ -79,7 +81,8 @@ class Server:
 
     def labels(self, image_id: str) -> dict[str, str]:
         """Return the container's labels, which `serves` compares."""
-        essence = json.dumps([image_id, self.toml])
+        digests = [[file.path, hashlib.sha256(file.content).hexdigest()] for file in self.certificates]
+        essence = json.dumps([image_id, self.toml, *digests])
         return {
             OWNER: hashlib.sha256(essence.encode()).hexdigest(),
             _PLATFORMS: ",".join(map(str, self.platforms)),
@@ -121,10 +124,12 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
     address = settings.builder.address or ""
     tcp = address.removeprefix("tcp://") if address.startswith("tcp://") else None
+    certified = [known.host for known in known_certificates()]
     return Server(
         image=settings.builder.image,
         platforms=_platforms(settings, info.machine),
-        toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries),
+        toml=mirrors_toml(info, (i.registry for i in publish.images), publish.insecure_registries, certified),
+        certificates=certificate_files(),
         host_network=tcp is not None or any(is_loopback(name) for name in names),
         tcp=tcp,
         sockets=_socket_directory(settings) if local else None,
@@ -163,11 +168,14 @@ def _socket_directory(settings: Settings) -> Path | None:
     return directory if fits and ":" not in str(directory) else None  # Docker splits a mount's source there
 
 
-def mirrors_toml(info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = ()) -> str:
+def mirrors_toml(
+    info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = (), certified: Iterable[str] = ()
+) -> str:
     """Return a buildkitd.toml with the Docker daemon's registries, which a BuildKit in a container does not know.
 
     :param registries: the hosts that images are pushed to; the daemon may know only their networks.
     :param insecure: the hosts of ``insecure_registries``.
+    :param certified: those that have certificates in the container.
     """
     tables: dict[str, dict[str, Any]] = {name: {"insecure": True, "http": True} for name in insecure}
     for registry in info.registries:
@@ -181,20 +189,13 @@ def mirrors_toml(info: HostInfo, registries: Iterable[str], insecure: Iterable[s
             if scheme == "http":
                 tables.setdefault(place.partition("/")[0], {})["http"] = True
     for name in registries:
-        if name not in tables and not is_loopback(name) and _is_in(name, info.insecure_networks):
+        if name not in tables and not is_loopback(name) and info.is_insecure(name):
             tables[name] = {"insecure": True, "http": True}
+    for name in certified:
+        tables.setdefault(name, {})["tlsconfigdir"] = [f"{PLACE}/{name}"]
     lines: list[str] = []
     for name in sorted(tables):
         # Of what is printable, text in JSON is a basic string of TOML as it is, except for \\u of a surrogate pair.
         lines.append(f"[registry.{json.dumps(name, ensure_ascii=False)}]")
         lines += [f"  {key} = {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(tables[name].items())]
     return "\n".join([*lines, ""]) if lines else ""
-
-
-def _is_in(registry: str, networks: Iterable[Network]) -> bool:
-    host = re.sub(r":\d+$", "", registry) if registry.count(":") == 1 or "]" in registry else registry
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

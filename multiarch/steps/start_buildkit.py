@@ -12,12 +12,14 @@ import io
 import os
 import tarfile
 import time
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.address import container_address
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.server import Server, wanted
 from multiarch.buildkit.socket_directory import make_private
+from multiarch.certificates import CertificateFile
 from multiarch.config.settings import BUILDKIT_CONTAINER
 from multiarch.docker_info import HostInfo
 from multiarch.errors import (
@@ -31,6 +33,8 @@ from multiarch.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from docker.models.containers import Container
 
     from multiarch.config.settings import Settings
@@ -125,23 +129,32 @@ def _create(server: Server, image_id: str, host: DockerHost) -> Container:
         restart_policy={"Name": "unless-stopped"},
         **({"network_mode": "host"} if server.host_network else {}),
     )
-    if server.toml:
-        host.run(f"configure container {BUILDKIT_CONTAINER}", lambda: container.put_archive("/", _archive(server.toml)))
+    if server.toml or server.certificates:
+        host.run(f"configure container {BUILDKIT_CONTAINER}", lambda: container.put_archive("/", _archive(server)))
     _start(container, server, host)
     return container
 
 
-def _archive(toml: str) -> bytes:
-    """Return a tar of the configuration and of its directory, which the image may lack."""
+def _archive(server: Server) -> bytes:
+    """Return a tar of the configuration and of its directories, which the image may lack."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        directory = tarfile.TarInfo("etc/buildkit")
-        directory.type, directory.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(directory)
-        file = tarfile.TarInfo("etc/buildkit/buildkitd.toml")
-        file.size, file.mode = len(toml.encode()), 0o644
-        tar.addfile(file, io.BytesIO(toml.encode()))
+        for folder in _folders(["/etc/buildkit/buildkitd.toml", *(file.path for file in server.certificates)]):
+            directory = tarfile.TarInfo(folder[1:])
+            directory.type, directory.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(directory)
+        toml = CertificateFile("/etc/buildkit/buildkitd.toml", server.toml.encode())
+        for copy in (toml, *server.certificates):
+            file = tarfile.TarInfo(copy.path[1:])
+            file.size, file.mode = len(copy.content), 0o600 if copy.is_key else 0o644
+            tar.addfile(file, io.BytesIO(copy.content))
     return buffer.getvalue()
+
+
+def _folders(paths: Iterable[str]) -> list[str]:
+    """Return the directories that files are in, below /etc, each after the one that it is in."""
+    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    return sorted(parents - {"/", "/etc"})
 
 
 def port_taken(address: str) -> PortTakenError:

@@ -1,0 +1,109 @@
+"""Certificates that Docker has for registries: what is found, and what a server gets copies of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from multiarch.buildkit.server import Server, wanted
+from multiarch.certificates import Identity, certificate_files, certificates_of, known_certificates
+from multiarch.config.load import load
+from multiarch.docker_info import HostInfo, read_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = "registry.lan:5000"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a registry, with a CA, a client certificate and its key; this user names no bundle."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "docker/certs.d" / HOST
+    folder.mkdir(parents=True)
+    for name in ("ca.crt", "client.cert", "client.key", "README"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def server(insecure: str = "") -> Server:
+    """Return the server that a project needs."""
+    block = {"image": "someone/app", "platforms": ["arm64"], "insecure_registries": insecure}
+    return wanted(load(block, {}, {}), HostInfo(machine="x86_64"), local=False)
+
+
+def test_files_are_known_by_their_endings(folder: Path) -> None:
+    """As the Docker daemon knows them; a registry without a directory has none."""
+    expected = (folder / "ca.crt",), (Identity(folder / "client.cert", folder / "client.key"),)
+    known = certificates_of(HOST)
+    assert expected == (known.authorities, known.identities)
+    assert [HOST] == [each.host for each in known_certificates() if each.host == HOST]
+    assert ((), ()) == (certificates_of("other.lan").authorities, certificates_of("other.lan").identities)
+
+
+def test_server_gets_copies_and_reads_them(folder: Path) -> None:
+    """Its buildkitd.toml names the directory in its container; only a key is private."""
+    assert f'[registry."{HOST}"]\n  tlsconfigdir = ["/etc/buildkit/certs/{HOST}"]\n' in server().toml
+    copies = {file.path: (file.content, file.is_key) for file in server().certificates if HOST in file.path}
+    assert {
+        f"/etc/buildkit/certs/{HOST}/0.crt": (b"ca.crt", False),
+        f"/etc/buildkit/certs/{HOST}/0.cert": (b"client.cert", False),
+        f"/etc/buildkit/certs/{HOST}/0.key": (b"client.key", True),
+    } == copies
+    assert "client.key" not in repr(server())
+
+
+def test_insecure_registry_may_have_certificates_too(folder: Path) -> None:
+    """One table for both, as TOML allows no second of one name."""
+    assert 1 == server(HOST).toml.count(f'[registry."{HOST}"]')
+
+
+def test_server_with_other_certificates_does_not_serve(folder: Path) -> None:
+    """A certificate that was renewed reaches the server."""
+    labels = server().labels("sha256:1")
+    assert server().serves(labels, "sha256:1")
+    (folder / "ca.crt").write_text("renewed")
+    assert not server().serves(labels, "sha256:1")
+
+
+def test_certificate_without_its_key_is_left_out(folder: Path) -> None:
+    """BuildKit would refuse all of that registry for it; our own client names the file when it asks the registry."""
+    (folder / "client.key").unlink()
+    assert [f"/etc/buildkit/certs/{HOST}/0.crt"] == [f.path for f in certificate_files() if HOST in f.path]
+
+
+def test_bundle_of_the_user_is_trusted_for_all(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As behind the proxy of a company: our own client trusts it, so the server has to."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "bundle"))
+    (tmp_path / "bundle").write_text("bundle")
+    assert (b"bundle", "/etc/ssl/certs/multiarch.pem") == (
+        certificate_files()[-1].content,
+        certificate_files()[-1].path,
+    )
+    (tmp_path / "bundle").unlink()
+    assert "/etc/ssl/certs/multiarch.pem" not in [file.path for file in certificate_files()]
+
+
+@pytest.mark.parametrize(
+    ("registries", "host", "expected"),
+    [
+        ({"IndexConfigs": {"r.lan:5000": {"Secure": False}}}, "r.lan:5000", True),
+        ({"IndexConfigs": {"r.lan:5000": {"Secure": False}}}, "r.lan", False),
+        ({"IndexConfigs": {"r.lan": {"Secure": True}}, "InsecureRegistryCIDRs": ["0.0.0.0/0"]}, "r.lan", False),
+        ({"InsecureRegistryCIDRs": ["10.0.0.0/8"]}, "10.1.2.3:5000", True),
+        ({"InsecureRegistryCIDRs": ["10.0.0.0/8"]}, "192.168.1.1", False),
+        ({"InsecureRegistryCIDRs": ["fd00::/8"]}, "[fd00::7]:5000", True),
+        # A name is looked up; without a network to find it in, it is not.
+        ({"InsecureRegistryCIDRs": ["10.0.0.0/8", "127.0.0.0/8"]}, "localhost:5000", True),
+        ({"InsecureRegistryCIDRs": ["127.0.0.0/8"]}, "localhost:5000", False),
+        ({}, "docker.io", False),
+    ],
+)
+def test_insecure_registries_of_the_daemon(registries: dict[str, object], host: str, expected: bool) -> None:
+    """By their entry, or else by their addresses."""
+    info = read_info({"Architecture": "x86_64", "RegistryConfig": registries})
+    assert expected == info.is_insecure(host)
