@@ -114,11 +114,10 @@ def run_of(
         pushes = pushes and settings.publish.push.wanted
         if pushes:
             settings.publish.push.check()
-        registries = [image.registry for image in settings.publish.images]
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(registries, os.environ, needed=pushes))
+                stack.enter_context(logged_in(settings.registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:

@@ -101,7 +101,7 @@ class _Reader:
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
-        images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
+        images = tuple(self._image("image", text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
             images = (ImageReference(EMBEDDED_REGISTRY, name),)
@@ -116,6 +116,7 @@ class _Reader:
             secrets=read_secrets(self.layers),
             ssh=read_ssh(self.layers),
             cache=self._cache(),
+            cache_image=self._cache_image(),
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
@@ -181,6 +182,14 @@ class _Reader:
             known = ", ".join(kind.value for kind in CacheKind)
             raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
 
+    def _cache_image(self) -> ImageReference | None:
+        text = self.block.cache_image
+        if not text:
+            return None
+        if self._cache() is not CacheKind.REGISTRY:
+            raise self.layers.error("cache_image", f"only goes with cache: registry, not with {self.block.cache}")
+        return self._image("cache_image", text)
+
     def _tags(self) -> tuple[str, ...]:
         """Return the tags to publish: those that apply to what is checked out, which may be none."""
         written = self.block.tags
@@ -213,10 +222,9 @@ class _Reader:
                 raise self.layers.error("branches", f"{name!r} is no plain name of a branch, such as main", index)
         return self.block.branches
 
-    def _image(self, text: str, index: int) -> ImageReference:
-        image: ImageReference = self.layers.check("image", index, ImageReference.parse, text)
+    def _image(self, setting: str, text: str, index: int | None = None) -> ImageReference:
+        image: ImageReference = self.layers.check(setting, index, ImageReference.parse, text)
         if image.tag or image.digest:
-            raise self.layers.error(
-                "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index
-            )
+            remedy = "tags go into multiarch.tags" if setting == "image" else "each platform's has its own tag"
+            raise self.layers.error(setting, f"{text!r} must not have a tag or digest: {remedy}", index)
         return image

@@ -34,6 +34,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: dict[str, str] = {}
     ssh: tuple[str, ...] = ()
     cache: str = "none"
+    cache_image: str | None = None
     no_cache: bool = False
     pull: bool = False
     frontend: str = "dockerfile.v0"

@@ -121,6 +121,7 @@ class BuildSettings:
     :ivar labels: those of the images' configs.
     :ivar secrets: by id.
     :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
+    :ivar cache_image: the repository of a cache at a registry, None for the first that is published to.
     :ivar no_cache: whether every vertex runs again.
     :ivar pull: whether base images are resolved at their registry also where the builder has them.
     :ivar source: the image of the frontend, None for one that BuildKit has built in.
@@ -133,6 +134,7 @@ class BuildSettings:
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
     cache: CacheKind
+    cache_image: ImageReference | None
     no_cache: bool
     pull: bool
     frontend: str
@@ -222,6 +224,12 @@ class Settings:
     builder: BuilderSettings
     ci: CISettings
     retry_seconds: float
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The hosts that something is pushed to, that of the first repository first."""
+        cache = self.build.cache_image
+        return tuple(dict.fromkeys(image.registry for image in (*self.publish.images, *([cache] if cache else []))))
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
