@@ -92,6 +92,11 @@ def named_bundle() -> tuple[str, str]:
     return next(((name, os.environ[name]) for name in _BUNDLES if os.environ.get(name)), ("", ""))
 
 
+def trust_remedy(host: str) -> str:
+    """Return what to do where TLS with a registry, or with its token server, fails."""
+    return f"put its CA into {_SYSTEM}/{host}/ca.crt, or name it in insecure_registries"
+
+
 def _copies(known: Certificates) -> Iterator[CertificateFile]:
     # Numbered, as two directories may have files of one name; BuildKit knows them by their endings.
     folder = f"{PLACE}/{known.host}"

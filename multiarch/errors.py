@@ -203,9 +203,11 @@ class RegistryError(MultiarchError):
 class RegistryUnreachableError(MultiarchError):
     """No answer from a registry."""
 
-    def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
+    def __init__(
+        self, request: str, reason: str, *, remedy: str = "is it running and the name right?", transient: bool = True
+    ) -> None:
         self.cause = without_secrets(unbroken(reason))
-        super().__init__(f"{request}: no answer from the registry: {self.cause}; is it running and the name right?")
+        super().__init__(f"{request}: no answer from the registry: {self.cause}; {remedy}")
         self.transient = transient
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
+from multiarch.errors import MultiarchError
+from multiarch.image.reference import is_loopback
 from multiarch.retry import Policy
 
 if TYPE_CHECKING:
@@ -50,10 +53,25 @@ class Run:
         """A client for the registry of each image, by host."""
         from multiarch.registry.client import Registry
 
-        names = {image.registry for image in self.settings.publish.images}
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
-        return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}
+        return {
+            name: Registry(
+                name,
+                self.policy,
+                say,
+                insecure=name in insecure,
+                declared=partial(self._is_insecure_for_docker, name),
+                trace=trace,
+            )
+            for name in dict.fromkeys(image.registry for image in self.settings.publish.images)
+        }
+
+    def _is_insecure_for_docker(self, registry: str) -> bool:
+        """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""
+        with suppress(MultiarchError):
+            return self.host.info.is_insecure(registry)
+        return False
 
     @cached_property
     def machine(self) -> str:
@@ -66,7 +84,10 @@ class Run:
         from multiarch.registry.login_files import provide
 
         provide(buildctl)
-        return Client(buildctl, self.policy, self.progress, self.solves)
+        # Asked here only where the Docker host was asked about itself anyway.
+        names = self.settings.registries if self.settings.starts_buildkit else ()
+        insecure = tuple(name for name in names if not is_loopback(name) and self._is_insecure_for_docker(name))
+        return Client(buildctl, self.policy, self.progress, self.solves, insecure)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

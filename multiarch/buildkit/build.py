@@ -37,12 +37,14 @@ class Client:
     :ivar policy: how solves are retried.
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
+    :ivar insecure: registries that the Docker daemon does not verify.
     """
 
     buildctl: Path
     policy: Policy
     observer: Observer
     solves: list[Solve]
+    insecure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
+    command = _command(settings, (entry,), client, builder, export(settings, str(entry.staging)))
     digest = _solve(settings, (entry,), command, client, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         return PushedImage(entry.platform, entry.staging, digest)
@@ -93,7 +95,7 @@ def build_together(
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
-    command = build_command(settings, entries, client.buildctl, builder, output)
+    command = _command(settings, entries, client, builder, output)
     digest = _solve(settings, entries, command, client, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
 
@@ -116,8 +118,14 @@ def build_prefix(
     settings = replace(settings, build=replace(settings.build, no_cache=False, attestations={}))
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
-    command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
+    command = _command(settings, (entry,), client, builder, output, exports_cache=False)
     _solve(settings, (entry,), command, replace(client, solves=[]), pushes=False)
+
+
+def _command(
+    settings: Settings, entries: Sequence[MatrixEntry], client: Client, builder: Builder, output: str, **options: bool
+) -> list[str]:
+    return build_command(settings, entries, client.buildctl, builder, output, insecure=client.insecure, **options)
 
 
 def _solve(

@@ -48,6 +48,7 @@ class Registry:
     :param policy: how requests are retried.
     :param say: takes one line for each retry.
     :param insecure: whether TLS may go unverified, or be missing.
+    :param declared: whether another program holds it for insecure, such as Docker; asked where it does not answer else.
     :param trace: shows the requests, where that is asked for.
     """
 
@@ -58,10 +59,11 @@ class Registry:
         say: Callable[[str], None],
         *,
         insecure: bool = False,
+        declared: Callable[[], bool] = lambda: False,
         trace: Trace | None = None,
     ) -> None:
         self.host = host
-        self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
+        self._transport = Transport(host, policy, say, insecure=insecure, declared=declared, trace=trace)
         self._remembered = RememberedManifests()
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:

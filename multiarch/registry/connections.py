@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryUnreachableError, StoppedError
-from multiarch.image.reference import DOCKER_HUB, is_loopback
+from multiarch.image.reference import DOCKER_HUB, DOCKER_HUB_API, is_loopback
 from multiarch.registry import limits
 from multiarch.registry.answers import Answer, Body, check_plain, failure, read_whole
 from multiarch.registry.destinations import Destinations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT = (10, 60)  # seconds, to connect and between two bytes: a registry may take long to store a large blob
 _FRESH = 5.0  # seconds; servers close idle connections after 5 to 15
-_HUB_SERVER = "registry-1.docker.io"  # the API of Docker Hub has a host of its own
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -48,7 +47,7 @@ class Connections:
         self._host = host
         self._insecure = insecure and not is_loopback(host)
         self._trace = trace
-        self._server = _HUB_SERVER if host == DOCKER_HUB else host
+        self._server = DOCKER_HUB_API if host == DOCKER_HUB else host
         self._scheme = "http" if is_loopback(host) else "" if self._insecure else "https"
         self._deciding = threading.Lock()
         self._session: requests.Session | None = None

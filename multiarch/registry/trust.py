@@ -30,23 +30,31 @@ def trusting(host: str, *, identified: bool) -> ssl.SSLContext:
     bundle = named or DEFAULT_CA_BUNDLE_PATH
     with _usable(variable or "REQUESTS_CA_BUNDLE", f"{bundle} cannot be used"):
         context.load_verify_locations(*((None, bundle) if Path(bundle).is_dir() else (bundle,)))
-    certificates = certificates_of(host)
-    for path in certificates.authorities:
+    for path in certificates_of(host).authorities:
         with _usable(str(path), f"cannot be used for TLS with {host}"):
             context.load_verify_locations(path)
-    for identity in certificates.identities if identified else ():
-        with _usable(str(identity.certificate), f"cannot be used for TLS with {host}"):
-            context.load_cert_chain(identity.certificate, identity.key)
+    if identified:
+        _identify(context, host)
     return context
 
 
-def unverified() -> ssl.SSLContext:
-    """Return a context that trusts everybody, for a registry that was declared insecure."""
+def unverified(host: str) -> ssl.SSLContext:
+    """Return a context that trusts everybody, for a registry that was declared insecure; our own certificate is shown.
+
+    :raises ConfigurationError: a file of certificates cannot be used.
+    """
     context = ssl.create_default_context()
     context.sslsocket_class = LimitedTlsSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    _identify(context, host)
     return context
+
+
+def _identify(context: ssl.SSLContext, host: str) -> None:
+    for identity in certificates_of(host).identities:
+        with _usable(str(identity.certificate), f"cannot be used for TLS with {host}"):
+            context.load_cert_chain(identity.certificate, identity.key)
 
 
 @contextmanager

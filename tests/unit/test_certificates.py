@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from multiarch.buildkit.builder import Builder
+from multiarch.buildkit.command import build_command
 from multiarch.buildkit.server import Server, wanted
 from multiarch.certificates import Identity, certificate_files, certificates_of, known_certificates
 from multiarch.config.load import load
 from multiarch.docker_info import HostInfo, read_info
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOST = "registry.lan:5000"
 
@@ -74,6 +74,20 @@ def test_certificate_without_its_key_is_left_out(folder: Path) -> None:
     """BuildKit would refuse all of that registry for it; our own client names the file when it asks the registry."""
     (folder / "client.key").unlink()
     assert [f"/etc/buildkit/certs/{HOST}/0.crt"] == [f.path for f in certificate_files() if HOST in f.path]
+
+
+def test_client_gets_the_paths(folder: Path) -> None:
+    """BuildKit's client asks for the tokens of a registry, also with the certificate of an insecure one."""
+    settings = load({"image": "a/b", "platforms": ["arm64"], "insecure_registries": ["c.lan"]}, {}, {})
+    builder = Builder("unix:///s")
+    command = build_command(settings, settings.matrix, Path("/b"), builder, "", insecure=["d.lan"])
+    values = [value for flag, value in pairwise(command) if flag == "--registry-auth-tlscontext"]
+    assert [
+        "host=c.lan,insecure=true",
+        "host=d.lan,insecure=true",
+        f"host={HOST},ca={folder}/ca.crt",
+        f"host={HOST},cert={folder}/client.cert,key={folder}/client.key",
+    ] == [value for value in values if "lan" in value]
 
 
 def test_bundle_of_the_user_is_trusted_for_all(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

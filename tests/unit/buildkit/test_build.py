@@ -52,6 +52,8 @@ def words(settings: Settings) -> list[str]:
 KEPT = "/c/multiarch/buildkit/docker.io/someone/app"
 REF = "ref=docker.io/someone/app:buildcache-arm64"
 LAST = "type=registry,ref=docker.io/someone/app:latest-arm64"
+MAX = "mode=max,ignore-error=true"
+TOKENS = "--registry-auth-tlscontext host=registry-1.docker.io,insecure=true "
 IMAGE = "type=image,name=docker.io/someone/app:latest-arm64,push=true"
 
 
@@ -95,7 +97,10 @@ def expected(
         ({"output": "local,dest=a,b"}, expected(output="'type=local,\"dest=a,b\"'")),
         # It is pushed once; the other repositories get copies when the index is published.
         ({"image": ["someone/app", "ghcr.io/a/b"]}, expected()),
-        ({"insecure_registries": ["docker.io"]}, expected(output=f"{IMAGE},registry.insecure=true")),
+        (
+            {"insecure_registries": ["docker.io"]},
+            expected(more=TOKENS, output=f"{IMAGE},registry.insecure=true"),
+        ),
         (
             {"attestations": ["provenance", "sbom"]},
             expected("platform=linux/arm64", "filename=Dockerfile", "attest:provenance=mode=max", "attest:sbom="),
@@ -111,14 +116,22 @@ def expected(
         ),
         (
             {"cache": "registry"},
-            expected(more=f"--export-cache type=registry,{REF},mode=max --import-cache type=registry,{REF} "),
+            expected(more=f"--export-cache type=registry,{REF},{MAX} --import-cache type=registry,{REF} "),
         ),
         (
             {"cache": "registry", "insecure_registries": ["docker.io"]},
             expected(
-                more=f"--export-cache type=registry,{REF},mode=max,registry.insecure=true"
+                more=f"{TOKENS}--export-cache type=registry,{REF},{MAX},registry.insecure=true"
                 f" --import-cache type=registry,{REF},registry.insecure=true ",
                 output=f"{IMAGE},registry.insecure=true",
+            ),
+        ),
+        (
+            {"cache": "registry", "cache_image": "r.lan/cache", "insecure_registries": ["r.lan"]},
+            expected(
+                more="--registry-auth-tlscontext host=r.lan,insecure=true"
+                f" --export-cache type=registry,ref=r.lan/cache:buildcache-arm64,{MAX},registry.insecure=true"
+                " --import-cache type=registry,ref=r.lan/cache:buildcache-arm64,registry.insecure=true "
             ),
         ),
         (
@@ -126,7 +139,7 @@ def expected(
             expected(
                 "platform=linux/arm/v7",
                 "filename=Dockerfile",
-                more=f"--export-cache type=local,dest={KEPT}/arm-v7,mode=max,reset=true"
+                more=f"--export-cache type=local,dest={KEPT}/arm-v7,{MAX},reset=true"
                 f" --import-cache type=local,src={KEPT}/arm-v7 ",
                 output=IMAGE.replace("-arm64", "-arm-v7"),
             ),
@@ -354,7 +367,7 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
     build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER)
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
     left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]
-    left_out += [f"--export-cache type=registry,{REF},mode=max "]
+    left_out += [f"--export-cache type=registry,{REF},{MAX} "]
     assert [True] * 4 == [words in whole for words in left_out], whole
     for words in left_out:
         whole = whole.replace(words, "")
