@@ -165,7 +165,10 @@ class BuildctlNotExecutableError(MultiarchError):
 
 
 class BuildFailedError(MultiarchError):
-    """A solve ended in an error."""
+    """A solve ended in an error.
+
+    :ivar is_refused_push: whether a registry refused to take an image from this user.
+    """
 
     def __init__(
         self,
@@ -176,11 +179,13 @@ class BuildFailedError(MultiarchError):
         where: str = "",
         log: Sequence[str] = (),
         transient: bool = False,
+        is_refused_push: bool = False,
     ) -> None:
         place = f" in {step}{f' ({where})' if where else ''}" if step else ""
         super().__init__("\n".join([f"{subject}: build failed{place}: {unbroken(cause)}", *indented(log)]))
         self.cause = unbroken(cause)
         self.transient = transient
+        self.is_refused_push = is_refused_push
 
 
 class RegistryError(MultiarchError):

@@ -39,6 +39,7 @@ class Run:
         self.policy = Policy(seconds=settings.retry_seconds)
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
+        self._may_push: set[ImageReference] = set()
 
     @cached_property
     def host(self) -> DockerHost:
@@ -87,7 +88,8 @@ class Run:
         # Asked here only where the Docker host was asked about itself anyway.
         names = self.settings.registries if self.settings.starts_buildkit else ()
         insecure = tuple(name for name in names if not is_loopback(name) and self._is_insecure_for_docker(name))
-        return Client(buildctl, self.policy, self.progress, self.solves, insecure)
+        first = self.settings.publish.images[0]
+        return Client(buildctl, self.policy, self.progress, self.solves, insecure, lambda: first in self._may_push)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""
@@ -108,6 +110,7 @@ class Run:
 
     def _check_push(self, image: ImageReference) -> None:
         self.registries[image.registry].check_push(image.repository)
+        self._may_push.add(image)
 
     def stop(self) -> None:
         """End all waiting, and every solve."""

@@ -17,9 +17,10 @@ from multiarch.buildkit.command import build_command, dockerfile_path, export, r
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind, SecretKind
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
+from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
@@ -37,6 +38,7 @@ class Client:
     :ivar policy: how solves are retried.
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
+    :ivar may_push: whether the first repository has let this user push in this run.
     :ivar insecure: registries that the Docker daemon does not verify.
     """
 
@@ -45,6 +47,7 @@ class Client:
     observer: Observer
     solves: list[Solve]
     insecure: tuple[str, ...] = ()
+    may_push: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -151,13 +154,32 @@ def _solve(
     with _temporary_directory() as directory:
         file = directory / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, platforms))
+            policy.call(
+                "build",
+                lambda: attempt(file),
+                show=lambda text: observer.retrying(text, platforms),
+                transient=_passing(client),
+            )
             digest = _pushed_digest(platforms, file) if pushes else ""
         except BaseException as error:
             observer.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
         observer.done(platforms)
         return digest
+
+
+def _passing(client: Client) -> Callable[[BaseException], bool]:
+    """Return what tells whether the error of an attempt at a solve passes by itself."""
+    refusals: list[BuildFailedError] = []
+
+    def passes(error: BaseException) -> bool:
+        # Once: a registry that has let us push in this run refuses by mistake, or a token has just expired.
+        if isinstance(error, BuildFailedError) and error.is_refused_push and client.may_push():
+            refusals.append(error)
+            return len(refusals) == 1
+        return is_transient(error)
+
+    return passes
 
 
 @contextmanager

@@ -57,3 +57,15 @@ def test_what_docker_does_not_verify_we_do_not(
         assert () == run.client(Path("/buildctl")).insecure
     if registries:
         run.host.client.close()
+
+
+def test_check_that_passes_proves_the_right_to_push(server: RegistryServer) -> None:
+    """Of the first repository, which BuildKit pushes to; not before, and not of another."""
+    settings = load({"images": [f"{server.host}/app", f"{server.host}/b"], "platforms": ["arm64"]}, {}, {})
+    run = Run(settings, Progress(io.StringIO()))
+    client = run.client(Path("/buildctl"))
+    first, second = run.push_checks(settings.publish.images)
+    second()
+    assert not client.may_push()
+    first()
+    assert client.may_push()

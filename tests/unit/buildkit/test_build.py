@@ -270,7 +270,7 @@ class Project:
         self.shown = io.StringIO()
         self.solves: list[Solve] = []
 
-    def build(self, script: str, **block: Any) -> PushedImage | Path | None:
+    def build(self, script: str, *, may_push: bool = False, **block: Any) -> PushedImage | Path | None:
         """Build with a buildctl of this *script*, which finds the metadata file in $metadata."""
         buildctl = self.path / "buildctl"
         find = 'while [ $# -gt 1 ]; do [ "$1" = --metadata-file ] && metadata=$2; shift; done'
@@ -278,7 +278,7 @@ class Project:
         buildctl.chmod(0o755)
         settings = read(context=str(self.path), **block)
         policy = Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
-        client = Client(buildctl, policy, Progress(self.shown), self.solves)
+        client = Client(buildctl, policy, Progress(self.shown), self.solves, may_push=lambda: may_push)
         return build_platform(settings, settings.matrix[0], client, BUILDER)
 
     @property
@@ -315,6 +315,25 @@ def test_a_fault_that_passes_is_outlasted(project: Project) -> None:
         " refused; is the registry, or the builder, running and its name right?"
         for number in (1, 2)
     ] == project.shown.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("may_push", "refusals", "attempts"), [(True, 1, 2), (True, 9, 2), (False, 9, 1)], ids=["once", "always", "unknown"]
+)
+def test_push_that_is_refused_after_it_was_allowed_is_tried_once_more(
+    project: Project, may_push: bool, refusals: int, attempts: int
+) -> None:
+    """Our own check proves the right; a registry that then says 403 once is mistaken, and twice is believed."""
+    refused = (
+        "error: failed to solve: failed to push x: unexpected status from PUT request to https://r/v2/: 403 Forbidden"
+    )
+    script = f"if [ $(wc -l < calls) -le {refusals} ]; then echo '{refused}' >&2; exit 1; fi\n{PUSHED}"
+    if refusals == 1:
+        project.build(script, may_push=may_push)
+    else:
+        with pytest.raises(BuildFailedError, match="403 Forbidden; log in with docker login, as a user who may push"):
+            project.build(script, may_push=may_push)
+    assert attempts == len(project.calls)
 
 
 def test_a_fault_that_stays_is_tried_once(project: Project) -> None:
