@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -123,3 +124,32 @@ def test_insecure_registry_is_pushed_to_with_any_certificate(
         "release", "--image", f"{registry.host}/team/app", INVOKE_MULTIARCH_INSECURE_REGISTRIES=registry.host
     )
     assert f"{registry.host}/team/app:latest" == published.partition("@")[0]
+
+
+def test_helper_and_variables_go_together(user: Project, company: Company, registry: RegistryContainer) -> None:
+    """The base image is pulled with the helper's login, the push has that of variables; also with an old client."""
+    registry.address = company.registry.address
+    registry.options = (*company.tls, *_htpasswd(user.path))
+    registry.start()
+    directory = CERTIFICATES / registry.host
+    shutil.copytree(company.trusted, directory)
+    try:
+        (base,) = user.ok("release")
+        config = Path(user.environ["DOCKER_CONFIG"])
+        path = _log_in(config, company.registry.host, "credsStore")
+        name = f"REGISTRY_{re.sub('[^0-9]', '_', registry.host)}"
+        environ = {"PATH": path, f"{name}_USERNAME": USER, f"{name}_PASSWORD": PASSWORD}
+        user.write(Dockerfile=f"FROM {base}\nRUN uname -m\n")
+        user.ok("release", "--image", f"{registry.host}/team/new", **environ)
+        # A client of before BuildKit 0.24 does not know the variable.
+        client = user.path / "bin/buildctl"
+        client.parent.mkdir()
+        (real,) = user.ok("copy-buildctl")
+        client.write_text(f'#!/bin/sh\nunset ${{OLD:-DOCKER_AUTH}}_CONFIG\nexec {real} "$@"\n')
+        client.chmod(0o755)
+        image = ("--image", f"{registry.host}/team/old", "--platform", "linux/arm64")
+        user.write(Dockerfile=f"FROM {base}\nRUN uname -a\n")
+        (pushed,) = user.ok("build-arch", *image, **environ, INVOKE_MULTIARCH_DEST=str(client.parent))
+        assert f"{registry.host}/team/old:latest-arm64" == pushed.partition("@")[0]
+    finally:
+        shutil.rmtree(directory)
