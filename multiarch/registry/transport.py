@@ -96,6 +96,7 @@ class Transport:
         fine: tuple[int, ...] = (),
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
+        seconds: float | None = None,
     ) -> Answer:
         """Send a request, and once more with the authorisation that the registry asks for; not retried.
 
@@ -104,10 +105,11 @@ class Transport:
         :param where: a path below ``/v2/``, or an address that `follow` returned.
         :param data: the body, or a function that makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
+        :param seconds: how long the answer may take; None for what is usual.
         :param most: bytes that the answer may have; not of a stream.
         :raises StoppedError: the run was stopped; nothing is sent then.
         """
-        options = {"headers": headers, "data": data, "most": most, "stream": stream}
+        options = {"headers": headers, "data": data, "most": most, "stream": stream, "seconds": seconds}
         with Limits(self.policy.stopped):
             connections = self.connections
             try:
