@@ -105,7 +105,7 @@ class DockerHost:
         :raises DockerError: it failed for good, or the answer is not what the Engine API says.
         """
         with _errors_of(action):
-            return self.policy.call(f"docker: {action}", function, show=self.say)
+            return self.policy.call(f"docker: {action}", function, show=self.say, place="docker")
 
     def need_image(self, image: str, setting: str) -> str:
         """Pull an image for the host's own platform unless it has it; return the image's id.

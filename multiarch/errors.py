@@ -224,14 +224,6 @@ class InvalidAnswerError(MultiarchError):
         self.cause = unbroken(problem)
 
 
-class UploadLostError(MultiarchError):
-    """A registry does not have what it was sent of a blob."""
-
-    def __init__(self, request: str, problem: str) -> None:
-        super().__init__(f"{request}: the registry has lost an upload: {problem}; what stands before it?")
-        self.cause = f"the registry has lost an upload: {problem}"
-
-
 class StoppedError(MultiarchError):
     """A request was not sent, or not awaited, because the run was stopped."""
 

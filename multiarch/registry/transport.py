@@ -74,7 +74,7 @@ class Transport:
 
     def call(self, name: str, attempt: Callable[[], T], transient: Callable[[BaseException], bool] | None = None) -> T:
         """Retry *attempt*, which is made of `once`, as one operation; *transient* as in `Policy.call`."""
-        return self.policy.call(name, attempt, show=self.say, transient=transient)
+        return self.policy.call(name, attempt, show=self.say, transient=transient, place=self.host)
 
     def name(self, verb: str, path: str) -> str:
         """Return the name of a request for errors and lines: without its query."""

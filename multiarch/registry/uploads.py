@@ -19,10 +19,10 @@ from multiarch.errors import (
     MultiarchError,
     RegistryError,
     RegistryUnreachableError,
-    UploadLostError,
 )
 from multiarch.registry import limits
 from multiarch.registry.blobs import Upload
+from multiarch.registry.errors import UploadLostError
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import InvalidAnswerError, RegistryError, UploadLostError
+from multiarch.errors import InvalidAnswerError, RegistryError
 from multiarch.image.manifest import Descriptor
 from multiarch.registry import limits, uploads
+from multiarch.registry.errors import UploadLostError
 from multiarch.registry.uploads import Way
 from tests.unit.registry_auth import client
 from tests.unit.registry_server import EOF, RESET, RegistryServer, Reply, Request, refusal

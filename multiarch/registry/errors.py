@@ -1,0 +1,13 @@
+"""Errors of uploads that a user can meet; those of all other requests are in `multiarch.errors`."""
+
+from __future__ import annotations
+
+from multiarch.errors import MultiarchError
+
+
+class UploadLostError(MultiarchError):
+    """A registry does not have what it was sent of a blob."""
+
+    def __init__(self, request: str, problem: str) -> None:
+        super().__init__(f"{request}: the registry has lost an upload: {problem}; what stands before it?")
+        self.cause = f"the registry has lost an upload: {problem}"
