@@ -88,18 +88,22 @@ class DockerError(MultiarchError):
     """The Docker host refused what a step asked of it."""
 
     def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"Docker could not {action}: {unbroken(reason)}")
+        self.reason = unbroken(reason)
+        super().__init__(f"Docker could not {action}: {self.reason}")
 
 
 class DockerNotFoundError(DockerError):
     """What a step asks the Docker host about does not exist, or no longer."""
 
 
-class ImageNotFoundError(MultiarchError):
+class ImageUnavailableError(MultiarchError):
     """An image that a step runs cannot be pulled."""
 
-    def __init__(self, image: str, setting: str) -> None:
-        super().__init__(f"image {image} does not exist or may not be pulled; name another with multiarch.{setting}")
+    def __init__(self, image: str, setting: str, reason: str) -> None:
+        is_limited = "toomanyrequests" in reason or "rate limit" in reason
+        limit = "log in with docker login, give the Docker daemon a mirror, or " if is_limited else ""
+        problem = f"Docker could not pull image {image}: {unbroken(reason)}"
+        super().__init__(f"{problem}; {limit}name another with multiarch.{setting}")
 
 
 class PortTakenError(MultiarchError):

@@ -100,7 +100,7 @@ class Run:
     def _embedded_registry(self) -> None:
         from multiarch.registry import embedded
 
-        embedded.start_registry(self.host)
+        embedded.start_registry(self.host, self.settings.publish.registry_image)
 
     def push_checks(self, images: Sequence[ImageReference]) -> list[Callable[[], None]]:
         """Return jobs that check whether we may push, so that a refusal is known in the first second of a build."""

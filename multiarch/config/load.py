@@ -130,6 +130,7 @@ class _Reader:
         return PublishSettings(
             images=images,
             embedded=not self.block.image,
+            registry_image=self.block.registry_image,
             tags=tags,
             push=push,
             annotations={**self.checkout.labels, **self.block.annotations},
@@ -146,6 +147,9 @@ class _Reader:
             recreate=self.block.recreate,
             dest=self.block.dest,
             installer=self.block.installer,
+            # An installer on the command line is meant to be used, whatever is registered.
+            reinstall=self.block.reinstall or self.layers.origin.get("installer") == "--installer",
+            probe_image=self.block.probe_image,
             jobs=self.block.jobs,
         )
 

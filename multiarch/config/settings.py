@@ -150,6 +150,7 @@ class PublishSettings:
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
     :ivar embedded: whether *images* is the registry that we start ourselves, because none was configured.
+    :ivar registry_image: the image of that registry.
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar allow_dropping: whether a published tag may lose platforms.
@@ -159,6 +160,7 @@ class PublishSettings:
 
     images: tuple[ImageReference, ...]
     embedded: bool
+    registry_image: str
     tags: tuple[str, ...]
     push: Push
     annotations: Mapping[str, str]
@@ -186,6 +188,8 @@ class BuilderSettings:
     :ivar recreate: whether a running server is replaced.
     :ivar dest: the directory that the client is copied to, None for the user's cache.
     :ivar installer: the image that registers emulators.
+    :ivar reinstall: whether emulators that are there are replaced.
+    :ivar probe_image: the image in whose shell the kernel is asked for its emulators.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
     """
 
@@ -195,6 +199,8 @@ class BuilderSettings:
     recreate: bool
     dest: str | None
     installer: str
+    reinstall: bool
+    probe_image: str
     jobs: int
 
 

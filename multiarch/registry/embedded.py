@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
 
 CONTAINER = "multiarch-registry"
-IMAGE = "registry:2"
 VOLUME = "multiarch-registry"
 _READY_SECONDS = 30.0  # seconds, for a busy machine; usually it answers within one
 _HOST, _, _PORT = EMBEDDED_REGISTRY.rpartition(":")
@@ -37,9 +36,10 @@ _CREATE: dict[str, Any] = {
 }
 
 
-def start_registry(host: DockerHost) -> None:
+def start_registry(host: DockerHost, image: str) -> None:
     """Start the embedded registry unless it is running, and wait until it answers.
 
+    :param image: that of the distribution project, or another that takes the same options.
     :raises ConfigurationError: the Docker host is another machine, whose loopback interface is not ours.
     :raises PortTakenError: another program listens on the port.
     :raises NotReadyError: it does not answer; with its last log lines.
@@ -49,23 +49,23 @@ def start_registry(host: DockerHost) -> None:
         raise ConfigurationError("multiarch.image", problem)
     container = host.find(CONTAINER)
     if container is None:
-        host.need_image(IMAGE, "image")
+        host.need_image(image, "registry_image")
         options = {**_CREATE, "restart_policy": {"Name": "unless-stopped"}}
-        container = host.run(f"create container {CONTAINER}", lambda: host.client.containers.create(IMAGE, **options))
+        container = host.run(f"create container {CONTAINER}", lambda: host.client.containers.create(image, **options))
     if container.status != "running":
         host.say(f"{CONTAINER}: starting the embedded registry on {EMBEDDED_REGISTRY}")
         host.start(container, EMBEDDED_REGISTRY, "stop what listens there, or name a repository with --image")
-        _wait_until_ready(container, host)
+        _wait_until_ready(container, host, image)
 
 
-def commands() -> list[list[str]]:
+def commands(image: str) -> list[list[str]]:
     """Return the equivalent command."""
     options = ["--name", CONTAINER, "--restart", "unless-stopped", "-p", f"{EMBEDDED_REGISTRY}:5000"]
     options += ["-v", f"{VOLUME}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
-    return [["docker", "run", "-d", *options, IMAGE]]
+    return [["docker", "run", "-d", *options, image]]
 
 
-def _wait_until_ready(container: Container, host: DockerHost) -> None:
+def _wait_until_ready(container: Container, host: DockerHost, image: str) -> None:
     connections, name = Connections(EMBEDDED_REGISTRY, trace=host.trace), f"GET {EMBEDDED_REGISTRY}/v2/"
     deadline = time.monotonic() + _READY_SECONDS
     while True:
@@ -76,7 +76,7 @@ def _wait_until_ready(container: Container, host: DockerHost) -> None:
         except (RegistryError, RegistryUnreachableError, InvalidAnswerError) as error:
             if time.monotonic() > deadline:
                 log = container.logs(tail=20).decode(errors="replace").splitlines()
-                raise NotReadyError(f"{CONTAINER} ({IMAGE})", describe(error), log) from None
+                raise NotReadyError(f"{CONTAINER} ({image})", describe(error), log) from None
             host.policy.stopped.wait(0.1)
         else:
             return

@@ -59,7 +59,7 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
 
 def commands(settings: Settings) -> list[list[str]]:
     """Return the document's commands for the whole chain, for a local Linux Docker host like this machine."""
-    lines = embedded.commands() if settings.publish.embedded else []
+    lines = embedded.commands(settings.publish.registry_image) if settings.publish.embedded else []
     if settings.starts_buildkit or settings.tries_images:
         lines += setup_binfmt.commands(settings)
     if settings.starts_buildkit:

@@ -20,7 +20,7 @@ from multiarch.image.platform import Platform, runs_natively
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.settings import BuilderSettings, Settings
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
 
@@ -28,8 +28,6 @@ _NAME = re.compile(r"[^\s,]{1,255}")  # a file's name; a comma would divide it i
 # The kernel compares the first 256 bytes of a program (BINPRM_BUF_SIZE).
 _OFFSET = re.compile(r"[0-9]{1,3}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,256}")
-# Small, and has a shell, which the installers lack.
-PROBE_IMAGE = "busybox:stable"
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
 # arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
 _PROBE = """
@@ -37,6 +35,10 @@ command -v linux32 >/dev/null || exit 1
 linux32 true 2>/dev/null && echo '# aarch32'
 mkdir -p /mnt && mount -t binfmt_misc binfmt_misc /mnt && cd /mnt || exit 1
 for entry in *; do [ "$entry" = register ] || { echo "# entry $entry"; cat "$entry"; }; done
+"""
+_REMOVE = """
+mkdir -p /mnt && mount -t binfmt_misc binfmt_misc /mnt || exit 1
+for name; do echo -1 > "/mnt/$name" || exit 1; done
 """
 
 
@@ -98,6 +100,9 @@ class Runnable:
 def run(run: Run) -> tuple[Runnable, ...]:
     """Make the Docker host run each platform of the matrix that it builds itself, or tries the image of.
 
+    Emulators that are there are left alone, unless ``--reinstall``, or an ``--installer`` on the command line, asks for
+    others in their place.
+
     :raises EmulatorError: the installer ran and a platform still has no emulator.
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
@@ -105,11 +110,13 @@ def run(run: Run) -> tuple[Runnable, ...]:
     platforms = settings.run_platforms
     if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
-    state = read_state(host)
-    missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
+    builder = settings.builder
+    state = read_state(host, builder.probe_image)
+    foreign = [p for p in platforms if not state.is_native(p)]
+    missing = [p for p in foreign if builder.reinstall or state.emulator(p) is None]
     if missing:
-        output = _install(settings.builder.installer, missing, state, host)
-        state = read_state(host)
+        output = _install(builder, missing, state, host)
+        state = read_state(host, builder.probe_image)
         if missing := [p for p in missing if state.emulator(p) is None]:
             raise EmulatorError(missing, settings.builder.installer, output)
     return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
@@ -129,12 +136,15 @@ def commands_on(machine: str, settings: Settings) -> list[list[str]]:
     return [["docker", "run", "--privileged", "--rm", settings.builder.installer, *arguments]]
 
 
-def read_state(host: DockerHost) -> HostState:
-    """Read the state of the Docker host's kernel through a container: the host may be another machine."""
+def read_state(host: DockerHost, probe_image: str) -> HostState:
+    """Read the state of the Docker host's kernel through a container: the host may be another machine.
+
+    :param probe_image: an image with a shell, which installers lack.
+    """
     text = _ask_server(host)
     if not text:
-        probe = host.need_image(PROBE_IMAGE, "installer")
-        text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
+        probe = host.need_image(probe_image, "probe_image")
+        text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True, name=probe_image)
     return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
@@ -193,15 +203,18 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
     return ["--install", ",".join(sorted({platform.architecture for platform in platforms}))]
 
 
-def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
+def _install(builder: BuilderSettings, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
+    installer = builder.installer
     image = host.need_image(installer, "installer")
-    host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
-    # An entry without the F flag stands in the way: the kernel refuses a second one of its name.
-    stale = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
-    arguments = installer_arguments(installer, missing)
-    if stale and arguments:
-        arguments = ["--uninstall", ",".join(stale), *arguments]
+    # An entry that is there stands in the way: the kernel refuses a second one of its name. Removed by us, it is the
+    # installer's work when one is there again.
+    former = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
     try:
-        return host.run_once(image, arguments, privileged=True)
+        if former:
+            probe = host.need_image(builder.probe_image, "probe_image")
+            host.say(f"removing the emulators {', '.join(former)}")
+            host.run_once(probe, ["sh", "-c", _REMOVE, "sh", *former], privileged=True, name=builder.probe_image)
+        host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
+        return host.run_once(image, installer_arguments(installer, missing), privileged=True, name=installer)
     except DockerError as error:
         raise EmulatorError(missing, installer, str(error)) from None

@@ -24,11 +24,13 @@ from multiarch.errors import (
     DockerNotFoundError,
     DockerPermissionError,
     ForeignContainerError,
+    ImageUnavailableError,
     NoDockerError,
 )
 from multiarch.image.platform import Platform
 from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
+from multiarch.steps.setup_binfmt import read_state
 from tests.unit.docker_daemon import API, Daemon
 from tests.unit.registry_server import EOF, Reply, json_reply
 
@@ -145,11 +147,58 @@ def test_foreign_container_is_refused_each_time(daemon: Daemon, host: DockerHost
     assert 1 == daemon.looks("buildkit")
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "advice"),
+    [
+        (404, "manifest for some:image not found: manifest unknown", ""),
+        (404, "Get https://r.lan/v2/: dial tcp: lookup r.lan: no such host", ""),
+        (500, "unauthorized: authentication required", ""),
+        (
+            500,
+            "toomanyrequests: You have reached your pull rate limit",
+            "log in with docker login, give the Docker daemon a mirror, or ",
+        ),
+    ],
+)
+def test_image_that_cannot_be_pulled_is_told_in_the_daemons_words(
+    daemon: Daemon, host: DockerHost, status: int, words: str, advice: str
+) -> None:
+    """And with the setting that names another; what the daemon says of its network is not that there is no image."""
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [json_reply({"message": "No such image"}, 404)]
+    daemon.server.table[f"POST {API}/images/create"] = [json_reply({"message": words}, status)]
+    with pytest.raises(ImageUnavailableError) as caught:
+        host.need_image("some:image", "probe_image")
+    expected = f"Docker could not pull image some:image: {words}; {advice}name another with multiarch.probe_image"
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ask", "setting"), [(start_registry, "registry_image"), (read_state, "probe_image")], ids=["registry", "probe"]
+)
+def test_each_image_has_its_setting(
+    daemon: Daemon, host: DockerHost, ask: Callable[[DockerHost, str], object], setting: str
+) -> None:
+    """The one that is named is the one that changes it."""
+    for name in ("buildkit", "multiarch-registry"):
+        daemon.hold_nothing(name)
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [json_reply({"message": "No such image"}, 404)]
+    daemon.server.table[f"POST {API}/images/create"] = [json_reply({"message": "not found"}, 404)]
+    with pytest.raises(ImageUnavailableError, match=f"; name another with multiarch.{setting}$"):
+        ask(host, "some:image")
+
+
+def test_container_that_fails_is_called_by_the_name_of_its_image(daemon: Daemon, host: DockerHost) -> None:
+    """An id of 64 digits says nothing to a reader."""
+    daemon.server.table[f"POST {API}/containers/create"] = [json_reply({"message": "privileged is denied"}, 403)]
+    with pytest.raises(DockerError, match=r"^Docker could not run busybox:stable: privileged is denied$"):
+        host.run_once("sha256:1234", ["true"], name="busybox:stable")
+
+
 def test_embedded_registry_is_looked_for_once(daemon: Daemon, host: DockerHost) -> None:
     """A release needs it when it builds and when it publishes."""
     daemon.hold("multiarch-registry")
     for _ in range(2):
-        start_registry(host)
+        start_registry(host, "registry:2")
     assert 1 == daemon.looks("multiarch-registry")
 
 

@@ -264,6 +264,6 @@ def test_a_running_server_is_asked_first(
         need_image=lambda *_: "sha256:busybox",
         machine="aarch64",
     )
-    state = read_state(cast("DockerHost", host))
+    state = read_state(cast("DockerHost", host), "busybox:stable")
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
     assert asked == calls
