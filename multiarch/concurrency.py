@@ -110,10 +110,10 @@ class _Crew(Generic[T]):
         return [self._results[number] for number in range(len(self._jobs))]
 
     def _first_failure(self) -> BaseException:
-        """Return the first failure in time, or the first in order of those that have the same cause as that one.
+        """Return the failure to raise: of all that have the cause of the earliest, that of the first job in order.
 
-        Where a host is down, all jobs fail at once; then it is always the same one that is named. A request that was
-        stopped has failed because of another failure, which may take longer to come here.
+        Where a host is down, all jobs fail at once, in any order; the error should name the same one each time. A
+        request that was stopped counts last: another failure, which may arrive later, made it stop.
         """
         first, *_ = sorted(self._failures.values(), key=lambda failure: isinstance(failure, StoppedError))
         cause = getattr(first, "cause", None)

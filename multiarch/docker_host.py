@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from multiarch.docker_client import connect
-from multiarch.docker_info import HostInfo, read_container, read_info
+from multiarch.docker_info import OWNER, HostInfo, read_container, read_info
 from multiarch.errors import (
     DockerError,
     DockerNotFoundError,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from multiarch.trace import Trace
 
-OWNER = "multiarch.configuration"
 _SOCKET = "http+docker://localhost"  # what the SDK calls a host that is reached by a Unix socket (ssh: …//ssh)
 _TAKEN = ("port is already allocated", "address already in use", "ports are not available")
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+OWNER = "multiarch.configuration"  # the label of each container that is ours
 _OUR_LABELS = "multiarch."
 _LONGEST_NAME = 1024  # characters of a host, an address or an option
 _MOST_ITEMS = 10_000  # items of a list; a daemon's configuration has a handful
@@ -130,6 +130,8 @@ def _registry(name: object, index: object) -> DaemonRegistry:
 
 def _addresses(registry: str) -> list[Address]:
     """Return the addresses of ``host[:port]``, none where it has none."""
+    import socket
+
     has_port = registry.count(":") == 1 or "]" in registry
     host = (re.sub(r":\d+$", "", registry) if has_port else registry).strip("[]")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from multiarch.concurrency import together
 from multiarch.errors import MultiarchError
 from multiarch.image.reference import is_loopback
-from multiarch.retry import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
+    from multiarch.retry import Policy
 
 
 class Run:
@@ -36,10 +37,17 @@ class Run:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings = settings
         self.progress = progress
-        self.policy = Policy(seconds=settings.retry_seconds)
+        self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
         self._may_push: set[ImageReference] = set()
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How this run retries; `stop` ends its waits."""
+        from multiarch.retry import Policy
+
+        return Policy(seconds=self.settings.retry_seconds, stopped=self._stopped)
 
     @cached_property
     def host(self) -> DockerHost:
@@ -114,11 +122,11 @@ class Run:
 
     def stop(self) -> None:
         """End all waiting, and every solve."""
-        self.policy.stopped.set()
+        self._stopped.set()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""
-        self.policy.stopped.clear()
+        self._stopped.clear()
 
     def together(self, jobs: Sequence[Callable[[], Any]], *, keep_going: bool = False) -> list[Any]:
         """Return the results of all *jobs*; the first failure, or an interrupt, stops the others and is raised.

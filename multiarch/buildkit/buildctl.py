@@ -78,7 +78,10 @@ def _native() -> list[Elf]:
 
 
 def check_executable(path: Path, trace: Trace | None = None) -> None:
-    """Run ``buildctl --version``. :raises BuildctlNotExecutableError: the system cannot."""
+    """Run ``buildctl --version``.
+
+    :raises BuildctlNotExecutableError: it cannot be started, fails, or does not end within a minute.
+    """
     command = [str(path), "--version"]
     ended = trace.command(command) if trace else None
     try:

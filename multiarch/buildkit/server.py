@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.certificates import PLACE, certificate_files, known_certificates
-from multiarch.docker_host import OWNER
+from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
 from multiarch.image.reference import is_loopback
 from multiarch.paths import state_directory

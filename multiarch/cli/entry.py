@@ -19,15 +19,10 @@ from invoke.exceptions import Exit
 from multiarch import interrupts
 from multiarch.ci import running_in
 from multiarch.cli.invoke_files import check_project_file, show_error
-from multiarch.config.load import load
 from multiarch.config.schema import PREFIX
-from multiarch.display.console import progress_for
-from multiarch.display.lines import LineWriter
-from multiarch.display.outlet import drain
 from multiarch.errors import MultiarchError, OutputError, without_secrets
 from multiarch.formatting import clean_lines, is_clean, one_line, shell_line, without_commands
 from multiarch.interrupts import DeferringStack, Interrupts
-from multiarch.registry.credentials import logged_in
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -104,6 +99,9 @@ def run_of(
     :param report: the file of a report, None for no report.
     :param flags: by setting name.
     """
+    from multiarch.config.load import load
+    from multiarch.display.console import progress_for
+    from multiarch.registry.credentials import logged_in
     from multiarch.run import Run
 
     signals = Interrupts()
@@ -136,6 +134,8 @@ def print_results(results: Iterable[object]) -> None:
         try:
             print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
         except (OSError, ValueError) as error:
+            from multiarch.display.outlet import drain
+
             drain(sys.stdout)
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None
@@ -205,6 +205,8 @@ def _exit(text: str, code: int) -> Exit:
     Invoke would print the text as it is, in a traceback where standard error is broken, and on standard output where
     it is closed.
     """
+    from multiarch.display.lines import LineWriter
+
     writer = LineWriter(sys.stderr, in_ci=running_in(os.environ) is not None)
     for line in clean_lines(text) if text else ():
         writer.lines(line)

@@ -75,7 +75,7 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
 
 
 def _words(config: object) -> tuple[list[str], list[str], str]:
-    """Return the words that may name programs (the first does), PATH, and the working directory."""
+    """Return the words of the command (the first names a program, others may), PATH, and the working directory."""
     run = config if isinstance(config, dict) else {}
 
     def listed(key: str) -> list[str]:

@@ -54,7 +54,7 @@ class Pieces(Protocol):
     """A file that is read forwards."""
 
     def read(self, size: int, /) -> bytes:
-        """Return the next piece, nothing at the end."""
+        """Return the next chunk, ``b""`` at the end. *size* is a hint: an implementation may return more."""
 
     def close(self) -> None:
         """Stop reading."""
@@ -77,7 +77,7 @@ class ReadAhead:
         self._thread: threading.Thread | None = None
 
     def read(self, _size: int, /) -> bytes:
-        """Return the next piece, nothing at the end; raise what the thread's reading raised."""
+        """Return the next chunk, of whatever length, ``b""`` at the end; raise what the thread's reading raised."""
         if self._offset >= len(self._chunk) and not self._is_over:
             self._chunk, self._offset = self._next(), 0
             self._is_over = not self._chunk
@@ -153,7 +153,7 @@ class Decompressed:
         self._pieces = pieces
 
     def read(self, _size: int, /) -> bytes:
-        """Return the next piece, nothing at the end."""
+        """Return the next chunk, ``b""`` at the end. :raises UnreadableError: it expands too far."""
         piece = next(self._pieces, b"")
         self.size += len(piece)
         if self.size > max(_ANY_RATIO, _RATIO * self._source_size):

@@ -105,7 +105,7 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
 
 
 def _credentials(pipeline: Pipeline) -> list[str]:
-    """Return the commands that give our names to the job's own credentials for GitLab's registry."""
+    """Return the commands that export GitLab's own login for its registry under the names that the steps read."""
     # In a command, because a variable of the project or group wins over one of the job (GitLab, "CI/CD variable
     # precedence").
     return [

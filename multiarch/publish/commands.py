@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiarch.publish import smoke
-
 if TYPE_CHECKING:
     from multiarch.config.settings import Settings
 
@@ -18,7 +16,7 @@ def commands(settings: Settings) -> list[list[str]]:
     source = settings.publish.images[0]
     staged = list(settings.staging.values())
     names = list(map(str, settings.publish.references))
-    lines = smoke.commands(settings)
+    lines = _smoke_commands(settings) if settings.tries_images else []
     if settings.build.attestations or settings.publish.annotations or len(settings.publish.images) > 1:
         words = [word for name in names for word in ("--tag", name)]
         for key, value in sorted(settings.publish.annotations.items()):
@@ -33,3 +31,9 @@ def commands(settings: Settings) -> list[list[str]]:
             lines.append(["docker", "manifest", "annotate", *words, name, str(reference)])
         lines.append(["docker", "manifest", "push", "--purge", *insecure, name])
     return lines
+
+
+def _smoke_commands(settings: Settings) -> list[list[str]]:
+    from multiarch.publish import smoke
+
+    return smoke.commands(settings)

@@ -76,7 +76,8 @@ class Registry:
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest or index under a tag or digest, None when there is none ("Pulling manifests").
 
-        :raises DigestMismatchError: the bytes are not those of the digest asked for.
+        :raises DigestMismatchError: the bytes do not have the digest that was asked for, or, of a tag, the one that the
+            registry names in ``Docker-Content-Digest``.
         """
         if reference.startswith("sha256:"):
             return self._remembered.get((repository, reference), lambda: self._manifest(repository, reference))

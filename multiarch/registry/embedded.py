@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.settings import EMBEDDED_REGISTRY
-from multiarch.docker_host import OWNER
+from multiarch.docker_info import OWNER
 from multiarch.errors import (
     ConfigurationError,
     InvalidAnswerError,
@@ -14,9 +14,6 @@ from multiarch.errors import (
     RegistryError,
     RegistryUnreachableError,
 )
-from multiarch.registry.connections import Connections
-from multiarch.registry.transport import refusal
-from multiarch.retry import describe
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -66,6 +63,10 @@ def commands(image: str) -> list[list[str]]:
 
 
 def _wait_until_ready(container: Container, host: DockerHost, image: str) -> None:
+    from multiarch.registry.connections import Connections
+    from multiarch.registry.transport import refusal
+    from multiarch.retry import describe
+
     connections, name = Connections(EMBEDDED_REGISTRY, trace=host.trace), f"GET {EMBEDDED_REGISTRY}/v2/"
     deadline = time.monotonic() + _READY_SECONDS
     while True:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.address import dry_address, running_address
-from multiarch.buildkit.build import PushedImage, build_platform, check_paths
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import build_command, export
@@ -16,6 +15,7 @@ from multiarch.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from multiarch.buildkit.build import PushedImage
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.run import Run
 
@@ -29,6 +29,8 @@ def run(run: Run) -> tuple[PushedImage | Path, ...]:
     :raises BuildctlMissingError: there is no client.
     :raises BuildFailedError: the solve failed for good; with the failing vertex and its last lines.
     """
+    from multiarch.buildkit.build import PushedImage, build_platform, check_paths
+
     settings = run.settings
     entry = only_entry(settings)
     check_paths(settings, entry)

@@ -8,11 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import schedule
-from multiarch.buildkit.build import build_together, check_paths
 from multiarch.buildkit.buildctl import buildctl_on_path, check_kind, default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.config.settings import CacheKind, OutputKind
-from multiarch.display.summary import summarise
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
@@ -38,6 +36,8 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :returns: the tags; none with the output ``none``, which builds and pushes nothing.
     :raises MultiarchError: what the failing step raised.
     """
+    from multiarch.buildkit.build import check_paths
+
     settings, output = run.settings, run.settings.build.output
     if output.kind not in (OutputKind.IMAGE, OutputKind.NONE):
         raise ConfigurationError("output", f"release publishes images; for {output.kind.value} run build-arch")
@@ -114,6 +114,8 @@ def _buildctl(run: Run) -> Path:
 
 def _build(run: Run, client: Client, local: Builder) -> dict[Platform, str]:
     """Build the matrix; return the digest of what was pushed for each platform."""
+    from multiarch.buildkit.build import build_together
+
     settings, build, machine = run.settings, run.settings.build, run.machine
     slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
     room = schedule.Slots(slots)
@@ -150,4 +152,6 @@ def _tell(run: Run, published: Published) -> None:
 
 
 def _show_table(run: Run) -> None:
+    from multiarch.display.summary import summarise
+
     run.progress.table(summarise(run.settings.matrix, run.solves, run.images, run.machine))

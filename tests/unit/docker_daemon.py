@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiarch.docker_host import OWNER
+from multiarch.docker_info import OWNER
 from tests.unit.registry_server import Reply, json_reply
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ class Mistake:
 
     @classmethod
     def at(cls, node: Node, problem: str) -> Mistake:
-        """Return one in the line of a node."""
+        """Return a mistake with this problem, at the line of a YAML node."""
         problem = " ".join(problem.split())
         return cls(line_of(node), problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]} …")
 
