@@ -92,8 +92,8 @@ def test_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monkey
     """REQUESTS_CA_BUNDLE adds certificates, as behind the proxy of a company; a missing file is named."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert MANIFEST == client(tls_server).manifest("app", "latest")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /nowhere cannot be used"):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.none")
+    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /\S+/ca\.crt\.none cannot be used"):
         client(tls_server).manifest("app", "latest")
 
 
