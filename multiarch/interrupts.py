@@ -2,7 +2,8 @@
 
 The first one stops what runs, and is raised in the main thread as a `KeyboardInterrupt`, once: what unwinds then is not
 interrupted again. Further ones are ignored until the run has ended; SIGKILL is there for whoever cannot wait. What must
-not be cut in two, such as the putting back of tags, puts the first one off too.
+not be cut in two, such as the putting back of tags, puts the first one off too. One that comes when a run is settled,
+because all tags have moved, interrupts nothing but what hangs.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Seconds that a settled run may go on when a signal comes: it only prints what it has done.
+_LONGEST_END = 1.5
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Do nothing."""
 
 
@@ -38,16 +41,21 @@ class Interrupts:
     """The signals of one run.
 
     :ivar number: the signal that ended the run, 0 where none did.
+    :ivar late: the first signal that came when the run was settled, 0 where none did.
+    :ivar is_settled: whether what the run is for is done.
     :ivar stop: ends what runs in other threads; called in a thread.
     :ivar ignored: called once, in a thread, when another signal follows and is ignored.
     """
 
     def __init__(self) -> None:
-        self.number = 0
-        self.stop: Callable[[], object] = _nothing
-        self.ignored: Callable[[], object] = _nothing
-        self._tell: Callable[[], None] = _nothing
+        self.number = self.late = 0
+        self.is_settled = False
+        self.stop: Callable[[], object] = nothing
+        self.ignored: Callable[[], object] = nothing
+        self._tell: Callable[[], None] = nothing
         self._told = 0
+        self._hangs = False
+        self._over = threading.Event()
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -60,17 +68,31 @@ class Interrupts:
             try:
                 yield
             finally:
-                _restore(dict.fromkeys(former, _ignore) if self.number else former)
+                self._over.set()
+                _restore(dict.fromkeys(former, _ignore) if self.number or self.late else former)
 
     def take(self, number: int, _: FrameType | None = None) -> None:
         """Handle a signal. Nothing is locked or written here: the main thread may be in the midst of that."""
+        if self.is_settled and not self._hangs:
+            self.late = self.late or number
+            self._tell()
+            return
         is_first = not self.number
         self.number = self.number or number
         self._tell()
         if is_first:
             raise Interruption
 
+    def settle(self) -> None:
+        """Let signals end nothing any more: what the run is for is done, and only its results are to be printed."""
+        self.is_settled = True
+
     def _act(self) -> None:
+        if self.late and not self._hangs:
+            if not self._over.wait(_LONGEST_END):
+                self._hangs = True
+                signal.pthread_kill(threading.main_thread().ident or 0, self.late)
+            return
         self._told += 1
         if self._told == 1:
             self.stop()
@@ -83,7 +105,7 @@ class Deferred:
 
     def __init__(self) -> None:
         self.first: int | None = None
-        self.tell: Callable[[], None] = _nothing
+        self.tell: Callable[[], None] = nothing
 
     def note(self, number: int, _: FrameType | None = None) -> None:
         """Take note of a signal; fits ``signal.signal``."""
@@ -98,7 +120,7 @@ class Deferred:
 
 
 @contextmanager
-def deferred(on_signal: Callable[[], object] = _nothing) -> Iterator[Deferred]:
+def deferred(on_signal: Callable[[], object] = nothing) -> Iterator[Deferred]:
     """Put SIGINT, SIGTERM and SIGHUP off until the with block has ended, however many come.
 
     Their former handlers are called once then, with the first signal; an error that the block ended in is not lost by

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.concurrency import together
 from multiarch.errors import MultiarchError
 from multiarch.image.reference import is_loopback
+from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ class Run:
     """One run of a task. Connections are made when they are needed first.
 
     :ivar solves: every attempt at a solve, in the order in which they began.
+    :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each platform, as far as there is one.
     """
 
@@ -41,6 +43,7 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Platform, tuple[str, int]] = {}
         self._may_push: set[ImageReference] = set()
+        self.on_moved: Callable[[], object] = nothing
 
     @cached_property
     def policy(self) -> Policy:

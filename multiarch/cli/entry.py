@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 _EX_SOFTWARE = 70  # exit status of an internal error (sysexits.h)
+_INTERRUPTED = 128  # exit status of a signal, without its number
 _LONGEST_WORDS = 300  # characters of an error that is not ours
 # Faults of the machine, or of its permissions, that are nobody's in particular.
 _REFUSALS = frozenset(
@@ -42,6 +43,7 @@ _REFUSALS = frozenset(
     | {errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 )
 _IGNORED = "ending in order: other signals are ignored until then; kill -9 leaves behind what is not yet put back"
+_LATE = "the interrupt came when all tags had moved: they are published"
 # Our variables, once `prepare` has taken them out of the environment.
 _variables: dict[str, str] = {}
 
@@ -108,7 +110,7 @@ def run_of(
     with _errors_as_exits(signals, verbose=verbose), signals.handled():
         settings = load(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
         run = Run(settings, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
-        signals.stop, signals.ignored = run.stop, partial(run.progress.say, _IGNORED)
+        _connect(signals, run)
         pushes = pushes and settings.publish.push.wanted
         if pushes:
             settings.publish.push.check()
@@ -121,6 +123,26 @@ def run_of(
         finally:
             # Does nothing, unless the one signal that is raised came just before the stack began to end itself.
             stack.close()
+        _end(run, signals)
+
+
+def _end(run: Run, signals: Interrupts) -> None:
+    """End a run that went well, and with it all others where a signal came too late to end this one."""
+    if signals.late:
+        run.progress.say(_LATE)
+        raise Exit(code=0)
+
+
+def _connect(signals: Interrupts, run: Run) -> None:
+    """Let signals end a run, until it is settled."""
+    signals.stop, signals.ignored = partial(_stop, run), partial(run.progress.say, _IGNORED)
+    run.on_moved = signals.settle
+
+
+def _stop(run: Run) -> None:
+    """End a run soon, also where nobody reads what it shows."""
+    run.stop()
+    run.progress.hurry()
 
 
 def print_results(results: Iterable[object]) -> None:
@@ -133,10 +155,12 @@ def print_results(results: Iterable[object]) -> None:
             raise OutputError("it is closed, so that the results cannot be printed")
         try:
             print(without_commands(line) if in_ci else line, flush=True)  # noqa: T201 (it is for results alone)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyboardInterrupt) as error:
             from multiarch.display.outlet import drain
 
             drain(sys.stdout)
+            if isinstance(error, KeyboardInterrupt):  # a reader that has stopped would hold the interpreter's end too
+                raise
             if isinstance(error, BrokenPipeError):
                 raise OutputError from None
             reason = getattr(error, "strerror", None) or error
@@ -159,7 +183,8 @@ def _errors_as_exits(signals: Interrupts, *, verbose: bool) -> Iterator[None]:
     except Exit:
         raise
     except KeyboardInterrupt:
-        raise _exit("interrupted", 128 + (signals.number or signal.SIGINT)) from None
+        words = "interrupted; all tags had moved before" if signals.is_settled else "interrupted"
+        raise _exit(words, _INTERRUPTED + (signals.number or signal.SIGINT)) from None
     except Exception as error:  # noqa: BLE001 (the last net: no run ends in a traceback)
         raise _exit_for(error, signals.number, verbose=verbose) from None
 
@@ -171,9 +196,9 @@ def _exit_for(error: Exception, interrupt: int, *, verbose: bool) -> Exit:
     """
     is_ours = isinstance(error, MultiarchError)
     if interrupt and (not is_ours or getattr(error, "cause", None) == "stopped"):
-        return _exit("interrupted", 128 + interrupt)
+        return _exit("interrupted", _INTERRUPTED + interrupt)
     if is_ours:
-        return _exit(str(error), 128 + interrupt if interrupt else 1)
+        return _exit(str(error), _INTERRUPTED + interrupt if interrupt else 1)
     if isinstance(error, OSError) and error.errno in _REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return _exit(f"{where}the system refuses it: {error.strerror}", 1)
@@ -208,6 +233,8 @@ def _exit(text: str, code: int) -> Exit:
     from multiarch.display.lines import LineWriter
 
     writer = LineWriter(sys.stderr, in_ci=running_in(os.environ) is not None)
+    if code > _INTERRUPTED:
+        writer.outlet.hurry()
     for line in clean_lines(text) if text else ():
         writer.lines(line)
     return Exit(code=code)

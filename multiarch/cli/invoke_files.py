@@ -43,10 +43,22 @@ def check_project_file() -> None:
 def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Show the error of a file of Invoke's in one line; fits ``sys.excepthook``, and passes on all others."""
     line = "interrupted" if issubclass(kind, KeyboardInterrupt) else _line(error, trace)
+    if line is None and sys.stdout is not None and _is_printing(error, trace):
+        from multiarch.display.outlet import drain
+
+        drain(sys.stdout)
+        line = f"standard output: {getattr(error, 'strerror', None) or 'it does not take some letter of this'}"
     if line is None or sys.stderr is None:
         sys.__excepthook__(kind, error, trace)
     else:
         sys.stderr.write(f"{one_line(line)}\n")
+
+
+def _is_printing(error: BaseException, trace: TracebackType | None) -> bool:
+    """Whether an error is of Invoke's own printing, such as that of ``--list``."""
+    frames = [frame for frame, _ in traceback.walk_tb(trace)]
+    is_of_stream = isinstance(error, OSError | UnicodeEncodeError)
+    return is_of_stream and frames[-1].f_globals.get("__name__") in ("invoke.program", "invoke.util")
 
 
 def _project_file() -> Path | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from multiarch.display.outlet import Outlet
@@ -11,7 +13,7 @@ from multiarch.display.vertices import single
 from multiarch.formatting import clean_lines, without_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from multiarch.image.platform import Platform
 
@@ -35,6 +37,7 @@ class LineWriter:
         self.width = 0
         self.redirect: Callable[[str], None] | None = None
         self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[str | None] | None = None
         self._last = time.monotonic()
 
     @property
@@ -68,7 +71,33 @@ class LineWriter:
         # Read once: another thread may end the redirection in between.
         if redirect := self.redirect:
             redirect(text)
-            return
+        elif (texts := self._queue) is not None:
+            texts.put(text)
+        else:
+            self._write(text)
+
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Let a thread write during the with block, so that a reader that has stopped holds nobody else.
+
+        At the end, what is left to write is waited for as by any write.
+        """
+        texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._write_all, args=(texts,), daemon=True)
+        thread.start()
+        self._queue = texts
+        try:
+            yield
+        finally:
+            self._queue = None
+            texts.put(None)
+            thread.join()
+
+    def _write_all(self, texts: queue.SimpleQueue[str | None]) -> None:
+        while (text := texts.get()) is not None:
+            self._write(text)
+
+    def _write(self, text: str) -> None:
         with self._lock:
             self.outlet.write(text)
             self._last = time.monotonic()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
 
 # Marks of ours that not every encoding has, and what stands for them there.
 _PLAIN = str.maketrans({"│": "|", "…": "..."})
+
+# characters written at a time: 4 KiB at most, which a pipe takes at once when it takes anything (pipe(7), PIPE_BUF)
+_PIECE = 1024
+_LONGEST_END = 1.0  # seconds that the end of a run waits for a reader that has stopped
+_SLICE = 200  # milliseconds between two looks at the clock
 
 
 class Outlet:
@@ -28,13 +35,22 @@ class Outlet:
         self._stream = stream
         self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
         self.is_open = stream is not None
+        self._end: float | None = None
+        self._poll = _poll_of(stream)
+
+    def hurry(self) -> None:
+        """Wait no longer than a second from now for a reader that has stopped; what is left is lost then."""
+        self._end = time.monotonic() + _LONGEST_END
 
     def write(self, text: str) -> int:
         """Write *text* and see it off; raise nothing, but what a signal raises."""
         if self.is_open and self._stream is not None:
             try:
-                self._stream.write(self._encodable(text))
-                self._stream.flush()
+                text = self._encodable(text)
+                for start in range(0, len(text), _PIECE):
+                    self._wait()
+                    self._stream.write(text[start : start + _PIECE])
+                    self._stream.flush()
             except Exception:  # noqa: BLE001 (whatever a stream raises, what is shown is lost and nothing else)
                 self.is_open = False
                 drain(self._stream)
@@ -64,6 +80,12 @@ class Outlet:
         """Whether it passes text on to *stream*."""
         return self._stream is stream
 
+    def _wait(self) -> None:
+        """Wait until the stream takes something. :raises TimeoutError: it does not in time."""
+        while self._poll and not self._poll.poll(_SLICE):
+            if self._end is not None and time.monotonic() > self._end:
+                raise TimeoutError
+
     def _encodable(self, text: str) -> str:
         try:
             text.isascii() or text.encode(self.encoding)
@@ -71,6 +93,19 @@ class Outlet:
             plain = text.translate(_PLAIN)
             return plain.encode(self.encoding, "backslashreplace").decode(self.encoding)
         return text
+
+
+def _poll_of(stream: TextIO | None) -> select.poll | None:
+    """Return what waits for a stream; None where it has no descriptor."""
+    try:
+        descriptor = stream.fileno() if stream else None
+    except (OSError, ValueError, AttributeError):
+        return None
+    if descriptor is None:
+        return None
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll
 
 
 def drain(stream: TextIO) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from multiarch.buildkit.status import Observer
@@ -100,6 +100,14 @@ class Progress(Observer):
         """Write the table of results."""
         for line in summary_lines(rows):
             self._writer.lines(line)
+
+    def hurry(self) -> None:
+        """Wait no longer for a reader that has stopped: the run is to end."""
+        self._writer.outlet.hurry()
+
+    def detached(self) -> AbstractContextManager[None]:
+        """Let a thread write during the with block, so that a reader that has stopped holds nobody else."""
+        return self._writer.detached()
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:

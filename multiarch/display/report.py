@@ -6,7 +6,6 @@ It is made from the vertices of all solves, so it can be written however the run
 from __future__ import annotations
 
 import json
-import secrets
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from multiarch.display.vertices import built_for, runs_on
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import clean
 from multiarch.image.platform import Platform
+from multiarch.paths import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,14 +164,8 @@ def write(report: Report, path: Path) -> None:
     """Write the report, as its name wants it: all of it, or nothing. :raises OSError: it cannot be written."""
     data = report.as_data()
     text = page(data) if path.suffix == ".html" else json.dumps(data, indent=1) + "\n"
-    # A name that nobody foresees, in a file that is not there yet: no link leads elsewhere.
-    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with whole.open("x", encoding="utf-8") as file:
-            file.write(text)
-        whole.replace(path)
-    finally:
-        whole.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def page(data: dict[str, Any]) -> str:

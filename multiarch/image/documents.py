@@ -10,17 +10,26 @@ from typing import Any
 _DEEPEST = 64
 # Digits of a number; those of 64 bits have 20, and Python takes quadratic time for thousands.
 _MOST_DIGITS = 20
+# The fields that are used. Programs in Go take them in any case, and of several the last one.
+_FIELDS = frozenset(
+    {"schemaversion", "mediatype", "manifests", "config", "layers", "digest", "size", "platform", "annotations", "urls"}
+    | {"architecture", "os", "variant", "os.version", "os.features"}
+    | {"entrypoint", "cmd", "env", "workingdir", "labels"}
+)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object that a document from outside is.
 
-    :raises ValueError: it is none, is nested too deeply, or has numbers or texts that JSON does not have.
+    :raises ValueError: it is none, is nested too deeply, has numbers or texts that JSON has not, or a field twice.
     """
     try:
-        parsed = json.loads(body.decode(), parse_int=_integer, parse_float=_float, parse_constant=_float)
+        numbers: dict[str, Any] = {"parse_int": _integer, "parse_float": _float, "parse_constant": _float}
+        parsed = json.loads(body.decode(), object_pairs_hook=_object, **numbers)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except _TwiceError as error:
+        raise ValueError(str(error)) from None
     except ValueError:
         raise ValueError("it is no JSON") from None
     if not isinstance(parsed, dict):
@@ -36,6 +45,19 @@ def parse_object(body: bytes) -> dict[str, Any]:
             raise ValueError("it has text that is no Unicode")
         level = [child for values in (*lists, *objects, *(value.values() for value in objects)) for child in values]
     raise ValueError("it is nested too deeply")
+
+
+class _TwiceError(ValueError):
+    """An object has a field twice: what reads the document after us may take the other one."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. :raises _TwiceError: it has a name twice, or two names that are one field to some programs."""
+    value = dict(pairs)
+    names = [name.lower() for name in value if name.lower() in _FIELDS]
+    if len(value) < len(pairs) or len(set(names)) < len(names):
+        raise _TwiceError("it has a field twice")
+    return value
 
 
 def _integer(digits: str) -> int:

@@ -17,6 +17,7 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+IMAGE_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 MANIFESTS = (*INDEXES, OCI_MANIFEST, DOCKER_MANIFEST)
 # The fields of an image's config that are those of its platform in an index (image-spec, image-index.md).
@@ -28,6 +29,7 @@ _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 # RFC 6838, section 4.2, with room for parameters; without blanks and control characters at least.
 _MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,254}")
+_LONGEST_SHOWN = 80  # characters of a document's words in an error
 _LARGEST_SIZE = (1 << 63) - 1  # bytes; sizes are int64 (descriptor.md)
 # Descriptors of one document. All known platforms with their attestations are 60; Linux stacks 500 layers at most.
 MOST_DESCRIPTORS = 500
@@ -158,6 +160,21 @@ class Manifest:
             fields = parse_object(self.body)
         except ValueError as error:
             return str(error)
+        return self._problem_of_fields(fields) or self._ambiguity(fields)
+
+    def _ambiguity(self, fields: Mapping[str, Any]) -> str:
+        """Return what makes one document two things to two programs (GHSA-mc8v-mgrf-8f4m)."""
+        if (named := fields.get("mediaType")) and self.media_type and named != self.media_type:
+            return (
+                f"its own media type is {named[:_LONGEST_SHOWN]!a}"
+                if isinstance(named, str)
+                else "its media type is no text"
+            )
+        if fields.get("manifests") and (fields.get("layers") or fields.get("config")):
+            return "it has both manifests and layers or a config"
+        return ""
+
+    def _problem_of_fields(self, fields: Mapping[str, Any]) -> str:
         if self.is_index:
             return self._problem_of_list("manifests", fields.get("manifests"))
         config = fields.get("config")

@@ -53,12 +53,13 @@ class Program:
 def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[Program, ...]:
     """Return the program that an image starts with: of its entrypoint, else of its command, else its shell.
 
-    Behind it are the programs of its other words (``tini -- /app/server``) which were read on the way to the first.
+    Behind it are the programs of its other words (``tini -- /app/server``) which were read on the way to the first, and
+    notes of what was not looked for.
 
     :param config: the image's config (OCI image-spec, config.md).
     :param layers: the lowest first; this function closes them.
     """
-    words, path, directory = _words(config.get("config"))
+    words, path, directory, left_out = _words(config.get("config"))
     files = _Files([*reversed(layers)])
     searches = [_Search(word, path, directory, files) for word in words]
     try:
@@ -71,11 +72,11 @@ def started_programs(config: Mapping[str, Any], layers: Sequence[Layer]) -> tupl
         for layer in layers:
             layer.close()
     first, *others = (search.result() for search in searches)
-    return (first, *(program for program in others if program.elf))
+    return (first, *(program for program in others if program.elf), *(Program("", note=note) for note in left_out))
 
 
-def _words(config: object) -> tuple[list[str], list[str], str]:
-    """Return the words of the command (the first names a program, others may), PATH, and the working directory."""
+def _words(config: object) -> tuple[list[str], list[str], str, list[str]]:
+    """Return the words of the command (the first names a program, others may), PATH, directory, what is left out."""
     run = config if isinstance(config, dict) else {}
 
     def listed(key: str) -> list[str]:
@@ -88,14 +89,22 @@ def _words(config: object) -> tuple[list[str], list[str], str]:
     later = words[1:]
     # The script of `/bin/sh -c "exec /app/server"`, wherever the shell stands.
     option = next((n for n, word in enumerate(words[1:-1], 1) if re.fullmatch(r"-\w*c", word)), None)
-    if option is not None and len(words[option + 1]) <= _LONGEST_SCRIPT:
+    left_out: list[str] = []
+    if option is not None and len(words[option + 1]) > _LONGEST_SCRIPT:
+        left_out.append(f"the script of its command has more than {_LONGEST_SCRIPT:,} characters")
+    elif option is not None:
         with contextlib.suppress(ValueError):
             later += shlex.split(words[option + 1])
     named = dict.fromkeys([words[0], *(command[:1] if entrypoint else []), *(w for w in later if w.startswith("/"))])
     variables = dict(item.partition("=")[::2] for item in listed("Env"))
-    path = (variables.get("PATH") or _PATH).split(":", _MOST_DIRECTORIES)[:_MOST_DIRECTORIES]
+    path = (variables.get("PATH") or _PATH).split(":", _MOST_DIRECTORIES)
+    if len(path) > _MOST_DIRECTORIES:
+        left_out.append(f"its PATH has more than {_MOST_DIRECTORIES} directories")
+    if len(named) > _MOST_WORDS:
+        left_out.append(f"its command names more than {_MOST_WORDS} programs")
     directory = run.get("WorkingDir")
-    return [*named][:_MOST_WORDS], path, directory if isinstance(directory, str) else "/"
+    where = directory if isinstance(directory, str) else "/"
+    return [*named][:_MOST_WORDS], path[:_MOST_DIRECTORIES], where, left_out
 
 
 def _search(searches: Sequence[_Search], files: _Files) -> None:

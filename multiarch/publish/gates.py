@@ -87,7 +87,7 @@ def check_revision(reference: ImageReference, config: Mapping[str, Any], revisio
 def check_programs(platform: Platform, reference: ImageReference, programs: Sequence[Program]) -> str:
     """Check that the programs which an image starts are of its platform.
 
-    :returns: a note where no program was found, else nothing.
+    :returns: a note where no program was found, or not all were looked for, else nothing.
     :raises ForeignProgramError: it is one of another.
     """
     for program in programs:
@@ -95,5 +95,8 @@ def check_programs(platform: Platform, reference: ImageReference, programs: Sequ
         if program.elf and not any(runs_natively(Platform("linux", a), platform.architecture) for a in architectures):
             actual = "/".join(architectures) or f"ELF machine {program.elf.machine}"
             raise ForeignProgramError(reference, platform, program.path, actual)
-    first = programs[0]
-    return "" if first.elf else f"{platform}: its program was not checked: {first.note}"
+    first, *others = programs
+    if not first.elf:
+        return f"{platform}: its program was not checked: {first.note}"
+    notes = [program.note for program in others if not program.elf]
+    return f"{platform}: not all of its programs were checked: {'; '.join(notes)}" if notes else ""

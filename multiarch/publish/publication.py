@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
+from multiarch.interrupts import nothing
 from multiarch.publish import gates
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
@@ -48,6 +49,7 @@ def publish_matrix(
     *,
     say: Callable[[str], None],
     try_images: Callable[[Sequence[StagedImage]], object] | None = None,
+    on_moved: Callable[[], object] = nothing,
 ) -> Published:
     """Publish the matrix under every tag of every repository.
 
@@ -58,6 +60,7 @@ def publish_matrix(
     :param digests: what was just pushed for each platform; None for what is under the staging tags.
     :param say: takes the notes of the gates.
     :param try_images: runs the images, in the order of the matrix; the last gate.
+    :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
@@ -69,7 +72,8 @@ def publish_matrix(
         try_images(images)
     index, source = compose(settings, images), settings.publish.images[0]
     look_again = partial(_look_again, settings, registries)
-    return Published(move_tags(index, images, source, existing_tags, registries, look_again), tuple(images))
+    tags = move_tags(index, images, source, existing_tags, registries, look_again, on_moved)
+    return Published(tags, tuple(images))
 
 
 def check(settings: Settings, staged: Sequence[StagedPlatform], existing_tags: Sequence[TagState]) -> list[str]:

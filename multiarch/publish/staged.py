@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.concurrency import each, together
 from multiarch.image.documents import parse_config
 from multiarch.image.layers import Layer
-from multiarch.image.manifest import MANIFESTS, MOST_DESCRIPTORS, Manifest
+from multiarch.image.manifest import IMAGE_CONFIGS, MANIFESTS, MOST_DESCRIPTORS, Manifest
 from multiarch.image.platform import Platform
 from multiarch.image.programs import Program, started_programs
 from multiarch.image.reference import ImageReference
@@ -92,7 +92,7 @@ def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> t
     try:
         if manifest.is_index:
             entries = _flattened(manifest, reference, registry)
-            described = [entry.platform or {} for entry in entries if not entry.is_attestation]
+            described = [_described(entry, reference, registry) for entry in entries if not entry.is_attestation]
         elif manifest.problem and manifest.media_type in MANIFESTS:
             raise NotAnImageError(reference, manifest.media_type, manifest.problem)
         elif manifest.config:
@@ -221,6 +221,23 @@ def _check_index(index: Manifest, reference: ImageReference) -> None:
 def _claim(entry: Descriptor) -> str:
     """Return the platform that an entry of an index names."""
     return str(_platform_as_written(entry.platform)) if entry.platform else ""
+
+
+def _described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Mapping[str, Any]:
+    """Return the platform of an entry of an index; that of its config where the index does not say; of others nothing.
+
+    :raises NotAnImageError: neither says.
+    """
+    if entry.platform and entry.platform.get("os"):
+        return entry.platform
+    place = reference.with_digest(entry.digest)
+    manifest = registry.manifest(reference.repository, entry.digest)
+    if manifest is None or manifest.problem:
+        problem = manifest.problem if manifest else "it is not there"
+        raise NotAnImageError(place, entry.media_type, f"an entry without a platform: {problem}")
+    if manifest.config is None or manifest.config.media_type not in IMAGE_CONFIGS:
+        return {}  # no image, but something else that an index may list
+    return _read_config(place, manifest.config, registry)
 
 
 def _read_config(reference: ImageReference, descriptor: Descriptor, registry: Registry) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def move_tags(
     existing_tags: Sequence[TagState],
     registries: Mapping[str, Registry],
     look_again: Callable[[Sequence[TagState]], Sequence[TagState]],
+    on_moved: Callable[[], object],
 ) -> tuple[PublishedTag, ...]:
     """Move all tags to the index; return them. A tag that points to it already is not written again.
 
@@ -73,6 +74,7 @@ def move_tags(
     :param source: the repository where they are.
     :param registries: a client for the registry of each tag, by host.
     :param look_again: reads the tags anew, and raises the error of a gate if they may not be moved any more.
+    :param on_moved: called when all tags have moved, while signals still wait.
     :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
 
@@ -89,7 +91,7 @@ def move_tags(
         each(prepare, repositories, on_failure=partial(stop_all, registries.values()))
         prepared |= repositories
         due = _due(look_again(existing_tags), index)
-    _Transaction(index, due, registries).run()
+    _Transaction(index, due, registries).run(on_moved)
     return tuple(PublishedTag(tag.reference, index.digest) for tag in existing_tags)
 
 
@@ -141,8 +143,11 @@ class _Transaction:
         self._registries = registries
         self._moved: dict[TagState, bool] = {}
 
-    def run(self) -> None:
-        """Move all tags, or put back those that moved. :raises TagsNotMovedError: one could not be moved."""
+    def run(self, on_moved: Callable[[], object]) -> None:
+        """Move all tags and call *on_moved*, or put back those that moved.
+
+        :raises TagsNotMovedError: one could not be moved.
+        """
         stop = partial(stop_all, self._registries.values())
         in_parallel = partial(each, on_failure=stop)
         with deferred(stop) as signals:
@@ -158,13 +163,16 @@ class _Transaction:
                 # An error that only the stop has caused is not worth telling.
                 signals.check()
                 raise
+            on_moved()
 
     def _move(self, tag: TagState, signals: Deferred) -> None:
         signals.check()
         reference = tag.reference
         self._moved[tag] = False
+        registry = self._registries[reference.registry]
         try:
-            self._registries[reference.registry].put_manifest(reference.repository, reference.tag, self._index)
+            # Cut off when another tag fails, it might still move this one after it was read to be put back.
+            registry.put_manifest(reference.repository, reference.tag, self._index, awaited=True)
         except RegistryError as error:
             if not error.transient:  # refused
                 del self._moved[tag]
@@ -190,8 +198,8 @@ class _Transaction:
     def _restore(self, tag: TagState) -> UnrestoredTag | TakenTag | None:
         """Put one tag back; return None when it is as before, else what it is, and why."""
         reference, before = tag.reference, tag.manifest
-        registry = self._registries[reference.registry].unstoppable()
         try:
+            registry = self._registries[reference.registry].unstoppable()
             current = registry.manifest(reference.repository, reference.tag)
             if current == before and not self._moved[tag]:
                 return None
@@ -202,7 +210,7 @@ class _Transaction:
             else:
                 registry.remove_tag(reference.repository, reference.tag)
         # Whatever it is: the other tags are put back all the same, and this one is named.
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             reason = str(error) if isinstance(error, MultiarchError) else describe(error)
             return UnrestoredTag(reference, self._index.digest, before.digest if before else "nothing", reason)
         return None

@@ -101,14 +101,16 @@ class Registry:
         answer = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
         return answer.status != 404
 
-    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> str:
+    def put_manifest(self, repository: str, reference: str, manifest: Manifest, *, awaited: bool = False) -> str:
         """Write a manifest or index under a tag or its digest; return the digest ("Pushing manifests").
 
+        :param awaited: whether an answer is waited for when the run is stopped meanwhile, as far as one comes soon.
         :raises DigestMismatchError: the registry stored something else.
         """
         path = self._path(repository, "manifests", reference)
         headers = {"Content-Type": manifest.media_type}
-        answer = self._transport.ask("PUT", path, _push(repository), headers=headers, data=manifest.body)
+        options: dict[str, Any] = {"headers": headers, "data": manifest.body, "awaited": awaited}
+        answer = self._transport.ask("PUT", path, _push(repository), **options)
         stored = _digest_of(answer, f"PUT {self.host}/{path}") or manifest.digest
         if stored != manifest.digest:
             raise DigestMismatchError(f"PUT {self.host}/{path}", manifest.digest, stored)

@@ -23,6 +23,7 @@ REQUEST_SECONDS = 90.0  # for a request and its whole answer, but for blobs; a r
 COMMIT_SECONDS = 900.0  # until a registry has stored a blob that it has got; some copy gigabytes, or scan them
 PROGRESS_SECONDS = 60.0  # of waiting, in which a blob grows by PROGRESS_BYTES at least
 PROGRESS_BYTES = 60 << 10  # 1 KiB/s; a modem is faster
+AWAITED_SECONDS = 10.0  # for the answer to a write of a tag once the run is stopped; it may be done already
 SLICE_SECONDS = 0.2  # between two looks at the limits; an interrupt ends all requests within 2 s
 
 
@@ -31,6 +32,22 @@ class StopFlag(Protocol):
 
     def is_set(self) -> bool:
         """Whether the run was stopped."""
+
+
+class LateStop:
+    """A stop flag that is seen some seconds later: what was sent is answered by then, and it is known what it did."""
+
+    def __init__(self, stopped: StopFlag, seconds: float) -> None:
+        self._stopped = stopped
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def is_set(self) -> bool:
+        """Whether the run was stopped so long ago."""
+        if not self._stopped.is_set():
+            return False
+        self._since = time.monotonic() if self._since is None else self._since
+        return time.monotonic() - self._since > self._seconds
 
 
 class RequestStopped(ConnectionAbortedError):  # noqa: N818 (it reports no error of the network)

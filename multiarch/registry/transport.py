@@ -12,7 +12,7 @@ from multiarch.registry import limits
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Connections
 from multiarch.registry.destinations import origin
-from multiarch.registry.limits import Limits
+from multiarch.registry.limits import LateStop, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +97,7 @@ class Transport:
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
         seconds: float | None = None,
+        awaited: bool = False,
     ) -> Answer:
         """Send a request, and once more with the authorisation that the registry asks for; not retried.
 
@@ -107,10 +108,12 @@ class Transport:
         :param fine: statuses from 400 on that are answers.
         :param seconds: how long the answer may take; None for what is usual.
         :param most: bytes that the answer may have; not of a stream.
+        :param awaited: whether it is not cut off at once when the run is stopped, because a server may do all the same
+            what it was asked for.
         :raises StoppedError: the run was stopped; nothing is sent then.
         """
         options = {"headers": headers, "data": data, "most": most, "stream": stream, "seconds": seconds}
-        with Limits(self.policy.stopped):
+        with Limits(self._stop_flag(awaited=awaited)):
             connections = self.connections
             try:
                 answer = self._followed(name, verb, where, scopes, **options)
@@ -118,6 +121,10 @@ class Transport:
                 if not self._becomes_insecure(connections):
                     raise
                 answer = self._followed(name, verb, where, scopes, **options)
+        return self._accepted(name, answer, fine)
+
+    def _accepted(self, name: str, answer: Answer, fine: tuple[int, ...]) -> Answer:
+        """Return an answer that is no refusal. :raises RegistryError: it is one."""
         if 200 <= answer.status < 300 or answer.status in fine:
             return answer
         if answer.stream:
@@ -144,6 +151,10 @@ class Transport:
                 answer.stream.cut()
             url = self.follow(name, answer)
         raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
+
+    def _stop_flag(self, *, awaited: bool) -> limits.StopFlag:
+        stopped = self.policy.stopped
+        return LateStop(stopped, limits.AWAITED_SECONDS) if awaited and not stopped.is_set() else stopped
 
     def _authorised(
         self,

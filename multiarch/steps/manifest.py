@@ -48,7 +48,15 @@ def publish(run: Run, digests: Mapping[Platform, str] | None = None) -> Publishe
     settings = run.settings
     if settings.platforms:
         run.start_embedded_registry()
-    return publish_matrix(settings, run.registries, digests, say=run.progress.say, try_images=partial(_try_images, run))
+    with run.progress.detached():
+        return publish_matrix(
+            settings,
+            run.registries,
+            digests,
+            say=run.progress.say,
+            try_images=partial(_try_images, run),
+            on_moved=run.on_moved,
+        )
 
 
 def _try_images(run: Run, images: Sequence[StagedImage]) -> None:

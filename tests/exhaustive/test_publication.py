@@ -19,7 +19,7 @@ from multiarch.publish.errors import TagsNotMovedError
 from multiarch.publish.publication import publish_matrix
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
-from tests.exhaustive.world import ATTEMPTS, BEFORE, TAGS, World, released_before
+from tests.exhaustive.world import ATTEMPTS, BEFORE, BROKEN, TAGS, World, released_before
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
 
 if TYPE_CHECKING:
@@ -86,17 +86,19 @@ class Fault:
 KINDS = ("this one is forbidden", "busy for a while", "done, and never answered", "all are forbidden for good")
 
 
-@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(
+    ("before", "stderr"), [*((before, "read") for before in BEFORE), *(("some tags", kind) for kind in BROKEN)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_failure_at_every_point_leaves_all_tags_new_or_all_as_before(
-    world: World, before: str, kind: str, capsys: pytest.CaptureFixture[str]
+    world: World, before: str, stderr: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All six tags are new, or all are as before.
 
     Only a registry that forbids every write from between its own tags on can keep us from it: then the error names
     just the tags that could not be put back.
     """
-    world.platforms = ("amd64",)
+    world.platforms, world.stderr = ("amd64",), stderr
     points = ended_new = ended_before = left_behind = 0
     for number in (0, 1):
         point = 0
@@ -123,13 +125,17 @@ def test_failure_at_every_point_leaves_all_tags_new_or_all_as_before(
                 assert 1 == len(set(world.tags.values())), context
             else:
                 assert 1 == len(str(error).splitlines()), context
-                assert _named_as_left(error) == changed, context
+                assert named_as_left(error) == changed, context
                 ended_before += not changed
                 left_behind += bool(changed)
                 assert not changed or kind == KINDS[-1], context
             point += 1
     with capsys.disabled():
-        print(f"\n{kind} ({before}): {points} points, {ended_new} all new, {ended_before} all as before,", end=" ")
+        print(
+            f"\n{kind} ({before}, stderr {stderr}): {points} points, {ended_new} all new,",
+            f"{ended_before} all as before,",
+            end=" ",
+        )
         print(f"{left_behind} named as left behind", end=" ")
     assert points >= 2 * len(TAGS)
     assert ended_before >= 2
@@ -146,7 +152,7 @@ def _watch_writes(fault: Fault) -> None:
     fault.server.table = Table()
 
 
-def _named_as_left(error: MultiarchError) -> set[str]:
+def named_as_left(error: MultiarchError) -> set[str]:
     """Return the tags that an error names as not put back."""
     named = str(error).partition("could not be put back: ")[2]
     return set(re.findall(r"(\S+) is sha256:\w+ and was ", named))
@@ -165,7 +171,7 @@ def test_new_tag_is_removed_again(world: World, deletes: tuple[str, ...], expect
         world.publish()
     expected = {f"{world.first.host}/app:{tag}" for tag in expected}
     assert expected == {tag for tag, content in world.tags.items() if content != before[tag]}
-    assert expected == _named_as_left(caught.value)
+    assert expected == named_as_left(caught.value)
 
 
 def test_tag_that_another_run_moved_is_left_alone(world: World) -> None:

@@ -25,7 +25,7 @@ SCRIPTS = {
     "done": "push",
 }
 IGNORED = "ending in order: other signals are ignored until then; kill -9 leaves behind what is not yet put back"
-ROUNDS = 4  # of other moments each
+ROUNDS = 2  # of other moments each; test_transaction_signals.py has every moment of a publication
 LONGEST = 5.0  # seconds; the promise is 2, and machines of CIs are loaded
 
 

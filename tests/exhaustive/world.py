@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from multiarch.config.load import load
+from multiarch.display.progress import Progress
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
+from multiarch.interrupts import nothing
 from multiarch.publish.publication import publish_matrix
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
+from multiarch.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+    from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from tests.unit.registry_server import RegistryServer
 
+BROKEN = ("closed", "full")
 TAGS = ("latest", "1.4", "1.4.2")
 ATTEMPTS = 3
 PATIENCE = Policy(seconds=5.0, attempts=ATTEMPTS, first=0.0001, longest=0.0005)
+
+
+@contextmanager
+def broken(kind: str) -> Iterator[TextIO]:
+    """Yield a stream that takes nothing: a pipe whose reader has left, or a file on a full disk."""
+    if kind == "closed":
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w")
+    else:
+        stream = open("/dev/full", "w")  # noqa: SIM115 (closed below)
+    with stream:
+        yield stream
 
 
 @dataclass
@@ -32,6 +55,7 @@ class World:
     patience: Policy = PATIENCE
     lines: list[str] = field(default_factory=list)
     client: type[Registry] = Registry
+    stderr: str = "read"
 
     @property
     def servers(self) -> tuple[RegistryServer, RegistryServer]:
@@ -69,13 +93,25 @@ class World:
             server.requests.clear()
             server.table = {}
 
-    def publish(self) -> tuple[PublishedTag, ...]:
-        """Publish what is staged under all six tags."""
+    def publish(
+        self, on_moved: Callable[[], object] = nothing, stopped: threading.Event | None = None
+    ) -> tuple[PublishedTag, ...]:
+        """Publish what is staged under all six tags; *stopped* is set to end it, as a signal does."""
         block = {"image": [f"{server.host}/app" for server in self.servers], "tags": list(TAGS)}
         settings = load({**block, "platforms": list(self.platforms)}, {}, {})
-        policy = replace(self.patience, stopped=threading.Event())
-        clients = {server.host: self.client(server.host, policy, self.lines.append) for server in self.servers}
-        return publish_matrix(settings, clients, say=self.lines.append).tags
+        policy = replace(self.patience, stopped=stopped or threading.Event())
+
+        def publish(say: Callable[[str], None], trace: Trace | None) -> Published:
+            clients = {server.host: self.client(server.host, policy, say, trace=trace) for server in self.servers}
+            return publish_matrix(settings, clients, say=say, on_moved=on_moved)
+
+        if self.stderr == "read":
+            return publish(self.lines.append, None).tags
+        # Each request writes a line.
+        with broken(self.stderr) as stream:
+            progress = Progress(stream, heartbeat=0)
+            with progress.detached():
+                return publish(progress.say, Trace(progress.say)).tags
 
 
 BEFORE = {"no tag yet": (), "every tag": TAGS, "some tags": ("latest", "1.4")}

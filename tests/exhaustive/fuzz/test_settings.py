@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import time
@@ -11,9 +12,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from invoke.config import Config
 
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command, export
+from multiarch.cli.invoke_files import check_project_file, show_error
 from multiarch.config.load import load
 from multiarch.config.schema import PREFIX, Block, PlatformEntry
 from multiarch.errors import MultiarchError
@@ -128,3 +131,78 @@ def test_variables_are_settings_or_one_line(tmp_path_factory: pytest.TempPathFac
     """Whatever a CI puts into them."""
     environ = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
     check({"platforms": ["arm64"]}, environ, tmp_path_factory.getbasetemp())
+
+
+PIECES = [
+    *(f"{name}: " for name in NAMES),
+    *("multiarch:\n  ", "multiarch: ", "run: ", "platforms: [", "{platform: arm64}", "linux/arm64", "a/b", "latest"),
+    *(
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\n- ",
+        "- ",
+        "? ",
+        ": ",
+        ", ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "|\n ",
+        ">-\n ",
+    ),
+    *("!!int ", "!!set ", "!!omap ", "!!binary ", "!!timestamp ", "!!python/none ", "# c\n", "'", '"', "\\", "---\n"),
+    *(
+        "...\n",
+        "%YAML 1.1\n",
+        "%TAG ! x\n",
+        "\r",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "\0",
+        "\t",
+        "2020-99-99",
+        "1e999",
+        "0x",
+        "~",
+    ),
+    *("[" * 300, "- " * 300, "{a: " * 300, "9" * 5000, "1:2:3", ".nan", "=", "\ud800"),
+]
+TEXT = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=25).map("".join) | st.text()
+
+
+@fuzz
+@given(TEXT.map(lambda text: text.encode(errors="surrogatepass")) | st.binary())
+@example(b"multiarch: {tags: [a]}\n")
+def test_any_text_of_an_invoke_yaml_is_settings_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    """As the console script reads it, by Invoke's own parser."""
+    directory = tmp_path_factory.getbasetemp() / "yaml"
+    directory.mkdir(exist_ok=True)
+    (directory / "invoke.yaml").write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        shown = io.StringIO()
+        patch.setattr("sys.stderr", shown)
+        try:
+            check_project_file()
+            config = Config(project_location=directory, lazy=True)
+            config.load_project()
+        except SystemExit as end:
+            assert 1 == len(str(end).splitlines())
+            return
+        except Exception as error:  # noqa: BLE001 (judged by what is shown of it)
+            show_error(type(error), error, error.__traceback__)
+            assert 1 == len(shown.getvalue().splitlines()), shown.getvalue()
+            return
+    check(_plain(config.get("multiarch")), {"INVOKE_MULTIARCH_PLATFORMS": "arm64"}, directory)
+
+
+def _plain(value: Any) -> Any:
+    return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value

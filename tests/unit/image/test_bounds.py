@@ -106,13 +106,16 @@ def test_long_words_are_shown_short(word: str) -> None:
 
 
 def test_words_without_number_are_searched_for_some() -> None:
-    """The first program, and a few of those that it may start."""
+    """The first program, and a few of those that it may start; a note says that there are others."""
     words = ["/app", *(f"/app{number}" for number in range(50_000))]
     files = {word.lstrip("/"): ARM64 for word in words[:100]}
-    assert 16 == len(programs_of(entrypoint(*words), dict(reversed(files.items()))))
+    *found, left_out = programs_of(entrypoint(*words), dict(reversed(files.items())))
+    assert (16, "its command names more than 16 programs") == (len(found), left_out.note)
     config = {"Entrypoint": ["app"], "Env": ["PATH=" + ":".join(f"/{number}" for number in range(100_000))]}
-    assert missing("app") == programs_of(config, {"99999/app": ARM64})
-    assert at("/app") == programs_of(entrypoint("/app", "-c", "'" * 1_000_000), {"app": ARM64})
+    directories = Program("", note="its PATH has more than 64 directories")
+    assert (*missing("app"), directories) == programs_of(config, {"99999/app": ARM64})
+    script = Program("", note="the script of its command has more than 65,536 characters")
+    assert (*at("/app"), script) == programs_of(entrypoint("/app", "-c", "'" * 1_000_000), {"app": ARM64})
 
 
 def test_program_that_is_written_again_and_again_is_the_last_one_read() -> None:

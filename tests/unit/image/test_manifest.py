@@ -155,6 +155,27 @@ def test_what_is_wrong_is_named(kind: str, body: object, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        (OCI_INDEX, {"manifests": [PLAIN], "layers": [PLAIN]}, "it has both manifests and layers or a config"),
+        (OCI_MANIFEST, {"config": PLAIN, "manifests": [PLAIN]}, "it has both manifests and layers or a config"),
+        (OCI_MANIFEST, {"mediaType": OCI_INDEX, "config": PLAIN}, f"its own media type is '{OCI_INDEX}'"),
+        (OCI_INDEX, {"mediaType": "\u202e", "manifests": []}, r"its own media type is '\u202e'"),
+        (OCI_INDEX, {"mediaType": ["a"], "manifests": []}, "its media type is no text"),
+    ],
+    ids=str,
+)
+def test_a_document_of_two_meanings_is_named(kind: str, body: object, problem: str) -> None:
+    """What the gates have looked at is what others read."""
+    assert problem == Manifest(kind, json.dumps(body).encode()).problem
+
+
+def test_names_of_labels_may_differ_in_case_alone() -> None:
+    """They are no fields."""
+    assert {"a": {"Version": "1", "version": "2"}} == parse_object(b'{"a": {"Version": "1", "version": "2"}}')
+
+
+@pytest.mark.parametrize(
     ("body", "problem"),
     [
         (b'{"a": ' * 65 + b"1" + b"}" * 65, "it is nested too deeply"),
@@ -169,8 +190,14 @@ def test_what_is_wrong_is_named(kind: str, body: object, problem: str) -> None:
         (b"[]", "it is no JSON object"),
         (b"", "it is no JSON"),
         (b'\xef\xbb\xbf{"a": 1}', "it is no JSON"),
+        (b'{"a": 1, "a": 1}', "it has a field twice"),
+        (b'{"manifests": [], "Manifests": []}', "it has a field twice"),
+        (b'{"a": [{"digest": "a", "DIGEST": "b"}]}', "it has a field twice"),
     ],
-    ids=["deep", "deeper", "objects", "digits", "large", "NaN", "bytes", "surrogate", "key", "list", "nothing", "BOM"],
+    ids=[
+        *("deep", "deeper", "objects", "digits", "large", "NaN", "bytes", "surrogate", "key", "list", "nothing", "BOM"),
+        *("twice", "two cases", "two cases within"),
+    ],
 )
 def test_documents_that_are_no_json_are_named(body: bytes, problem: str) -> None:
     """Whatever could not be written again, or would be a traceback."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
-from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.image.manifest import IMAGE_CONFIGS, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.publish.errors import (
     DroppedPlatformError,
     ForeignProgramError,
@@ -263,3 +263,43 @@ def test_published_platform_of_an_unknown_variant_is_not_dropped(server: Registr
     entry = {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'a' * 64}", "size": 1}
     listed(server, "latest", {**entry, "platform": {**ARM64, "variant": "v77"}})
     assert "app:latest has linux/arm64/v77 today" in refused(server, DroppedPlatformError, only_arm64(server))
+
+
+@pytest.mark.parametrize("platform", [{}, {"platform": {"architecture": "arm64", "OS": "linux"}}])
+def test_published_entry_without_a_platform_is_known_by_its_config(
+    server: RegistryServer, platform: dict[str, Any]
+) -> None:
+    """An index need not say what its images are for, and they are not dropped because it does not."""
+    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
+    config = json.dumps({"os": "linux", "architecture": "s390x"}).encode()
+    described = {"mediaType": IMAGE_CONFIGS[0], "digest": server.hold_blob("app", config), "size": len(config)}
+    entry = server.hold_manifest("app", "old", {"config": described, "layers": []})
+    listed(server, "latest", {**entry, **platform})
+    assert "app:latest has linux/s390x today" in refused(server, DroppedPlatformError, only_arm64(server))
+
+
+def test_published_entry_that_cannot_be_judged_is_named(server: RegistryServer) -> None:
+    """It names no platform, and is gone."""
+    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
+    listed(server, "latest", {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'a' * 64}", "size": 1})
+    message = refused(server, UnreadableTagError, only_arm64(server))
+    assert "an entry without a platform: it is not there" in message
+    assert publish(server, only_arm64(server, allow_dropping=True))
+
+
+def test_published_entry_that_is_no_image_has_no_platform(server: RegistryServer) -> None:
+    """Such as a signature: nothing is dropped with it."""
+    layered(server, "latest-arm64", STARTS, {"app/server": PROGRAM["arm64"]})
+    config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": server.hold_blob("app", b"{}"), "size": 2}
+    entry = server.hold_manifest("app", "old", {"config": config, "layers": []})
+    listed(server, "latest", entry)
+    assert publish(server, only_arm64(server))
+
+
+def test_programs_that_were_not_looked_for_are_told(server: RegistryServer) -> None:
+    """A command may name more than are searched: that is a note by name, and the image is published."""
+    words = ["/app/server", *(f"/app/{number}" for number in range(20))]
+    layered(server, "latest-arm64", {**ARM64, "config": {"Entrypoint": words}}, {"app/server": PROGRAM["arm64"]})
+    notes: list[str] = []
+    publish_matrix(only_arm64(server), {server.host: registry_of(server)}, say=notes.append)
+    assert ["linux/arm64: not all of its programs were checked: its command names more than 16 programs"] == notes
