@@ -17,9 +17,10 @@ from multiarch.buildkit.command import build_command, dockerfile_path, export, r
 from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind, SecretKind
 from multiarch.errors import BuildFailedError, ConfigurationError, MissingPathError
+from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
@@ -39,6 +40,8 @@ class Client:
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
     :ivar host: the Docker host whose containers a builder's address names.
+    :ivar may_push: whether the first repository has let this user push in this run.
+    :ivar insecure: registries that the Docker daemon does not verify.
     """
 
     buildctl: Path
@@ -46,6 +49,8 @@ class Client:
     observer: Observer
     solves: list[Solve]
     host: DockerHost
+    insecure: tuple[str, ...] = ()
+    may_push: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    command = build_command(settings, (entry,), client.buildctl, builder, export(settings, str(entry.staging)))
+    command = _command(settings, (entry,), client, builder, export(settings, str(entry.staging)))
     digest = _solve(settings, (entry,), command, client, builder, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         return PushedImage(entry.platform, entry.staging, digest)
@@ -96,7 +101,7 @@ def build_together(
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     output = export(settings, settings.publish.images[0].name, "push-by-digest=true", "name-canonical=true")
-    command = build_command(settings, entries, client.buildctl, builder, output)
+    command = _command(settings, entries, client, builder, output)
     digest = _solve(settings, entries, command, client, builder, pushes=settings.build.output.kind is OutputKind.IMAGE)
     return tuple(PushedImage(entry.platform, entry.staging, digest) for entry in entries) if digest else ()
 
@@ -119,8 +124,14 @@ def build_prefix(
     settings = replace(settings, build=replace(settings.build, no_cache=False, attestations={}))
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
-    command = build_command(settings, (entry,), client.buildctl, builder, output, exports_cache=False)
+    command = _command(settings, (entry,), client, builder, output, exports_cache=False)
     _solve(settings, (entry,), command, replace(client, solves=[]), builder, pushes=False)
+
+
+def _command(
+    settings: Settings, entries: Sequence[MatrixEntry], client: Client, builder: Builder, output: str, **options: bool
+) -> list[str]:
+    return build_command(settings, entries, client.buildctl, builder, output, insecure=client.insecure, **options)
 
 
 def _solve(
@@ -146,19 +157,37 @@ def _solve(
         file.unlink(missing_ok=True)
         solve = Solve(platforms, observer)
         client.solves.append(solve)
-        words = ["--metadata-file", str(file), "--progress", "rawjson"]
-        solve.run([*command, *words], policy.stopped, environ)
+        solve.run([*command, "--metadata-file", str(file), "--progress", "rawjson"], policy.stopped, environ)
 
     with _temporary_directory() as directory:
         file = directory / "metadata.json"
         try:
-            policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, platforms))
+            policy.call(
+                "build",
+                lambda: attempt(file),
+                show=lambda text: observer.retrying(text, platforms),
+                transient=_passing(client),
+            )
             digest = _pushed_digest(platforms, file) if pushes else ""
         except BaseException as error:
             observer.failed(platforms, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
         observer.done(platforms)
         return digest
+
+
+def _passing(client: Client) -> Callable[[BaseException], bool]:
+    """Return what tells whether the error of an attempt at a solve passes by itself."""
+    refusals: list[BuildFailedError] = []
+
+    def passes(error: BaseException) -> bool:
+        # Once: a registry that has let us push in this run refuses by mistake, or a token has just expired.
+        if isinstance(error, BuildFailedError) and error.is_refused_push and client.may_push():
+            refusals.append(error)
+            return len(refusals) == 1
+        return is_transient(error)
+
+    return passes
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def run_of(
         stack = DeferringStack()
         try:
             with stack:
-                stack.enter_context(logged_in(_registries(settings), os.environ, needed=pushes))
+                stack.enter_context(logged_in(settings.registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -132,10 +132,6 @@ def _end(run: Run, signals: Interrupts) -> None:
     if signals.late:
         run.progress.say(_LATE)
         raise Exit(code=0)
-
-
-def _registries(settings: Settings) -> list[str]:
-    return [image.registry for image in settings.publish.images]
 
 
 def _connect(signals: Interrupts, run: Run) -> None:

@@ -25,13 +25,14 @@ _HELP = {
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
-    "installer": "image that registers the emulators",
+    "installer": "image that registers the emulators, in place of those that are registered",
     "no-cache": "run every step again",
     "output": "image (push), none, oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",
     "pull": "look for the base images at their registry, also where the builder has them",
     "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
+    "reinstall": "replace emulators that are registered, such as old ones",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",
@@ -51,14 +52,18 @@ def _help(*names: str) -> dict[str, str]:
     return {name: _HELP[name] for name in names}
 
 
-@task(iterable=["platform"], help=_help("platform", "installer", "verbose"))
+@task(iterable=["platform"], help=_help("platform", "installer", "reinstall", "verbose"))
 def setup_binfmt(
-    c: Context, platform: list[str] | None = None, installer: str | None = None, verbose: bool = False
+    c: Context,
+    platform: list[str] | None = None,
+    installer: str | None = None,
+    reinstall: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch.steps import setup_binfmt as step
 
-    perform(c, step, verbose=verbose, platforms=platform, installer=installer)
+    perform(c, step, verbose=verbose, platforms=platform, installer=installer, reinstall=reinstall)
 
 
 @task(iterable=["platform"], help=_help("platform", "address", "recreate", "verbose"))

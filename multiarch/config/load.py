@@ -15,13 +15,12 @@ from multiarch.config.checkout import Checkout
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
 from multiarch.config.plain import check_pairs
-from multiarch.config.servers import read_buildkitd, read_container_name
+from multiarch.config.servers import EmbeddedRegistry, read_buildkitd, read_container_name
 from multiarch.config.settings import (
     BuilderSettings,
     BuildSettings,
     CacheKind,
     CISettings,
-    EmbeddedRegistry,
     OutputKind,
     PublishSettings,
     Push,
@@ -102,7 +101,7 @@ class _Reader:
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
-        images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
+        images = tuple(self._image("image", text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
             images = (ImageReference(self._embedded().host, name),)
@@ -113,7 +112,8 @@ class _Reader:
         port = self.block.registry_port
         if not 0 < port < 65536:
             raise self.layers.error("registry_port", f"expected a port, 1 to 65535, got {port}")
-        return EmbeddedRegistry(read_container_name(self.layers, "registry_container"), port)
+        container = read_container_name(self.layers, "registry_container")
+        return EmbeddedRegistry(container, port, self.block.registry_image)
 
     def _build(self, *, pushes: bool) -> BuildSettings:
         block = self.block
@@ -123,6 +123,7 @@ class _Reader:
             secrets=read_secrets(self.layers),
             ssh=read_ssh(self.layers),
             cache=self._cache(),
+            cache_image=self._cache_image(),
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
@@ -154,6 +155,9 @@ class _Reader:
             recreate=self.block.recreate,
             dest=self.block.dest,
             installer=self.block.installer,
+            # An installer on the command line is meant to be used, whatever is registered.
+            reinstall=self.block.reinstall or self.layers.origin.get("installer") == "--installer",
+            probe_image=self.block.probe_image,
             jobs=self.block.jobs,
         )
 
@@ -190,6 +194,14 @@ class _Reader:
             known = ", ".join(kind.value for kind in CacheKind)
             raise self.layers.error("cache", f"{self.block.cache!r} is none of {known}") from None
 
+    def _cache_image(self) -> ImageReference | None:
+        text = self.block.cache_image
+        if not text:
+            return None
+        if self._cache() is not CacheKind.REGISTRY:
+            raise self.layers.error("cache_image", f"only goes with cache: registry, not with {self.block.cache}")
+        return self._image("cache_image", text)
+
     def _tags(self) -> tuple[str, ...]:
         """Return the tags to publish: those that apply to what is checked out, which may be none."""
         written = self.block.tags
@@ -222,10 +234,9 @@ class _Reader:
                 raise self.layers.error("branches", f"{name!r} is no plain name of a branch, such as main", index)
         return self.block.branches
 
-    def _image(self, text: str, index: int) -> ImageReference:
-        image: ImageReference = self.layers.check("image", index, ImageReference.parse, text)
+    def _image(self, setting: str, text: str, index: int | None = None) -> ImageReference:
+        image: ImageReference = self.layers.check(setting, index, ImageReference.parse, text)
         if image.tag or image.digest:
-            raise self.layers.error(
-                "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index
-            )
+            remedy = "tags go into multiarch.tags" if setting == "image" else "each platform's has its own tag"
+            raise self.layers.error(setting, f"{text!r} must not have a tag or digest: {remedy}", index)
         return image

@@ -12,6 +12,7 @@ from multiarch.errors import EmptyMatrixError, MultiarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.servers import BuildkitdSettings, EmbeddedRegistry
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
@@ -120,6 +121,7 @@ class BuildSettings:
     :ivar labels: those of the images' configs.
     :ivar secrets: by id.
     :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
+    :ivar cache_image: the repository of a cache at a registry, None for the first that is published to.
     :ivar no_cache: whether every vertex runs again.
     :ivar pull: whether base images are resolved at their registry also where the builder has them.
     :ivar source: the image of the frontend, None for one that BuildKit has built in.
@@ -132,6 +134,7 @@ class BuildSettings:
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
     cache: CacheKind
+    cache_image: ImageReference | None
     no_cache: bool
     pull: bool
     frontend: str
@@ -139,22 +142,6 @@ class BuildSettings:
     output: Output
     attestations: Mapping[str, str]
     keep_going: bool
-
-
-@dataclass(frozen=True)
-class EmbeddedRegistry:
-    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
-
-    The volume of what it holds is named after the container.
-    """
-
-    container: str
-    port: int
-
-    @property
-    def host(self) -> str:
-        """``host:port``, as in the names of images."""
-        return f"127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,24 +177,6 @@ class PublishSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildkitdSettings:
-    """What the server is told (BuildKit, docs/buildkitd.toml.md).
-
-    :ivar config: the path of the user's own buildkitd.toml, None for none.
-    :ivar environment: variables of the server.
-    :ivar nameservers: addresses that a ``RUN`` and the server resolve names with; none for the Docker host's.
-    :ivar max_used_space: the most disk space of its cache, as BuildKit reads it; None for BuildKit's default.
-    :ivar max_parallelism: the most steps that run at a time, 0 for no limit.
-    """
-
-    config: str | None
-    environment: Mapping[str, str]
-    nameservers: tuple[str, ...]
-    max_used_space: str | None
-    max_parallelism: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class BuilderSettings:
     """The BuildKit that we start, its client and its emulators.
 
@@ -219,6 +188,8 @@ class BuilderSettings:
     :ivar recreate: whether a running server is replaced.
     :ivar dest: the directory that the client is copied to, None for the user's cache.
     :ivar installer: the image that registers emulators.
+    :ivar reinstall: whether emulators that are there are replaced.
+    :ivar probe_image: the image in whose shell the kernel is asked for its emulators.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
     """
 
@@ -230,6 +201,8 @@ class BuilderSettings:
     recreate: bool
     dest: str | None
     installer: str
+    reinstall: bool
+    probe_image: str
     jobs: int
 
 
@@ -259,6 +232,12 @@ class Settings:
     builder: BuilderSettings
     ci: CISettings
     retry_seconds: float
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The hosts that something is pushed to, that of the first repository first."""
+        cache = self.build.cache_image
+        return tuple(dict.fromkeys(image.registry for image in (*self.publish.images, *([cache] if cache else []))))
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

@@ -172,7 +172,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         has_builder = entry.builder is not None
         builds.append(Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder))
     publish = settings.publish
-    registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
+    registries = ["docker.io"] if publish.embedded else list(settings.registries)
     return Pipeline(
         ci=ci,
         program=program,

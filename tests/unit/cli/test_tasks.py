@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.unit.project import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform verbose",
+    "setup-binfmt": "installer platform reinstall verbose",
     "start-buildkit": "address platform recreate verbose",
     "copy-buildctl": "dest verbose",
     "build-arch": "context dockerfile frontend image no-cache output platform pull quiet report shell source tag"

@@ -104,6 +104,11 @@ def complaint(
         ),
         ({"retry_seconds": -1}, "retry_seconds: expected seconds, 0 or more, got -1.0"),
         ({"smoke_seconds": 0}, "smoke_seconds: expected seconds, more than 0, got 0.0"),
+        ({"cache_image": "r.lan/c"}, "cache_image: only goes with cache: registry, not with none"),
+        (
+            {"cache": "registry", "cache_image": "r.lan/c:x"},
+            "cache_image: 'r.lan/c:x' must not have a tag or digest: each platform's has its own tag",
+        ),
         ({"cache": "gha"}, "cache: 'gha' is none of none, registry, local, inline"),
         ({"secrets": {"a": "env:A", "token": "hunter2"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"secrets": {"token": "env:"}}, "secrets.token: expected env:NAME or file:PATH"),

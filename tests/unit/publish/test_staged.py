@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
+from multiarch.errors import MultiarchError, RegistryError
 from multiarch.image.manifest import IMAGE_CONFIGS, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.publish.errors import (
     DroppedPlatformError,
@@ -18,6 +18,7 @@ from multiarch.publish.errors import (
     UnreadableTagError,
 )
 from multiarch.publish.publication import publish_matrix
+from multiarch.registry.errors import DigestMismatchError
 from tests.unit.staging import (
     ARM64,
     MUCH,
