@@ -24,7 +24,8 @@ STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") /
 COUNTED = """\
 FROM busybox:stable
 ARG TARGETARCH
-RUN --mount=type=cache,id={name},target=/counts echo >> /counts/$TARGETARCH; echo begun; sleep 6; \\
+ENV OF={name}
+RUN --mount=type=cache,id={name},target=/counts echo >> /counts/$TARGETARCH; echo begun; sleep {seconds}; \\
     echo "$TARGETARCH ran $(wc -l < /counts/$TARGETARCH) times"
 """
 
@@ -80,12 +81,12 @@ def test_two_projects_build_at_once(project: Project, other: Project, other_imag
     """Platforms, image and insecure registries differ: each RUN runs once, and nobody's server is recreated."""
     project.write(
         invoke_yaml="multiarch:\n  platforms: [linux/amd64, linux/arm64]\n",
-        Dockerfile=COUNTED.format(name=project.path.name),
+        Dockerfile=COUNTED.format(name=project.path.name, seconds=8),
     )
     other.write(
         invoke_yaml="multiarch:\n  platforms: [linux/amd64, linux/s390x]\n  insecure_registries: ['10.9.9.9:5000']\n"
         f"  buildkit_image: {other_image}\n",
-        Dockerfile=COUNTED.format(name=other.path.name),
+        Dockerfile=COUNTED.format(name=other.path.name, seconds=2),
     )
     project.ok("start-buildkit", "--recreate")
     before = docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "buildkit")
@@ -101,10 +102,10 @@ def test_two_projects_build_at_once(project: Project, other: Project, other_imag
     _, said = first.communicate(timeout=120)
 
     assert (0, 0) == (first.returncode, second.status), said + second.err
-    assert "it is in use, and its configuration differs; starting buildkit-" in second.err
     for words, architectures in ((said, ("amd64", "arm64")), (second.err, ("amd64", "s390x"))):
         assert [1, 1] == [words.count(f"{architecture} ran 1 times") for architecture in architectures]
         assert [] == re.findall(r"attempt \d+ failed", words)
+    assert "it is in use, and its configuration differs; starting buildkit-" in second.err
     assert before == docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "buildkit")
     # The server apart has the image that was asked for, and serves that project from now on.
     (address,) = other.ok("start-buildkit")
