@@ -21,7 +21,7 @@ from multiarch.errors import (
     DockerError,
     DockerNotFoundError,
     ForeignContainerError,
-    ImageNotFoundError,
+    ImageUnavailableError,
     MultiarchError,
     PortTakenError,
 )
@@ -117,7 +117,7 @@ class DockerHost:
         :raises DockerError: it failed for good, or the answer is not what the Engine API says.
         """
         with _errors_of(action):
-            return self.policy.call(f"docker: {action}", function, show=self.say)
+            return self.policy.call(f"docker: {action}", function, show=self.say, place="docker")
 
     def need_image(self, image: str, setting: str) -> str:
         """Pull an image for the host's own platform unless it has it; return the image's id.
@@ -125,7 +125,7 @@ class DockerHost:
         A tag may name another platform's image, left by a ``docker pull --platform``; that is replaced.
 
         :param setting: the setting that names another image, for the error.
-        :raises ImageNotFoundError: no registry has it.
+        :raises ImageUnavailableError: it cannot be pulled; with the daemon's own words.
         """
         import docker.errors
 
@@ -143,8 +143,8 @@ class DockerHost:
         self.say(f"pulling {image}")
         try:
             self.pull(image, str(native))
-        except DockerNotFoundError:
-            raise ImageNotFoundError(image, setting) from None
+        except DockerError as error:
+            raise ImageUnavailableError(image, setting, error.reason) from None
         image_id = self.run(f"look for image {image}", present)
         if not image_id:
             raise DockerError(f"pull {image}", f"the registry has it for another platform than {native}")
@@ -155,9 +155,10 @@ class DockerHost:
         pull, login = self.client.images.pull, self._login(image)
         self.run(f"pull {image}", lambda: pull(image, platform=platform, auth_config=login))
 
-    def run_once(self, image: str, command: list[str], *, privileged: bool = False) -> str:
+    def run_once(self, image: str, command: list[str], *, privileged: bool = False, name: str = "") -> str:
         """Run a container to its end, remove it, and return what it wrote to both of its outputs.
 
+        :param name: what the image is called in errors, where *image* is its id.
         :raises DockerError: its exit status is not 0; the error has its last line.
         """
 
@@ -169,10 +170,11 @@ class DockerHost:
             finally:
                 self.remove(container)
 
-        status, output = self.run(f"run {image}", run)
+        action = f"run {name or image}"
+        status, output = self.run(action, run)
         if status:
             last = output.strip().splitlines()[-1:] or ["no output"]
-            raise DockerError(f"run {image}", f"exit status {status}: {last[0]}")
+            raise DockerError(action, f"exit status {status}: {last[0]}")
         return str(output)
 
     def find(self, name: str, *, again: bool = False) -> Container | None:

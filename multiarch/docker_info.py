@@ -6,11 +6,13 @@ The SDK hands them on as they come, and its own properties read them without a l
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 OWNER = "multiarch.configuration"  # the label of each container that is ours
 _OUR_LABELS = "multiarch."
 _LONGEST_NAME = 1024  # characters of a host, an address or an option
@@ -60,6 +62,19 @@ class HostInfo:
     def is_rootless(self) -> bool:
         """Whether the daemon runs as a user other than root."""
         return any("rootless" in option for option in self.security_options)
+
+    def is_insecure(self, registry: str) -> bool:
+        """Whether the daemon does not verify a registry: its own entry decides, else the networks of its addresses.
+
+        The daemon looks a name up too, where it has such networks (moby, registry/config.go, isSecureIndex).
+        """
+        for known in self.registries:
+            if known.name == registry:
+                return not known.secure
+        networks = self.insecure_networks
+        if all(network.is_loopback for network in networks):
+            return False
+        return any(address in network for address in _addresses(registry) for network in networks)
 
     @property
     def is_in_a_vm(self) -> bool:
@@ -131,6 +146,22 @@ def _registry(name: object, index: object) -> DaemonRegistry:
     if not isinstance(secure, bool):
         raise ValueError("Secure of a registry is neither true nor false")
     return DaemonRegistry(_text(name, "a registry's name"), secure, _texts(fields.get("Mirrors"), "Mirrors"))
+
+
+def _addresses(registry: str) -> list[Address]:
+    """Return the addresses of ``host[:port]``, none where it has none."""
+    import socket
+
+    has_port = registry.count(":") == 1 or "]" in registry
+    host = (re.sub(r":\d+$", "", registry) if has_port else registry).strip("[]")
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    try:
+        return [ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, ValueError):
+        return []
 
 
 def _network(text: str) -> Network:

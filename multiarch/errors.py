@@ -95,7 +95,8 @@ class DockerError(MultiarchError):
     """The Docker host refused what a step asked of it."""
 
     def __init__(self, action: str, reason: str) -> None:
-        super().__init__(f"Docker could not {action}: {unbroken(reason)}")
+        self.reason = unbroken(reason)
+        super().__init__(f"Docker could not {action}: {self.reason}")
 
 
 class DockerNotFoundError(DockerError):
@@ -106,11 +107,14 @@ class DockerConflictError(DockerError):
     """Another process is doing to a container, or has just done, what keeps this from being done: try again."""
 
 
-class ImageNotFoundError(MultiarchError):
+class ImageUnavailableError(MultiarchError):
     """An image that a step runs cannot be pulled."""
 
-    def __init__(self, image: str, setting: str) -> None:
-        super().__init__(f"image {image} does not exist or may not be pulled; name another with multiarch.{setting}")
+    def __init__(self, image: str, setting: str, reason: str) -> None:
+        is_limited = "toomanyrequests" in reason or "rate limit" in reason
+        limit = "log in with docker login, give the Docker daemon a mirror, or " if is_limited else ""
+        problem = f"Docker could not pull image {image}: {unbroken(reason)}"
+        super().__init__(f"{problem}; {limit}name another with multiarch.{setting}")
 
 
 class PortTakenError(MultiarchError):
@@ -176,7 +180,10 @@ class BuildctlNotExecutableError(MultiarchError):
 
 
 class BuildFailedError(MultiarchError):
-    """A solve ended in an error."""
+    """A solve ended in an error.
+
+    :ivar is_refused_push: whether a registry refused to take an image from this user.
+    """
 
     def __init__(
         self,
@@ -187,11 +194,13 @@ class BuildFailedError(MultiarchError):
         where: str = "",
         log: Sequence[str] = (),
         transient: bool = False,
+        is_refused_push: bool = False,
     ) -> None:
         place = f" in {step}{f' ({where})' if where else ''}" if step else ""
         super().__init__("\n".join([f"{subject}: build failed{place}: {unbroken(cause)}", *indented(log)]))
         self.cause = unbroken(cause)
         self.transient = transient
+        self.is_refused_push = is_refused_push
 
 
 # Words of Amazon ECR, Harbor, Docker Hub, Quay, Artifact Registry and Azure, which have no code for it in common.
@@ -224,9 +233,11 @@ class RegistryError(MultiarchError):
 class RegistryUnreachableError(MultiarchError):
     """No answer from a registry."""
 
-    def __init__(self, request: str, reason: str, *, transient: bool = True) -> None:
+    def __init__(
+        self, request: str, reason: str, *, remedy: str = "is it running and the name right?", transient: bool = True
+    ) -> None:
         self.cause = without_secrets(unbroken(reason))
-        super().__init__(f"{request}: no answer from the registry: {self.cause}; is it running and the name right?")
+        super().__init__(f"{request}: no answer from the registry: {self.cause}; {remedy}")
         self.transient = transient
 
 
@@ -244,13 +255,6 @@ class StoppedError(MultiarchError):
     def __init__(self, request: str) -> None:
         super().__init__(f"{request}: stopped")
         self.cause = "stopped"
-
-
-class DigestMismatchError(MultiarchError):
-    """The bytes that a registry sent do not have the digest that was asked for."""
-
-    def __init__(self, request: str, expected: str, actual: str) -> None:
-        super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
 
 
 class ReadBackError(MultiarchError):

@@ -46,6 +46,7 @@ class Policy:
     :ivar attempts: the most calls of an operation, the first included.
     :ivar first: seconds that the first wait takes at most; each next one takes up to twice as long.
     :ivar longest: seconds that any wait takes at most, whatever a server asks for.
+    :ivar tellers: which operations tell of their retries.
     :ivar stopped: when it is set (an interrupt, another platform's failure), all waits end and nothing is retried.
     """
 
@@ -54,6 +55,7 @@ class Policy:
     first: float = 0.5
     longest: float = 20.0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
+    tellers: Tellers = field(default_factory=lambda: Tellers(), compare=False, repr=False)
 
     def call(
         self,
@@ -62,26 +64,18 @@ class Policy:
         *,
         show: Callable[[str], None],
         transient: Callable[[BaseException], bool] | None = None,
+        place: str = "",
     ) -> T:
         """Return the result of a function, called again while it raises a transient error.
 
         :param what: names the operation in the lines that are shown, such as ``push of …``.
         :param show: takes one line for each retry.
         :param transient: whether an error is; by default `is_transient`.
+        :param place: the host that is asked; of operations that meet one fault there, the first alone is told. Empty
+            where each is.
         :raises Exception: the last error, as it was raised.
         """
-        failures: list[BaseException] = []
-
-        def announce(state: tenacity.RetryCallState) -> None:
-            if state.outcome and (error := state.outcome.exception()) and state.next_action:
-                failures.append(error)
-                wait = state.next_action.sleep
-                show(f"{what}: attempt {state.attempt_number} failed, next in {wait:.1f} s: {describe(error)}")
-
-        def pause(seconds: float) -> None:
-            if self.stopped.wait(seconds):
-                raise failures[-1]
-
+        operation = _Operation(self, what, show, place)
         jitter = tenacity.wait_random_exponential(multiplier=self.first, max=self.longest)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts)
@@ -89,11 +83,66 @@ class Policy:
             | tenacity.stop_when_event_set(self.stopped),
             wait=_wait_asked_for(jitter, self.longest),
             retry=tenacity.retry_if_exception(transient or is_transient),
-            sleep=pause,
-            before_sleep=announce,
+            sleep=operation.pause,
+            before_sleep=operation.announce,
             reraise=True,
         )
-        return retrying(function)
+        try:
+            return retrying(function)
+        finally:
+            self.tellers.end(operation)
+
+
+class _Operation:
+    """A call of a function, with its waits and its lines."""
+
+    def __init__(self, policy: Policy, what: str, show: Callable[[str], None], place: str) -> None:
+        self._policy, self._what, self._show, self._place = policy, what, show, place
+        self._error: BaseException | None = None
+
+    def announce(self, state: tenacity.RetryCallState) -> None:
+        if state.outcome and (error := state.outcome.exception()) and state.next_action:
+            self._error = error
+            wait, cause = state.next_action.sleep, describe(error)
+            others = self._policy.tellers.others((self._place, cause), self) if self._place else 0
+            if others is not None:
+                more = f" ({others} more request{'s wait' if others > 1 else ' waits'} for it)" if others else ""
+                self._show(f"{self._what}: attempt {state.attempt_number} failed, next in {wait:.1f} s: {cause}{more}")
+
+    def pause(self, seconds: float) -> None:
+        if self._policy.stopped.wait(seconds):
+            assert self._error is not None  # noqa: S101 (a wait is announced)
+            raise self._error
+
+
+class Tellers:
+    """Which of several operations that meet one fault at one place tells of it. Safe to use from several threads.
+
+    It is the first, as long as it lasts: a registry that is down would give a page of lines else.
+    """
+
+    def __init__(self) -> None:
+        self._tellers: dict[tuple[str, str], object] = {}
+        self._silent: dict[tuple[str, str], set[int]] = {}
+        self._lock = threading.Lock()
+
+    def others(self, fault: tuple[str, str], operation: object) -> int | None:
+        """Return how many others have met a fault, None where another one tells of it.
+
+        :param fault: its place and cause.
+        """
+        with self._lock:
+            if self._tellers.setdefault(fault, operation) is not operation:
+                self._silent.setdefault(fault, set()).add(id(operation))
+                return None
+            return len(self._silent.get(fault, ()))
+
+    def end(self, operation: object) -> None:
+        """Let others tell of what this operation has met."""
+        with self._lock:
+            for fault in [fault for fault, teller in self._tellers.items() if teller is operation]:
+                del self._tellers[fault]
+                self._silent.pop(fault, None)
 
 
 class _wait_asked_for(tenacity.wait.wait_base):  # noqa: N801 (tenacity's own style for waits)

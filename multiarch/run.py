@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import together
+from multiarch.errors import MultiarchError
+from multiarch.image.reference import is_loopback
 from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Run:
         self.images: dict[Leg, tuple[str, int]] = {}
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
+        self._may_push: set[ImageReference] = set()
         self.on_moved: Callable[[], object] = nothing
 
     def say_notes(self) -> None:
@@ -75,10 +78,26 @@ class Run:
         """A client for the registry of each image, by host."""
         from multiarch.registry.client import Registry
 
-        names = {image.registry for image in (*self.settings.publish.images, *self.settings.publish.add)}
+        images = (*self.settings.publish.images, *self.settings.publish.add)
         insecure = self.settings.publish.insecure_registries
         say, trace = self.progress.say, self.progress.trace
-        return {name: Registry(name, self.policy, say, insecure=name in insecure, trace=trace) for name in names}
+        return {
+            name: Registry(
+                name,
+                self.policy,
+                say,
+                insecure=name in insecure,
+                declared=partial(self._is_insecure_for_docker, name),
+                trace=trace,
+            )
+            for name in dict.fromkeys(image.registry for image in images)
+        }
+
+    def _is_insecure_for_docker(self, registry: str) -> bool:
+        """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""
+        with suppress(MultiarchError):
+            return self.host.info.is_insecure(registry)
+        return False
 
     @cached_property
     def bases(self) -> Bases:
@@ -105,7 +124,11 @@ class Run:
             )
         host = self.host  # before: it is that of the configuration that docker has so far
         provide(buildctl)
-        return Client(buildctl, self.policy, self.progress, self.solves, host)
+        # Asked here only where the Docker host was asked about itself anyway.
+        names = self.settings.registries if self.settings.starts_buildkit else ()
+        insecure = tuple(name for name in names if not is_loopback(name) and self._is_insecure_for_docker(name))
+        may_push = partial(self._is_pushable, self.settings.publish.images[0])
+        return Client(buildctl, self.policy, self.progress, self.solves, host, insecure, may_push)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""
@@ -127,6 +150,10 @@ class Run:
 
     def _check_push(self, image: ImageReference) -> None:
         self.registries[image.registry].check_push(image.repository)
+        self._may_push.add(image)
+
+    def _is_pushable(self, image: ImageReference) -> bool:
+        return image in self._may_push
 
     def hold(self, server: Container) -> None:
         """Hold a server until the run is closed, so that no other run recreates it."""

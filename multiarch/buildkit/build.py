@@ -17,9 +17,10 @@ from multiarch.buildkit.solve import Solve
 from multiarch.config.settings import OutputKind
 from multiarch.errors import BuildFailedError, ConfigurationError
 from multiarch.paths import make_temporary_directory
+from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
@@ -40,6 +41,8 @@ class Client:
     :ivar observer: follows them.
     :ivar solves: each attempt is added when it begins.
     :ivar host: the Docker host whose containers a builder's address names.
+    :ivar may_push: whether the first repository has let this user push in this run.
+    :ivar insecure: registries that the Docker daemon does not verify.
     """
 
     buildctl: Path
@@ -47,6 +50,8 @@ class Client:
     observer: Observer
     solves: list[Solve]
     host: DockerHost
+    insecure: tuple[str, ...] = ()
+    may_push: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def build_platform(
             Path(output.dest).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError("--output", f"cannot write to {output.dest}: {error.strerror}") from None
-    command = build_command(settings, (entry,), client.buildctl, builder, export_one(settings, entry), bases=bases)
+    command = _command(settings, (entry,), client, builder, export_one(settings, entry), bases)
     digest = _solve(settings, (entry,), command, client, builder, bases, pushes=output.kind is OutputKind.IMAGE)
     if digest:
         tagged = entry.staging if settings.publish.digests is None else settings.publish.images[0]
@@ -103,7 +108,7 @@ def build_together(
         nothing with the output ``none``.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
-    command = build_command(settings, entries, client.buildctl, builder, export_by_digest(settings), bases=bases)
+    command = _command(settings, entries, client, builder, export_by_digest(settings), bases)
     digest = _solve(
         settings, entries, command, client, builder, bases, pushes=settings.build.output.kind is OutputKind.IMAGE
     )
@@ -124,7 +129,7 @@ def build_layout(
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
     output = record("type=oci", "tar=false", f"dest={layout}")
-    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
+    command = _command(settings, entries, client, builder, output, bases)
     return _solve(settings, entries, command, client, builder, bases, pushes=True)
 
 
@@ -142,7 +147,7 @@ def build_archive(
     :param bases: what they are built on.
     :raises BuildFailedError: the solve failed for good, on any of them.
     """
-    command = build_command(settings, entries, client.buildctl, builder, output, bases=bases)
+    command = _command(settings, entries, client, builder, output, bases)
     if settings.build.output.kind is OutputKind.OCI:
         command += ["--opt", "multi-platform=true"]
     _solve(settings, entries, command, client, builder, bases, pushes=False)
@@ -167,8 +172,21 @@ def build_prefix(
     settings = replace(settings, build=replace(settings.build, no_cache=False, attestations={}))
     entry = replace(entry, dockerfile=str(dockerfile), stage=None)
     output = record("type=docker", f"name={name}", f"dest={archive}")
-    command = build_command(settings, (entry,), client.buildctl, builder, output, bases=bases, exports_cache=False)
+    command = _command(settings, (entry,), client, builder, output, bases, exports_cache=False)
     _solve(settings, (entry,), command, replace(client, solves=[]), builder, (), pushes=False)
+
+
+def _command(
+    settings: Settings,
+    entries: Sequence[MatrixEntry],
+    client: Client,
+    builder: Builder,
+    output: str,
+    bases: Sequence[Base],
+    **options: bool,
+) -> list[str]:
+    insecure = client.insecure
+    return build_command(settings, entries, client.buildctl, builder, output, bases=bases, insecure=insecure, **options)
 
 
 def _solve(
@@ -195,14 +213,18 @@ def _solve(
         file.unlink(missing_ok=True)
         solve = Solve(legs, observer)
         client.solves.append(solve)
-        words = ["--metadata-file", str(file), "--progress", "rawjson"]
-        solve.run([*command, *words], policy.stopped, environ)
+        solve.run([*command, "--metadata-file", str(file), "--progress", "rawjson"], policy.stopped, environ)
         return solve
 
     with make_temporary_directory() as directory:
         file = Path(directory) / "metadata.json"
         try:
-            solve = policy.call("build", lambda: attempt(file), show=lambda text: observer.retrying(text, legs))
+            solve = policy.call(
+                "build",
+                lambda: attempt(file),
+                show=lambda text: observer.retrying(text, legs),
+                transient=_passing(client),
+            )
             check_used(bases, entries[0], dockerfile_path(entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
@@ -210,6 +232,20 @@ def _solve(
             raise
         observer.done(legs)
         return digest
+
+
+def _passing(client: Client) -> Callable[[BaseException], bool]:
+    """Return what tells whether the error of an attempt at a solve passes by itself."""
+    refusals: list[BuildFailedError] = []
+
+    def passes(error: BaseException) -> bool:
+        # Once: a registry that has let us push in this run refuses by mistake, or a token has just expired.
+        if isinstance(error, BuildFailedError) and error.is_refused_push and client.may_push():
+            refusals.append(error)
+            return len(refusals) == 1
+        return is_transient(error)
+
+    return passes
 
 
 def _pushed_digest(legs: Sequence[Leg], file: Path) -> str:

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 from multiarch.buildkit.bases import words
 from multiarch.buildkit.configuration import docker_proxies
 from multiarch.buildkit.inputs import dockerfile_path, has_local_dockerfile
+from multiarch.certificates import known_certificates
 from multiarch.config.settings import CacheKind, OutputKind
+from multiarch.image.reference import DOCKER_HUB, DOCKER_HUB_API
 from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
     from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.image.reference import ImageReference
 
 # In front of the names of named contexts, where they stand beside "context" and "dockerfile".
 _NAMED = "named-"
@@ -37,11 +40,13 @@ def build_command(
     *,
     bases: Sequence[Base] = (),
     exports_cache: bool = True,
+    insecure: Sequence[str] = (),
 ) -> list[str]:
     """Return the command that builds *entries*, which differ in their platforms alone.
 
     :param output: the value of ``--output``; empty for none.
     :param bases: what they are built on.
+    :param insecure: registries beside those of the settings whose TLS may go unverified, or be missing.
     """
     build, entry = settings.build, entries[0]
     dockerfile = dockerfile_path(entry)
@@ -59,6 +64,7 @@ def build_command(
         command += ["--secret", record(f"id={name}", f"{secret.kind.value}={secret.place}")]
     for name, path in build.ssh.items():
         command += ["--ssh", f"{name}={path}" if path else name]
+    command += _token_trust({*settings.publish.insecure_registries, *insecure})
     cache = _cache(settings, entry, exports=exports_cache)
     return [*command, *cache, *(["--output", output] if output else [])]
 
@@ -77,7 +83,8 @@ def export(settings: Settings, name: str, *attributes: str) -> str:
         return record("type=docker", f"name={name}", *exporter)
     if output.kind is not OutputKind.IMAGE:
         return record(f"type={output.kind.value}", f"dest={output.dest}", *exporter)
-    return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *_insecure(settings))
+    insecure = _insecure(settings, settings.publish.images[0])
+    return record("type=image", f"name={name}", *attributes, "push=true", *exporter, *insecure)
 
 
 def export_one(settings: Settings, entry: MatrixEntry) -> str:
@@ -132,16 +139,19 @@ def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str
     """Return the flags of the build cache of one platform; each has its own, so that none overwrites another's."""
     image, slug = settings.publish.images[0], "-".join(filter(None, [entry.target, entry.platform.slug]))
     directory = cache_directory() / "buildkit" / image.name / slug
-    ref = f"ref={image.with_tag(f'buildcache-{slug}')}"
-    insecure = _insecure(settings)
+    place = settings.build.cache_image or image
+    ref = f"ref={place.with_tag(f'buildcache-{slug}')}"
+    # A cache that a registry refuses, or for which a disk has no room, fails no build that is good.
+    kept = ("mode=max", "ignore-error=true")
+    insecure = _insecure(settings, place)
     kind = settings.build.cache
     if kind is CacheKind.NONE:
         return []
     # reset: what the last build did not use is removed from the directory.
     exported, imported = {
-        CacheKind.REGISTRY: (("type=registry", ref, "mode=max", *insecure), ("type=registry", ref, *insecure)),
+        CacheKind.REGISTRY: (("type=registry", ref, *kept, *insecure), ("type=registry", ref, *insecure)),
         CacheKind.LOCAL: (
-            ("type=local", f"dest={directory}", "mode=max", "reset=true"),
+            ("type=local", f"dest={directory}", *kept, "reset=true"),
             ("type=local", f"src={directory}"),
         ),
         CacheKind.GITHUB: (
@@ -156,7 +166,20 @@ def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str
     return [*export_flags, "--import-cache", record(*imported)]
 
 
-def _insecure(settings: Settings) -> list[str]:
-    """Return the attribute for a first repository whose TLS may go unverified, or be missing."""
-    publish = settings.publish
-    return ["registry.insecure=true"] if publish.images[0].registry in publish.insecure_registries else []
+def _token_trust(insecure: Collection[str]) -> list[str]:
+    """Return the flags by which buildctl trusts the token servers of registries: it asks them, not the server."""
+    values = [(host, "insecure=true") for host in sorted(insecure)]
+    for known in known_certificates():
+        values += [(known.host, f"ca={path}") for path in known.authorities]
+        values += [(known.host, f"cert={pair.certificate},key={pair.key}") for pair in known.identities]
+    flags: list[str] = []
+    for host, trusted in values:
+        # BuildKit asks for tokens by the host of the API.
+        api = DOCKER_HUB_API if host == DOCKER_HUB else host
+        flags += ["--registry-auth-tlscontext", record(f"host={api}", *trusted.split(","))]
+    return flags
+
+
+def _insecure(settings: Settings, image: ImageReference) -> list[str]:
+    """Return the attribute for a repository whose TLS may go unverified, or be missing."""
+    return ["registry.insecure=true"] if image.registry in settings.publish.insecure_registries else []

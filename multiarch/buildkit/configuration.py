@@ -7,15 +7,14 @@ that two projects set differently cannot be joined.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.certificates import PLACE
 from multiarch.config.proxies import Proxies, read_proxies
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import is_loopback
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from multiarch.config.server_settings import BuildkitdSettings
-    from multiarch.docker_info import HostInfo, Network
+    from multiarch.docker_info import HostInfo
 
 Tables = dict[str, Any]
 PATH = "/etc/buildkit/buildkitd.toml"
-_CERTIFICATES = "/etc/buildkit/certs"
 _SETTING = "multiarch.buildkitd_config"
+_DIRECTORIES = "tlsconfigdir"  # of certificates of a registry, known by their endings
 _LARGEST = 1 << 20  # bytes of a configuration, or of a certificate or key; both have some kilobytes
 _DEEPEST = 20  # levels of tables and lists; buildkitd.toml has six
 # Tables and keys that hold where the server listens and what it keeps; the container decides that.
@@ -61,11 +60,14 @@ class Configuration:
         return tomli_w.dumps(_over(self.tables, {"worker": {"oci": bridge}}) if bridge else self.tables)
 
 
-def compose(settings: BuildkitdSettings, registries: Tables) -> Configuration:
+def compose(
+    settings: BuildkitdSettings, registries: Tables, certificates: Mapping[str, bytes] | None = None
+) -> Configuration:
     """Return the configuration of the settings: their own values, the user's file, the Docker daemon's registries.
 
     What stands first wins; lists of one registry are joined in that order.
 
+    :param certificates: further files, by their path in the container.
     :raises ConfigurationError: the file cannot be used, or what it names cannot be read.
     """
     worker: Tables = {}
@@ -79,7 +81,7 @@ def compose(settings: BuildkitdSettings, registries: Tables) -> Configuration:
     written = _read_file(settings.config) if settings.config else {}
     files = _take_files(written, Path(settings.config or "").parent)
     carried: Tables = {"registry": registries} if registries else {}
-    return Configuration(_over(ours, _over(written, carried)), files)
+    return Configuration(_over(ours, _over(written, carried)), {**files, **(certificates or {})})
 
 
 def joined(running: Tables, wanted: Tables, *, in_registry: bool = False) -> Tables | None:
@@ -96,7 +98,9 @@ def joined(running: Tables, wanted: Tables, *, in_registry: bool = False) -> Tab
                 return None
             result[name] = both
         elif in_registry and isinstance(former, list) and isinstance(value, list):
-            result[name] = [*former, *(item for item in value if item not in former)]
+            more = [item for item in value if item not in former]
+            # Of the certificates of a client, Go shows the first: a renewed one is to be before the expired one.
+            result[name] = [*more, *former] if name == _DIRECTORIES else [*former, *more]
         elif former == value and type(former) is type(value):
             result[name] = value
         else:
@@ -113,11 +117,17 @@ def read_label(text: str) -> Tables | None:
     return tables if isinstance(tables, dict) and _is_toml(tables) else None
 
 
-def registry_tables(info: HostInfo, registries: Iterable[str], insecure: Iterable[str] = ()) -> Tables:
+def registry_tables(
+    info: HostInfo,
+    registries: Iterable[str],
+    insecure: Iterable[str] = (),
+    certified: Mapping[str, str] | None = None,
+) -> Tables:
     """Return the registries of the Docker daemon, which a BuildKit in a container does not know, as BuildKit has them.
 
     :param registries: the hosts that images are pushed to; the daemon may know only their networks.
     :param insecure: the hosts of ``insecure_registries``.
+    :param certified: directories in the container with certificates of registries, by their hosts.
     """
     tables: Tables = {name: {"insecure": True, "http": True} for name in insecure}
     for registry in info.registries:
@@ -131,8 +141,10 @@ def registry_tables(info: HostInfo, registries: Iterable[str], insecure: Iterabl
             if scheme == "http":
                 tables.setdefault(place.partition("/")[0], {})["http"] = True
     for name in registries:
-        if name not in tables and not is_loopback(name) and _is_in(name, info.insecure_networks):
+        if name not in tables and not is_loopback(name) and info.is_insecure(name):
             tables[name] = {"insecure": True, "http": True}
+    for name, directory in (certified or {}).items():
+        tables.setdefault(name, {})[_DIRECTORIES] = [directory]
     return dict(sorted(tables.items()))
 
 
@@ -166,7 +178,7 @@ def _over(first: Tables, second: Tables) -> Tables:
         former = result.get(name)
         if isinstance(former, dict) and isinstance(value, dict):
             result[name] = _over(former, value)
-        elif name == "mirrors" and isinstance(former, list) and isinstance(value, list):
+        elif name in ("mirrors", _DIRECTORIES) and isinstance(former, list) and isinstance(value, list):
             result[name] = [*former, *(item for item in value if item not in former)]
         elif name not in result:
             result[name] = value
@@ -211,7 +223,7 @@ def _take_files(tables: Tables, directory: Path) -> dict[str, bytes]:
             raise ConfigurationError(_SETTING, "ca, key and cert of a registry need paths as text; correct the file")
         content = _read(directory / value)
         # By their content: what several projects name differently never collides.
-        place = f"{_CERTIFICATES}/{hashlib.sha256(content).hexdigest()[:16]}.pem"
+        place = f"{PLACE}/{hashlib.sha256(content).hexdigest()[:16]}.pem"
         files[place] = content
         return place
 
@@ -237,12 +249,3 @@ def _read(path: Path) -> bytes:
     if len(content) > _LARGEST:
         raise ConfigurationError(_SETTING, f"{path} has more than {_LARGEST} bytes; name another")
     return content
-
-
-def _is_in(registry: str, networks: Iterable[Network]) -> bool:
-    host = re.sub(r":\d+$", "", registry) if registry.count(":") == 1 or "]" in registry else registry
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

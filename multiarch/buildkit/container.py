@@ -10,10 +10,12 @@ import contextlib
 import io
 import os
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.configuration import PATH
 from multiarch.buildkit.socket_directory import make_private
+from multiarch.certificates import PLACE, TRUSTED
 from multiarch.errors import DockerConflictError, DockerError, DockerNotFoundError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from multiarch.buildkit.server import Server
     from multiarch.docker_host import DockerHost
 
-_CERTIFICATES = "/etc/buildkit/certs"
 _MOST_CARRIED = 16 << 20  # bytes of an archive of certificates, each of some kilobytes
 _STOP_SECONDS = 10  # seconds, Docker's own default
 
@@ -40,7 +41,7 @@ def make(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") 
         name=f"{server.name}-new-{os.urandom(4).hex()}",
         volumes=server.volumes(),
         labels=server.labels(image_id),
-        environment=dict(server.environment),
+        environment={**TRUSTED, **server.environment},
         use_config_proxy=False,  # the SDK reads the default proxies alone
         restart_policy={"Name": "unless-stopped"},
         **host.privileged,
@@ -48,11 +49,9 @@ def make(server: Server, image_id: str, host: DockerHost, carried: bytes = b"") 
         **({"network_mode": "host"} if server.host_network else {}),
     )
     try:
+        is_configured = carried or server.toml() or server.configuration.files
         # The first makes the directory that the second needs.
-        for place, archive in (
-            ("/", _archive(server) if carried or server.toml() else b""),
-            ("/etc/buildkit", carried),
-        ):
+        for place, archive in (("/", _archive(server) if is_configured else b""), ("/etc/buildkit", carried)):
             if archive:
                 host.run(f"configure container {server.name}", partial(container.put_archive, place, archive))
         try:
@@ -72,14 +71,14 @@ def certificates(container: Container, host: DockerHost) -> bytes:
 
     def read() -> bytes:
         content = bytearray()
-        for chunk in container.get_archive(_CERTIFICATES)[0]:
+        for chunk in container.get_archive(PLACE)[0]:
             content += chunk
             if len(content) > _MOST_CARRIED:
-                raise DockerError(f"copy {_CERTIFICATES} out of {container.name}", "it is too large")
+                raise DockerError(f"copy {PLACE} out of {container.name}", "it is too large")
         return bytes(content)
 
     try:
-        return bytes(host.run(f"copy {_CERTIFICATES} out of {container.name}", read))
+        return bytes(host.run(f"copy {PLACE} out of {container.name}", read))
     except DockerNotFoundError:
         return b""
 
@@ -111,8 +110,10 @@ def _archive(server: Server) -> bytes:
         files[PATH] = toml.encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in ("etc/buildkit", _CERTIFICATES.lstrip("/")):
-            directory = tarfile.TarInfo(name)
+        parents = {parent for path in (*files, f"{PLACE}/x") for parent in PurePosixPath(path).parents}
+        # Each after the one that it is in.
+        for folder in sorted(parents - {PurePosixPath("/"), PurePosixPath("/etc")}):
+            directory = tarfile.TarInfo(str(folder)[1:])
             directory.type, directory.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(directory)
         for path, content in files.items():

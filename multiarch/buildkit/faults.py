@@ -9,29 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.fault_table import FAULTS, Kind
+from multiarch.certificates import trust_remedy
 from multiarch.errors import PACKAGE_ACCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LOOKED_AT = 32 << 10  # characters at the beginning of a text, and as many at its end
-# gRPC codes of a connection that was lost (grpc, doc/statuscodes.md).
-_LOST = re.compile(r"\bcode = (Unavailable|DeadlineExceeded)\b")
-_STATUS = re.compile(r"\b(408|425|429|5\d\d) [A-Z][a-z]")
-_REFUSED = re.compile(r"\b40[134] [A-Z]|unauthorized|authorization failed|insufficient_scope|denied", re.IGNORECASE)
-_NETWORK = re.compile(
-    r"connection refused|connection reset|broken pipe|unexpected EOF|: EOF\b|i/o timeout|TLS handshake timeout"
-    r"|temporary failure in name resolution|server misbehaving|no such host|error reading from server"
-    r"|transport is closing|keepalive ping failed|error reading preface|client connection is closing|Unavailable"
-    r"|context deadline exceeded|toomanyrequests|too many requests|dial unix \S+ connect: no such file or directory",
-    re.IGNORECASE,
-)
-# Faults that stay, whatever else the same message holds.
-_PERMANENT = re.compile(
-    r"did not complete successfully|dockerfile parse error|no match for platform|failed to calculate checksum"
-    r"|no space left on device|x509:|not found$",
-    re.IGNORECASE,
-)
+# A fault on the way of an image to its registry, where it is the push that is refused and no base image.
+_PUSH = "failed to push"
 # What a 32-bit program says in its output that meets a number of 64 bits in the builder's file system.
 _OVERFLOW = "Value too large for defined data type"
 _OVERFLOW_HINT = (
@@ -66,16 +53,23 @@ _HINTS = (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
         "log in with docker login, as a user who may push",
     ),
+    (r"x509:|tls: unknown certificate|tls: certificate required", trust_remedy("HOST")),
+    (r"server gave HTTP response to HTTPS client", "it has no TLS: name it in insecure_registries"),
+    (r"toomanyrequests|429 Too Many", "log in with docker login, or let the Docker daemon have a mirror"),
     (r"connect: connection refused", "is the registry, or the builder, running and its name right?"),
 )
+_CRASH = re.compile(r"exit code: 139\b|qemu: uncaught target signal")
+_EMULATOR = "its emulator may be too old: replace it with setup-binfmt --reinstall"
 
 
 def is_transient_fault(cause: str) -> bool:
     """Whether a solve that failed with these words of BuildKit may succeed a little later."""
-    cause = _ends_of(cause)
-    if _PERMANENT.search(cause) or _REFUSED.search(cause):
-        return False
-    return bool(_LOST.search(cause) or _STATUS.search(cause) or _NETWORK.search(cause))
+    return _kind_of(cause) is Kind.PASSES
+
+
+def is_refused_push(cause: str) -> bool:
+    """Whether these words of BuildKit say that a registry has refused to take an image from this user."""
+    return _kind_of(cause) is Kind.RIGHT and _PUSH in cause
 
 
 def hint_for(cause: str, output: Iterable[str] = ()) -> str:
@@ -84,6 +78,18 @@ def hint_for(cause: str, output: Iterable[str] = ()) -> str:
     if hint := next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), ""):
         return hint
     return _OVERFLOW_HINT if any(_OVERFLOW in line for line in output) else ""
+
+
+def hint_for_crash(platform: str, texts: Iterable[str]) -> str:
+    """Return advice on a ``RUN`` that crashed on a platform by its error and its last lines; empty where it did not."""
+    crashed = any(_CRASH.search(_ends_of(text)) for text in texts)
+    return f"if {platform} is emulated, {_EMULATOR}" if crashed else ""
+
+
+def _kind_of(cause: str) -> Kind:
+    """Return the kind of the first fault of the table that a text speaks of; what nobody knows stays as it is."""
+    cause = _ends_of(cause)
+    return next((kind for words, kind in FAULTS if re.search(words, cause, re.IGNORECASE)), Kind.FINAL)
 
 
 def _ends_of(cause: str) -> str:

@@ -24,6 +24,7 @@ from multiarch.buildkit.configuration import (
     read_label,
     registry_tables,
 )
+from multiarch.certificates import copied_certificates
 from multiarch.config.entitlements import Entitlement
 from multiarch.docker_info import OWNER
 from multiarch.image.platform import Platform
@@ -42,6 +43,7 @@ _TCP = "multiarch.tcp"
 _NETWORK = "multiarch.network"
 _SOCKETS = "multiarch.sockets"
 _ENTITLEMENTS = "multiarch.entitlements"
+_BUNDLES = "multiarch.bundles"
 _REFERENCE = "multiarch.image"
 _IMAGE = "multiarch.image-id"
 _CONFIGURATION = "multiarch.buildkitd"
@@ -60,6 +62,7 @@ class Server:
     :ivar platforms: announced ones; BuildKit finds those that emulators add by itself.
     :ivar environment: its variables, which may hold passwords of proxies.
     :ivar nameservers: addresses; none for the Docker host's.
+    :ivar bundles: files of its container whose certificates are trusted for all hosts.
     :ivar host_network: whether it has the host's network, to reach a registry or be reached over loopback.
     :ivar entitlements: what it may allow a build that asks for it.
     :ivar tcp: each ``host:port`` it also listens on, on the loopback interface.
@@ -74,6 +77,7 @@ class Server:
     configuration: Configuration
     environment: Mapping[str, str]
     nameservers: tuple[str, ...]
+    bundles: tuple[str, ...]
     host_network: bool
     entitlements: tuple[str, ...]
     tcp: tuple[str, ...]
@@ -121,6 +125,7 @@ class Server:
             _NETWORK: _HOSTS if self.host_network else _DOCKERS,
             _SOCKETS: str(self.sockets or ""),
             _ENTITLEMENTS: ",".join(self.entitlements),
+            _BUNDLES: ",".join(self.bundles),
         }
 
     def serves(self, labels: Mapping[str, str], image_id: str | None) -> bool:
@@ -134,8 +139,9 @@ class Server:
             and labels.get(_REFERENCE if image_id is None else _IMAGE) == (image_id or self.image)
             and running is not None
             and joined(running, self.configuration.tables) == running
-            and set(self.entitlements) <= set(labels.get(_ENTITLEMENTS, "").split(","))
-            and set(self.tcp) <= set(_addresses_of(labels))
+            and set(self.entitlements) <= set(_list_of(labels, _ENTITLEMENTS))
+            and set(self.tcp) <= set(_list_of(labels, _TCP))
+            and set(self.bundles) <= set(_list_of(labels, _BUNDLES))
             and (not self.sockets_asked or labels.get(_SOCKETS) == str(self.sockets))
             and (labels.get(_NETWORK) == _HOSTS or not (self.host_network or _is_exposed(labels)))
         )
@@ -145,15 +151,16 @@ class Server:
 
         Where their values cannot be joined, these requirements hold alone.
         """
-        tcp = tuple(dict.fromkeys((*self.tcp, *_addresses_of(labels))))
+        tcp = tuple(dict.fromkeys((*self.tcp, *_list_of(labels, _TCP))))
         tables = joined(read_label(labels.get(_CONFIGURATION, "")) or {}, self.configuration.tables)
         known = {kind.value for kind in Entitlement}
-        others = [name for name in labels.get(_ENTITLEMENTS, "").split(",") if name in known]
+        others = [name for name in _list_of(labels, _ENTITLEMENTS) if name in known]
         return replace(
             self,
             entitlements=tuple(dict.fromkeys((*self.entitlements, *others))),
             platforms=tuple(dict.fromkeys((*self.platforms, *_platforms_of(labels)))),
             configuration=self.configuration if tables is None else replace(self.configuration, tables=tables),
+            bundles=tuple(dict.fromkeys((*self.bundles, *_list_of(labels, _BUNDLES)))),
             tcp=tcp,
             host_network=self.host_network or bool(tcp) or labels.get(_NETWORK, _DOCKERS) != _DOCKERS,
         )
@@ -168,7 +175,7 @@ class Server:
     def meets(self, labels: Mapping[str, str]) -> bool:
         """Whether a server with these labels is in the way: it has an address that these requirements name."""
         asked = self.sockets_asked and labels.get(_SOCKETS) == str(self.sockets)
-        return asked or bool(set(self.tcp) & set(_addresses_of(labels)))
+        return asked or bool(set(self.tcp) & set(_list_of(labels, _TCP)))
 
     def _fixed(self) -> str:
         """Return the digest of what a container is created with, and cannot be joined; of passwords nothing is told."""
@@ -200,13 +207,16 @@ def wanted(settings: Settings, info: HostInfo, *, local: bool) -> Server:
     names += [url.rpartition("://")[2].partition("/")[0] for url in mirrors]
     address = builder.address or ""
     tcp = (address.removeprefix("tcp://"),) if address.startswith("tcp://") else ()
-    registries = registry_tables(info, (i.registry for i in publish.images), publish.insecure_registries)
+    copies = copied_certificates()
+    hosts = (image.registry for image in publish.images)
+    registries = registry_tables(info, hosts, publish.insecure_registries, copies.directories)
     return Server(
         name=builder.container,
         host=info.identity,
         image=builder.image,
         platforms=_platforms(settings, info.machine),
-        configuration=compose(builder.buildkitd, registries),
+        configuration=compose(builder.buildkitd, registries, copies.files),
+        bundles=copies.bundles,
         environment={**docker_proxies().variables(), **builder.buildkitd.environment},
         nameservers=builder.buildkitd.nameservers,
         host_network=bool(tcp) or any(is_loopback(name) for name in names),
@@ -223,8 +233,8 @@ def _is_exposed(labels: Mapping[str, str]) -> bool:
     return labels.get(_NETWORK) != _DOCKERS or bool(labels.get(_TCP))
 
 
-def _addresses_of(labels: Mapping[str, str]) -> list[str]:
-    return [address for address in labels.get(_TCP, "").split(",") if address]
+def _list_of(labels: Mapping[str, str], name: str) -> list[str]:
+    return [value for value in labels.get(name, "").split(",") if value]
 
 
 def _platforms_of(labels: Mapping[str, str]) -> list[Platform]:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.faults import hint_for, is_transient_fault
+from multiarch.buildkit.faults import hint_for, hint_for_crash, is_refused_push, is_transient_fault
 from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertices, warnings
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
@@ -121,14 +121,17 @@ class Solve:
         self.failed, self.where = failed, where if failed else ""
         plain = re.sub(r"^error: |failed to solve: |rpc error: code = \w+ desc = ", "", said)
         cause = _cut(failed.error if failed else plain)
-        hint = hint_for(cause, failed.output[-_LOG_LINES:] if failed else ())
+        last = [_cut(line) for line in failed.output[-_LOG_LINES:]] if failed else []
+        hint = hint_for(cause, last) or hint_for_crash(self._subject(failed), [cause, *last])
+        fault = failed.error if failed else said
         return BuildFailedError(
             self._subject(failed),
             f"{cause}; {hint}" if hint else cause,
             step=_cut(one_line(failed.name)) if failed else "",
             where=where,
-            log=[_cut(line) for line in failed.output[-_LOG_LINES:]] if failed else (),
-            transient=is_transient_fault(failed.error if failed else said),
+            log=last,
+            transient=is_transient_fault(fault),
+            is_refused_push=is_refused_push(fault),
         )
 
     def _subject(self, vertex: Vertex | None = None) -> str:

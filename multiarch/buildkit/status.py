@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # "linux/arm64 build 2/3", "linux/amd64->arm64 2/3": the platform that it runs on, and is for.
 _PLATFORM = re.compile(r"(?P<platform>linux/\w+(?:/\w+)?)(?:->(?P<target>[\w/]+))?")
 _NUMBER = re.compile(r"(?P<number>\d{1,6})/(?P<total>\d{1,6})", re.ASCII)
-_IMPORT = "importing cache manifest from "
+_CACHE = ("importing cache manifest from ", "exporting cache to ")
 _LONGEST_NAME = 64 << 10  # characters of a name or an error; a heredoc is all in its vertex's name
 _LONGEST_DIGEST = 256  # characters; sha256 has 71, sha512 135
 _MOST_VERTICES = 10_000  # vertices of a solve; a Dockerfile of a thousand instructions for ten platforms
@@ -148,8 +148,8 @@ class Vertices:
             if name and name != vertex.name:
                 vertex.named(name)
             vertex.error = error or vertex.error
-            if vertex.error and vertex.name.startswith(_IMPORT):
-                # No failure: BuildKit goes on without a cache that does not exist yet.
+            if vertex.error and vertex.name.startswith(_CACHE):
+                # No failure: BuildKit goes on without a cache that is not there yet, or that is refused (ignore-error).
                 vertex.name, vertex.error = f"{vertex.name}: {vertex.error}", ""
             vertex.cached = bool(sent.cached) or vertex.cached
             started, completed = seconds(sent.started), seconds(sent.completed)

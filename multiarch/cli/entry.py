@@ -119,7 +119,7 @@ def run_of(
                 _connect(signals, run)
                 if pushes := pushes and project.settings.publish.push.wanted:
                     project.check_pushes()
-                stack.enter_context(logged_in(project.settings.publish.registries, os.environ, needed=pushes))
+                stack.enter_context(logged_in(project.settings.registries, os.environ, needed=pushes))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@step_task(iterable=["platform", "target"], help=helps("platform", "target", "installer", "verbose"))
+@step_task(iterable=["platform", "target"], help=helps("platform", "target", "installer", "reinstall", "verbose"))
 def setup_binfmt(
     c: Context,
     platform: list[str] | None = None,
     target: list[str] | None = None,
     installer: str | None = None,
+    reinstall: bool = False,
     verbose: bool = False,
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch.steps import setup_binfmt as step
 
-    perform(c, step, verbose=verbose, platforms=platform, targets=target, installer=installer)
+    flags = {"platforms": platform, "targets": target, "installer": installer, "reinstall": reinstall}
+    perform(c, step, verbose=verbose, **flags)
 
 
 @step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "verbose"))

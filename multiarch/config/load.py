@@ -17,12 +17,12 @@ from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
-from multiarch.config.server_settings import BuilderSettings
+from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
 from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
     BuildSettings,
+    CacheKind,
     CISettings,
-    EmbeddedRegistry,
     OutputKind,
     PublishSettings,
     Push,
@@ -140,7 +140,7 @@ class _Reader:
         )
 
     def _images(self) -> tuple[ImageReference, ...]:
-        images = tuple(self._image(text, index) for index, text in enumerate(self.block.image))
+        images = tuple(self._image("image", text, index) for index, text in enumerate(self.block.image))
         if not images:
             name = re.sub(r"[^a-z0-9]+", "-", self.checkout.directory.name.lower()).strip("-") or "app"
             name = f"{name}/{self.target.lower()}" if self.target else name
@@ -152,7 +152,8 @@ class _Reader:
         port = self.block.registry_port
         if not 0 < port < 65536:
             raise self.layers.error("registry_port", f"expected a port, 1 to 65535, got {port}")
-        return EmbeddedRegistry(read_container_name(self.layers, "registry_container"), port)
+        container = read_container_name(self.layers, "registry_container")
+        return EmbeddedRegistry(container, port, self.block.registry_image)
 
     def _build(self, secrets: Mapping[str, Secret], values: ValueReader, *, pushes: bool) -> BuildSettings:
         block = self.block
@@ -165,6 +166,7 @@ class _Reader:
             secrets=secrets,
             ssh=read_ssh(self.layers),
             cache=cache,
+            cache_image=self._cache_image(),
             no_cache=block.no_cache,
             pull=block.pull,
             frontend=block.frontend,
@@ -206,6 +208,9 @@ class _Reader:
             dest=self.block.dest,
             installer=self.block.installer,
             entitlements=read_entitlements(self.layers),
+            # An installer on the command line is meant to be used, whatever is registered.
+            reinstall=self.block.reinstall or self.layers.origin.get("installer") == "--installer",
+            probe_image=self.block.probe_image,
             jobs=self.block.jobs,
         )
 
@@ -226,6 +231,14 @@ class _Reader:
             raise self.layers.error("retry_seconds", f"expected seconds, 0 or more, got {block.retry_seconds}")
         if block.jobs < 0:
             raise self.layers.error("jobs", f"expected a number of slots, 1 or more, got {block.jobs}")
+
+    def _cache_image(self) -> ImageReference | None:
+        text = self.block.cache_image
+        if not text:
+            return None
+        if self.block.cache != CacheKind.REGISTRY.value:
+            raise self.layers.error("cache_image", f"only goes with cache: registry, not with {self.block.cache}")
+        return self._image("cache_image", text)
 
     def _install(self) -> str | None:
         """Return the command that installs the tasks, which a pipeline's file holds; it may have several lines."""
@@ -252,13 +265,12 @@ class _Reader:
         self.layers.check_unique("add", [str(image) for image in added])
         return tuple(added)
 
-    def _image(self, text: str, index: int) -> ImageReference:
+    def _image(self, setting: str, text: str, index: int | None = None) -> ImageReference:
         lower = lower_case(text)
         if lower != text:
-            self.notes.append(f"{self.layers.where('image', index)}: {text} is {lower}: repositories are lower-case")
-        image: ImageReference = self.layers.check("image", index, ImageReference.parse, lower)
+            self.notes.append(f"{self.layers.where(setting, index)}: {text} is {lower}: repositories are lower-case")
+        image: ImageReference = self.layers.check(setting, index, ImageReference.parse, lower)
         if image.tag or image.digest:
-            raise self.layers.error(
-                "image", f"{text!r} must not have a tag or digest: tags go into multiarch.tags", index
-            )
+            remedy = "tags go into multiarch.tags" if setting == "image" else "each platform's has its own tag"
+            raise self.layers.error(setting, f"{text!r} must not have a tag or digest: {remedy}", index)
         return image

@@ -42,6 +42,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: dict[str, str] = {}
     ssh: tuple[str, ...] = ()
     cache: str = "none"
+    cache_image: str | None = None
     no_cache: bool = False
     pull: bool = False
     frontend: str = "dockerfile.v0"
@@ -69,8 +70,11 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str | None = None
     recreate: bool = False
     dest: str | None = None
+    reinstall: bool = False
     installer: str = "tonistiigi/binfmt:qemu-v10.2.3"
     entitlements: tuple[str, ...] = ()
+    probe_image: str = "busybox:stable"
+    registry_image: str = "registry:2"
     buildkit_image: str = "moby/buildkit:v0.32.2"
     buildkit_container: str = "buildkit"
     buildkitd_config: str | None = None

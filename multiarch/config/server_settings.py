@@ -41,6 +41,8 @@ class BuilderSettings:
     :ivar recreate: whether a running server is replaced.
     :ivar dest: the directory that the client is copied to, None for the user's cache.
     :ivar installer: the image that registers emulators.
+    :ivar reinstall: whether emulators that are there are replaced.
+    :ivar probe_image: the image in whose shell the kernel is asked for its emulators.
     :ivar entitlements: what builds may be allowed.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
     """
@@ -53,5 +55,26 @@ class BuilderSettings:
     recreate: bool
     dest: str | None
     installer: str
+    reinstall: bool
+    probe_image: str
     entitlements: tuple[Entitlement, ...]
     jobs: int
+
+
+@dataclass(frozen=True)
+class EmbeddedRegistry:
+    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
+
+    The volume of what it holds is named after the container.
+
+    :ivar image: that of the distribution project, or another that takes the same options.
+    """
+
+    container: str
+    port: int
+    image: str
+
+    @property
+    def host(self) -> str:
+        """``host:port``, as in the names of images."""
+        return f"127.0.0.1:{self.port}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multiarch.config.contexts import Context
-    from multiarch.config.server_settings import BuilderSettings
+    from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
     from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
@@ -151,6 +151,7 @@ class BuildSettings(_Checked):
     :ivar labels: those of the images' configs.
     :ivar secrets: by id.
     :ivar ssh: by id, a socket of an agent or a private key; empty for the agent of ``SSH_AUTH_SOCK``.
+    :ivar cache_image: the repository of a cache at a registry, None for the first that is published to.
     :ivar no_cache: whether every vertex runs again.
     :ivar pull: whether base images are resolved at their registry also where the builder has them.
     :ivar source: the image of the frontend, None for one that BuildKit has built in.
@@ -163,6 +164,7 @@ class BuildSettings(_Checked):
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
     cache: CacheKind
+    cache_image: ImageReference | None
     no_cache: bool
     pull: bool
     frontend: str
@@ -171,22 +173,6 @@ class BuildSettings(_Checked):
     exporter: tuple[str, ...]
     attestations: Mapping[str, str]
     keep_going: bool
-
-
-@dataclass(frozen=True)
-class EmbeddedRegistry:
-    """The registry that we start where no image is configured: its container, and its port on the loopback interface.
-
-    The volume of what it holds is named after the container.
-    """
-
-    container: str
-    port: int
-
-    @property
-    def host(self) -> str:
-        """``host:port``, as in the names of images."""
-        return f"127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +247,12 @@ class Settings:
     retry_seconds: float
     variables: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The hosts that something is pushed to, that of the first repository first."""
+        cache = self.build.cache_image
+        return tuple(dict.fromkeys(image.registry for image in (*self.publish.images, *([cache] if cache else []))))
 
     @property
     def platforms(self) -> tuple[Platform, ...]:

@@ -187,7 +187,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     variables = {} if uses_github_cache or is_shared else {f"{PREFIX}CACHE": "registry"}
     if publish.digests and not digests:
         variables[f"{PREFIX}DIGESTS"] = ""
-    registries = ["docker.io"] if publish.embedded else [image.registry for image in publish.images]
+    registries = ["docker.io"] if publish.embedded else list(settings.registries)
     return Pipeline(
         ci=ci,
         program=program,

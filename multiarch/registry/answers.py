@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multiarch.certificates import trust_remedy
 from multiarch.errors import InvalidAnswerError, RegistryUnreachableError, StoppedError
 from multiarch.registry import limits
 from multiarch.registry.destinations import ForbiddenAddressError
@@ -140,6 +142,9 @@ def failure(name: str, error: Exception) -> Exception:
     if is_odd or type(cause) is BadStatusLine:
         # Its text may hold what was sent or received, such as a header.
         return RegistryUnreachableError(name, "what was sent or received is not HTTP", transient=transient)
+    if isinstance(cause, ssl.SSLError) and not transient:
+        host = name.rpartition(" ")[2].partition("/")[0]
+        return RegistryUnreachableError(name, describe(error), remedy=trust_remedy(host), transient=False)
     return RegistryUnreachableError(name, describe(error), transient=transient)
 
 

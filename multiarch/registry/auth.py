@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.errors import MultiarchError, RegistryError, StoppedError
 from multiarch.registry.challenge import parse_challenge
-from multiarch.registry.credentials import Login, stored_login
+from multiarch.registry.docker_config import Login, stored_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

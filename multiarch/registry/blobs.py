@@ -6,7 +6,9 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from multiarch.errors import DigestMismatchError, MultiarchError, RegistryUnreachableError
+from multiarch.errors import MultiarchError, RegistryUnreachableError
+from multiarch.registry import limits
+from multiarch.registry.errors import DigestMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,17 +112,30 @@ class Upload:
 
     :param source: opens the blob.
     :ivar failure: the error that ended the reading of the source, None before.
+    :ivar cuts: how often a request was cut off within it.
+    :ivar is_sent: whether all of it was sent once.
+    :ivar is_accepted: whether the registry has taken it, and may not have stored it yet.
     """
 
     def __init__(self, source: Callable[[], BlobReader]) -> None:
         self._source = source
         self.failure: MultiarchError | None = None
+        self.cuts = 0
+        self.is_sent = False
+        self.is_accepted = False
         self._reader: BlobReader | None = None
+        self._left = 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of it was sent, and not all."""
+        return self._reader is not None and 0 < self._left < self._reader.size
 
     def restart(self) -> Upload:
         """Open the blob at its start, and return this body."""
         self.close()
         self._reader = self._source()
+        self._left = self._reader.size
         return self
 
     def close(self) -> None:
@@ -135,7 +150,20 @@ class Upload:
         """Return the next bytes, as http.client asks for them."""
         assert self._reader is not None  # noqa: S101 (`restart` makes it)
         try:
-            return self._reader.read(count) or b""
+            data = self._reader.read(count) or b""
         except MultiarchError as error:
             self.failure = error
             raise
+        self._left -= len(data)
+        if not self._left:
+            self.is_sent = True
+            limits.current().await_commit()
+        return data
+
+    def read_chunk(self, count: int) -> bytes:
+        """Return so many bytes, fewer at the end alone."""
+        pieces = []
+        while count and (piece := self.read(min(count, _PIECE))):
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)

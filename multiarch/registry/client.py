@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import (
-    DigestMismatchError,
     InvalidAnswerError,
     ReadBackError,
     RegistryError,
@@ -23,10 +22,11 @@ from multiarch.errors import (
 )
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
 from multiarch.registry import limits
-from multiarch.registry.blobs import BlobReader, Upload
+from multiarch.registry.blobs import BlobReader
+from multiarch.registry.errors import DigestMismatchError
 from multiarch.registry.remembered import RememberedManifests
 from multiarch.registry.transport import Transport
-from multiarch.retry import is_transient
+from multiarch.registry.uploads import Target, Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,6 +48,7 @@ class Registry:
     :param policy: how requests are retried.
     :param say: takes one line for each retry.
     :param insecure: whether TLS may go unverified, or be missing.
+    :param declared: whether another program holds it for insecure, such as Docker; asked where it does not answer else.
     :param trace: shows the requests, where that is asked for.
     """
 
@@ -58,10 +59,12 @@ class Registry:
         say: Callable[[str], None],
         *,
         insecure: bool = False,
+        declared: Callable[[], bool] = lambda: False,
         trace: Trace | None = None,
     ) -> None:
         self.host = host
-        self._transport = Transport(host, policy, say, insecure=insecure, trace=trace)
+        self._transport = Transport(host, policy, say, insecure=insecure, declared=declared, trace=trace)
+        self._uploads = Uploads(self._transport)
         self._remembered = RememberedManifests()
 
     def expecting(self, requests: int) -> contextlib.AbstractContextManager[None]:
@@ -187,7 +190,7 @@ class Registry:
     def copy_blob(self, source: Registry, origin: str, repository: str, descriptor: Descriptor) -> None:
         """Copy a blob of *source*'s repository *origin* into *repository*: mounted within one registry, else sent.
 
-        ("Mounting a blob from another repository", "Pushing a blob monolithically"; one that is there is not sent.)
+        ("Mounting a blob from another repository", "Pushing blobs"; one that is there is not sent.)
         """
         digest = descriptor.digest
         self._path(repository, "blobs", digest)
@@ -198,25 +201,12 @@ class Registry:
         elif self._has_blob(repository, digest):
             return
         scopes = _push(repository) + (_pull(origin) if is_mounted else ())
-        name = self._transport.name("PUT", f"{repository}/blobs/{digest}")
+        target = Target(self._transport.name("PUT", f"{repository}/blobs/{digest}"), uploads, scopes, descriptor)
 
-        def attempt() -> None:
-            answer = self._transport.once(name, "POST", uploads, scopes, headers={"Content-Length": "0"})
-            if answer.status == 201:
-                return
-            if not answer.header("Location"):
-                raise RegistryError(name, answer.status, "without a Location to send it to")
-            url = self._transport.follow(name, answer)
-            url += f"{'&' if '?' in url else '?'}digest={digest}"
-            headers = {"Content-Type": "application/octet-stream"}
-            self._transport.once(name, "PUT", url, scopes, headers=headers, data=body.restart)
+        def is_there() -> bool:
+            return self._has_blob(repository, digest)
 
-        body = Upload(lambda: source.open_blob(origin, descriptor))
-        # An error of the source is final: its reads were already retried.
-        with contextlib.closing(body):
-            self._transport.call(
-                name, attempt, transient=lambda error: error is not body.failure and is_transient(error)
-            )
+        self._uploads.send(target, lambda: source.open_blob(origin, descriptor), is_there)
 
     def check_push(self, repository: str) -> None:
         """Check that this user may push, by an upload that is begun and cancelled.
@@ -240,6 +230,7 @@ class Registry:
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
         again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
+        again._uploads = Uploads(again._transport)
         again._remembered = RememberedManifests()
         return again
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryUnreachableError, StoppedError
-from multiarch.image.reference import DOCKER_HUB, is_loopback
+from multiarch.image.reference import DOCKER_HUB, DOCKER_HUB_API, is_loopback
 from multiarch.registry import limits
 from multiarch.registry.answers import Answer, Body, check_plain, failure, read_whole
 from multiarch.registry.destinations import Destinations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from multiarch.registry.sockets import AddressInfo, LimitedSocket
     from multiarch.trace import Trace
 
-_TIMEOUT = (10, 60)  # seconds, to connect and between two bytes: a registry may take long to store a large blob
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0  # seconds between two bytes
 _FRESH = 5.0  # seconds; servers close idle connections after 5 to 15
-_HUB_SERVER = "registry-1.docker.io"  # the API of Docker Hub has a host of its own
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -48,7 +48,7 @@ class Connections:
         self._host = host
         self._insecure = insecure and not is_loopback(host)
         self._trace = trace
-        self._server = _HUB_SERVER if host == DOCKER_HUB else host
+        self._server = DOCKER_HUB_API if host == DOCKER_HUB else host
         self._scheme = "http" if is_loopback(host) else "" if self._insecure else "https"
         self._deciding = threading.Lock()
         self._session: requests.Session | None = None
@@ -77,6 +77,7 @@ class Connections:
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
         is_blob: bool = False,
+        seconds: float | None = None,
         **options: Any,
     ) -> Answer:
         """Send one request, to the registry or to an address that it gave; neither authorised, followed nor retried.
@@ -85,13 +86,14 @@ class Connections:
         :param most: bytes that the body of the answer may have.
         :param stream: leave the body to the caller, unless it is that of a refusal.
         :param is_blob: whether a blob is sent or read, which may take as long as bytes pass.
+        :param seconds: how long the answer may take; None for what is usual.
         :param options: what ``requests.Session.request`` takes.
         :raises RegistryUnreachableError: there is no answer. :raises InvalidAnswerError: it cannot be used.
         :raises StoppedError: the run was stopped.
         """
         began = time.monotonic()
         try:
-            return self._exchange(name, verb, url, most, stream, is_blob, options)
+            return self._exchange(name, verb, url, most, stream, is_blob, seconds, options)
         except (ConfigurationError, StoppedError):
             raise
         except Exception as error:  # noqa: BLE001 (whatever an HTTP library raises at bytes from outside)
@@ -102,12 +104,23 @@ class Connections:
         raise problem
 
     def _exchange(
-        self, name: str, verb: str, url: str, most: int, stream: bool, is_blob: bool, options: dict[str, Any]
+        self,
+        name: str,
+        verb: str,
+        url: str,
+        most: int,
+        stream: bool,
+        is_blob: bool,
+        seconds: float | None,
+        options: dict[str, Any],
     ) -> Answer:
-        with Limits(seconds=None if is_blob else limits.REQUEST_SECONDS, progresses=is_blob) as bounds:
+        whole = None if is_blob else seconds or limits.REQUEST_SECONDS
+        # What is sent is a blob's, whose commit has limits of its own; of one that is read, bytes must come.
+        patience = limits.COMMIT_SECONDS if seconds or (is_blob and not stream) else _ANSWER_SECONDS
+        with Limits(seconds=whole, progresses=is_blob) as bounds:
             bounds.check()
             bounds.begin_head()
-            options = {"timeout": _TIMEOUT, "allow_redirects": False, "stream": True, **options}
+            options = {"timeout": (_CONNECT_SECONDS, patience), "allow_redirects": False, "stream": True, **options}
             response = self._made_session().request(verb, url, **options)
             bounds.end_head()
         answer = Answer(response.status_code, response.reason or "", response.headers, url)

@@ -11,40 +11,19 @@ are there anyway. Unlike a file, it ends with its processes, however they end.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
 import re
-import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from multiarch.ci import running_in
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import DOCKER_HUB, ImageReference
+from multiarch.registry.docker_config import VARIABLE, Login, entries_of_variable, key, stored_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-VARIABLE = "DOCKER_AUTH_CONFIG"  # docker/cli 28.3 and later, BuildKit 0.24 and later
-_HUB_KEY = "https://index.docker.io/v1/"  # what Docker calls its Hub in the list of credentials
-_HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")  # what it is called there by others
-
-
-@dataclass(frozen=True)
-class Login:
-    """User and password for a registry, or an identity token, or nothing."""
-
-    user: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-
-    @property
-    def basic(self) -> str:
-        """User and password as Basic authorisation and Docker's configuration have them; empty without a user."""
-        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.user else ""
 
 
 def variables(registries: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -82,12 +61,11 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
 
     logins = _logins(registries, environ, needed=needed)
     login_files.sweep()
-    if not logins:
+    if not logins and not entries_of_variable():
         yield
         return
     former = os.environ.get(VARIABLE)
-    entries = {key(registry): login.basic for registry, login in logins.items()}
-    auths = {**_entries(former or ""), **entries}
+    auths = {**entries_of_variable(), **{key(registry): login.basic for registry, login in logins.items()}}
     os.environ[VARIABLE] = json.dumps({"auths": {name: {"auth": basic} for name, basic in auths.items()}})
     try:
         with login_files.removing():
@@ -99,85 +77,15 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
             os.environ[VARIABLE] = former
 
 
-def stored_login(registry: str) -> Login:
-    """Return the credentials for a registry: of this run, else those that ``docker login`` stored.
+def docker_login(image: str) -> dict[str, str]:
+    """Return the credentials for the registry of an image, as Docker's SDK takes them; empty without any.
 
-    :raises ConfigurationError: a credential helper fails, or the configuration cannot be read.
+    The SDK would look for them in an order of its own, and in no variable.
     """
-    import docker.auth
-    import docker.errors
-
-    from multiarch.retry import describe
-
-    if basic := _entries(os.environ.get(VARIABLE, "")).get(key(registry)):
-        return _decoded(basic)
-    # The helpers know Docker Hub by the name that the SDK turns None into.
-    host = None if registry == DOCKER_HUB else registry
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the error below says more
-            entry = docker.auth.load_config().resolve_authconfig(host) or {}
-        # Their case depends on where they come from: a helper or the file.
-        fields = {name.lower(): value for name, value in entry.items()}
-    except (docker.errors.DockerException, OSError, ValueError, RecursionError) as error:
-        problem = f"the credential helper for {registry} failed ({describe(error)}); is it installed and on PATH?"
-        raise ConfigurationError("~/.docker/config.json", problem) from None
-    except (AttributeError, TypeError, KeyError):
-        raise ConfigurationError("~/.docker/config.json", "it is not as docker login writes it; correct it") from None
-    if identity_token := fields.get("identitytoken"):
-        return Login(identity_token=str(identity_token))
-    user, password = fields.get("username"), fields.get("password")
-    return Login(str(user), str(password)) if user and password else Login()
-
-
-def docker_login(image: str) -> dict[str, str] | None:
-    """Return this run's credentials for the registry of an image, as Docker's SDK takes them; None without any.
-
-    The SDK reads what ``docker login`` stored by itself, and no variable.
-    """
-    registry = ImageReference.parse(image).registry
-    basic = _entries(os.environ.get(VARIABLE, "")).get(key(registry))
-    return {"username": _decoded(basic).user, "password": _decoded(basic).password} if basic else None
-
-
-def key(registry: str) -> str:
-    """Return what a registry is called in Docker's list of credentials."""
-    return _HUB_KEY if registry == DOCKER_HUB else registry
-
-
-def is_key_of(name: str, wanted: str) -> bool:
-    """Whether an entry of Docker's list is about the registry whose own entry is called *wanted*.
-
-    Older versions wrote addresses, and Docker Hub has several names.
-    """
-    return _bare_name(name) == _bare_name(wanted)
-
-
-def _bare_name(name: str) -> str:
-    host = re.sub(r"^https?://", "", name).partition("/")[0]
-    return DOCKER_HUB if host in _HUB_NAMES else host
-
-
-def _entries(text: str) -> dict[str, str]:
-    """Return the entries of ``DOCKER_AUTH_CONFIG``; none where Docker would ignore all of it."""
-    try:
-        auths = json.loads(text or "{}")
-        if not isinstance(auths, dict) or auths.keys() - {"auths"}:
-            return {}
-        entries = auths.get("auths", {})
-        is_valid = all(entry.keys() == {"auth"} and _decoded(entry["auth"]).user for entry in entries.values())
-        return {name: entry["auth"] for name, entry in entries.items()} if is_valid else {}
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        return {}
-
-
-def _decoded(basic: str) -> Login:
-    """Return the user and password of an entry. :raises ValueError: it is none."""
-    try:
-        user, _, password = base64.b64decode(basic, validate=True).decode().partition(":")
-    except binascii.Error:
-        raise ValueError(basic) from None
-    return Login(user, password)
+    login = stored_login(ImageReference.parse(image).registry)
+    if login.identity_token:
+        return {"identitytoken": login.identity_token}
+    return {"username": login.user, "password": login.password} if login.user else {}
 
 
 def _logins(registries: Sequence[str], environ: Mapping[str, str], *, needed: bool) -> dict[str, Login]:

@@ -20,10 +20,9 @@ from multiarch.errors import (
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from multiarch.config.settings import EmbeddedRegistry
+    from multiarch.config.server_settings import EmbeddedRegistry
     from multiarch.docker_host import DockerHost
 
-IMAGE = "registry:2"
 _READY_SECONDS = 30.0  # seconds, for a busy machine; usually it answers within one
 _MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
 _PAUSE = 0.2  # seconds
@@ -59,15 +58,15 @@ def commands(registry: EmbeddedRegistry) -> list[list[str]]:
     """Return the equivalent command."""
     options = ["--name", registry.container, "--restart", "unless-stopped", "-p", f"{registry.host}:5000"]
     options += ["-v", f"{registry.container}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
-    return [["docker", "run", "-d", *options, IMAGE]]
+    return [["docker", "run", "-d", *options, registry.image]]
 
 
 def _create(registry: EmbeddedRegistry, host: DockerHost) -> Container:
     """Create its container. :raises DockerConflictError: another run has done so meanwhile."""
-    host.need_image(IMAGE, "image")
+    host.need_image(registry.image, "registry_image")
     return host.create(
         f"create container {registry.container}",
-        IMAGE,
+        registry.image,
         name=registry.container,
         ports={"5000/tcp": ("127.0.0.1", registry.port)},
         volumes=[f"{registry.container}:/var/lib/registry"],
@@ -92,7 +91,7 @@ def _wait_until_ready(registry: EmbeddedRegistry, container: Container, host: Do
         except (RegistryError, RegistryUnreachableError, InvalidAnswerError) as error:
             if time.monotonic() > deadline:
                 log = host.last_lines(container, 20)
-                raise NotReadyError(f"{registry.container} ({IMAGE})", describe(error), log) from None
+                raise NotReadyError(f"{registry.container} ({registry.image})", describe(error), log) from None
             if host.policy.stopped.wait(0.1):
                 raise StoppedError(name) from None
         else:

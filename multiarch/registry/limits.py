@@ -20,6 +20,7 @@ HEAD_BYTES = 256 << 10  # before the body of an answer: status lines and headers
 FIELD_CHARACTERS = 8 << 10  # of a challenge, an address or a token; servers accept headers of 8 KiB
 REDIRECTS = 5  # of one request; blobs take one or two
 REQUEST_SECONDS = 90.0  # for a request and its whole answer, but for blobs; a registry may take 60 to answer at all
+COMMIT_SECONDS = 900.0  # until a registry has stored a blob that it has got; some copy gigabytes, or scan them
 PROGRESS_SECONDS = 60.0  # of waiting, in which a blob grows by PROGRESS_BYTES at least
 PROGRESS_BYTES = 60 << 10  # 1 KiB/s; a modem is faster
 AWAITED_SECONDS = 10.0  # for the answer to a write of a tag once the run is stopped; it may be done already
@@ -95,6 +96,13 @@ class Limits:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         _current.limits = self._outer.pop()
+
+    def await_commit(self) -> None:
+        """Let the answer take its time from now on: all of a blob has been sent."""
+        if self._progresses:
+            self._progresses = False
+            self._seconds = COMMIT_SECONDS
+            self._end = time.monotonic() + COMMIT_SECONDS
 
     def begin_head(self) -> None:
         """Count the bytes that are received from now on as headers."""

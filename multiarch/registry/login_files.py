@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.registry.credentials import VARIABLE, is_key_of
+from multiarch.registry import docker_config
+from multiarch.registry.docker_config import VARIABLE, entries_of_variable, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +43,12 @@ def sweep() -> None:
 
 def provide(client: Path) -> None:
     """Put this run's credentials into a directory, for a client that does not read them from the environment."""
-    if VARIABLE not in os.environ or _directories or _knows_variable(client):
+    entries = entries_of_variable()
+    if not entries or _directories or _knows_variable(client):
         return
-    stored = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111 (there may be no home)
+    stored = docker_config.directory()
     directory = _make()
-    _write(directory, stored, json.loads(os.environ[VARIABLE])["auths"])
+    _write(directory, stored, {name: {"auth": basic} for name, basic in entries.items()})
     os.environ["DOCKER_CONFIG"] = str(directory)
 
 
@@ -130,30 +132,16 @@ def _knows_variable(client: Path) -> bool:
 
 def _write(directory: Path, stored: Path, auths: dict[str, Any]) -> None:
     """Write the stored configuration of Docker into a directory, with these logins in place of the stored ones."""
-    try:
-        content = json.loads((stored / "config.json").read_text())
-    except (OSError, ValueError, RecursionError):
-        content = {}
-    config = _mapping(content)
+    config = docker_config.read()
     # Contexts and plug-ins are beside the file.
     with suppress(OSError):
         for entry in stored.iterdir():
             if entry.name != "config.json":
                 (directory / entry.name).symlink_to(entry.absolute())
-    old, helpers = _mapping(config.get("auths")), _mapping(config.get("credHelpers"))
-    # A helper for all registries is asked before any login is read: it stays for those that it had logins of.
-    if helper := config.pop("credsStore", None):
-        helpers = {**dict.fromkeys(old, helper), **helpers}
-    kept, asked = (
-        {name: value for name, value in entries.items() if not any(is_key_of(name, new) for new in auths)}
-        for entries in (old, helpers)
-    )
-    text = json.dumps({**config, "auths": {**kept, **auths}, "credHelpers": asked})
+    # A helper is asked before any login is read, but where it has no name. It stays for all other registries.
+    helpers = {**mapping(config.get("credHelpers")), **dict.fromkeys(auths, "")}
+    auths = {**mapping(config.get("auths")), **auths}
+    text = json.dumps({**config, "auths": auths, "credHelpers": helpers})
     with (directory / "config.json").open("x") as file:
         os.chmod(file.fileno(), 0o600)  # noqa: PTH101 (before anything is in it)
         file.write(text)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping as it is, and an empty one for anything else, as Docker ignores that too."""
-    return dict(value) if isinstance(value, dict) else {}

@@ -82,7 +82,7 @@ class Session(requests.Session):
         if kind == "plain":
             return None
         if kind == "own" and self._insecure:
-            return unverified()
+            return unverified(self._host)
         return trusting(self._host, identified=kind == "own")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
-from multiarch.errors import PACKAGE_ACCESS, InvalidAnswerError, RegistryError, unbroken
+from multiarch.errors import PACKAGE_ACCESS, InvalidAnswerError, RegistryError, RegistryUnreachableError, unbroken
+from multiarch.image.reference import is_loopback
 from multiarch.registry import limits
 from multiarch.registry.auth import Authorizer, Scopes
 from multiarch.registry.connections import Connections
@@ -34,6 +36,8 @@ class Transport:
     :param policy: how requests are retried.
     :param say: takes one line for each retry.
     :param insecure: whether TLS may go unverified, or be missing.
+    :param declared: whether another program holds it for insecure, such as Docker; asked once, where nothing answers
+        over TLS that is trusted.
     :param trace: shows the requests, where that is asked for.
     """
 
@@ -44,14 +48,21 @@ class Transport:
         say: Callable[[str], None],
         *,
         insecure: bool = False,
+        declared: Callable[[], bool] = lambda: False,
         trace: Trace | None = None,
     ) -> None:
         self.host = host
         self.policy = policy
         self.say = say
-        self.connections = Connections(host, insecure=insecure, trace=trace)
+        self._declared, self._trace = declared, trace
+        self._is_settled = insecure or is_loopback(host)
+        self._settling = threading.Lock()
+        self._connect(insecure=insecure)
+
+    def _connect(self, *, insecure: bool) -> None:
+        self.connections = Connections(self.host, insecure=insecure, trace=self._trace)
         check_realm = self.connections.destinations.check_realm
-        self._authorizer = Authorizer(host, self.connections.send, self._refusal, check_realm)
+        self._authorizer = Authorizer(self.host, self.connections.send, self._refusal, check_realm)
 
     def ask(self, verb: str, path: str, scopes: Scopes, **options: Any) -> Answer:
         """Send a request until it is answered; *options* are those of `once`.
@@ -63,7 +74,7 @@ class Transport:
 
     def call(self, name: str, attempt: Callable[[], T], transient: Callable[[BaseException], bool] | None = None) -> T:
         """Retry *attempt*, which is made of `once`, as one operation; *transient* as in `Policy.call`."""
-        return self.policy.call(name, attempt, show=self.say, transient=transient)
+        return self.policy.call(name, attempt, show=self.say, transient=transient, place=self.host)
 
     def name(self, verb: str, path: str) -> str:
         """Return the name of a request for errors and lines: without its query."""
@@ -85,6 +96,7 @@ class Transport:
         fine: tuple[int, ...] = (),
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
+        seconds: float | None = None,
         awaited: bool = False,
     ) -> Answer:
         """Send a request, and once more with the authorisation that the registry asks for; not retried.
@@ -94,22 +106,21 @@ class Transport:
         :param where: a path below ``/v2/``, or an address that `follow` returned.
         :param data: the body, or a function that makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
+        :param seconds: how long the answer may take; None for what is usual.
         :param most: bytes that the answer may have; not of a stream.
         :param awaited: whether it is not cut off at once when the run is stopped, because a server may do all the same
             what it was asked for.
         :raises StoppedError: the run was stopped; nothing is sent then.
         """
+        options = {"headers": headers, "data": data, "most": most, "stream": stream, "seconds": seconds}
         with Limits(self._stop_flag(awaited=awaited)):
-            url = urljoin(self.connections.base(), where)
-            for _ in range(limits.REDIRECTS + 1):
-                answer = self._authorised(name, verb, url, scopes, headers, data, most=most, stream=stream)
-                if answer.status not in _FOLLOWED.get(verb, _FOLLOWED_BY_WRITES) or not answer.header("Location"):
-                    break
-                if answer.stream:
-                    answer.stream.cut()
-                url = self.follow(name, answer)
-            else:
-                raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
+            connections = self.connections
+            try:
+                answer = self._followed(name, verb, where, scopes, **options)
+            except RegistryUnreachableError:
+                if not self._becomes_insecure(connections):
+                    raise
+                answer = self._followed(name, verb, where, scopes, **options)
         return self._accepted(name, answer, fine)
 
     def _accepted(self, name: str, answer: Answer, fine: tuple[int, ...]) -> Answer:
@@ -119,6 +130,27 @@ class Transport:
         if answer.stream:
             answer.stream.cut()
         raise self._refusal(name, answer)
+
+    def _becomes_insecure(self, used: Connections) -> bool:
+        """Whether the registry, over whose *used* connections nothing came, is spoken to in another way from now on."""
+        with self._settling:
+            if not self._is_settled:
+                self._is_settled = True
+                if self._declared():
+                    self._connect(insecure=True)
+            return self.connections is not used
+
+    def _followed(self, name: str, verb: str, where: str, scopes: Scopes, **options: Any) -> Answer:
+        """Return the answer to a request behind all redirects."""
+        url = urljoin(self.connections.base(), where)
+        for _ in range(limits.REDIRECTS + 1):
+            answer = self._authorised(name, verb, url, scopes, **options)
+            if answer.status not in _FOLLOWED.get(verb, _FOLLOWED_BY_WRITES) or not answer.header("Location"):
+                return answer
+            if answer.stream:
+                answer.stream.cut()
+            url = self.follow(name, answer)
+        raise InvalidAnswerError(name, f"the registry redirects more than {limits.REDIRECTS} times")
 
     def _stop_flag(self, *, awaited: bool) -> limits.StopFlag:
         stopped = self.policy.stopped

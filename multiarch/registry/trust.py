@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import ssl
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from multiarch.certificates import certificates_of, named_bundle
 from multiarch.errors import ConfigurationError
 from multiarch.registry.sockets import LimitedTlsSocket
 from multiarch.retry import describe
 
-_CERTIFICATES = ("/etc/docker/certs.d", "~/.config/docker/certs.d")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def trusting(host: str, *, identified: bool) -> ssl.SSLContext:
@@ -23,29 +26,40 @@ def trusting(host: str, *, identified: bool) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     context.sslsocket_class = LimitedTlsSocket
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    try:
+    variable, named = named_bundle()
+    bundle = named or DEFAULT_CA_BUNDLE_PATH
+    with _usable(variable or "REQUESTS_CA_BUNDLE", f"{bundle} cannot be used"):
         context.load_verify_locations(*((None, bundle) if Path(bundle).is_dir() else (bundle,)))
-    except OSError as error:
-        raise ConfigurationError("REQUESTS_CA_BUNDLE", f"{bundle} cannot be used: {describe(error)}") from None
-    for directory in _CERTIFICATES:
-        # Without a home there is no such directory.
-        folder = Path(os.path.expanduser(directory)) / host  # noqa: PTH111
-        for path in sorted(folder.glob("*")):
-            try:
-                if path.suffix == ".crt":
-                    context.load_verify_locations(path)
-                elif path.suffix == ".cert" and identified:
-                    context.load_cert_chain(path, path.with_suffix(".key"))
-            except OSError as error:
-                raise ConfigurationError(str(path), f"cannot be used for TLS with {host}: {describe(error)}") from None
+    for path in certificates_of(host).authorities:
+        with _usable(str(path), f"cannot be used for TLS with {host}"):
+            context.load_verify_locations(path)
+    if identified:
+        _identify(context, host)
     return context
 
 
-def unverified() -> ssl.SSLContext:
-    """Return a context that trusts everybody, for a registry that was declared insecure."""
+def unverified(host: str) -> ssl.SSLContext:
+    """Return a context that trusts everybody, for a registry that was declared insecure; our own certificate is shown.
+
+    :raises ConfigurationError: a file of certificates cannot be used.
+    """
     context = ssl.create_default_context()
     context.sslsocket_class = LimitedTlsSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    _identify(context, host)
     return context
+
+
+def _identify(context: ssl.SSLContext, host: str) -> None:
+    for identity in certificates_of(host).identities:
+        with _usable(str(identity.certificate), f"cannot be used for TLS with {host}"):
+            context.load_cert_chain(identity.certificate, identity.key)
+
+
+@contextmanager
+def _usable(where: str, problem: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(where, f"{problem}: {describe(error)}") from None

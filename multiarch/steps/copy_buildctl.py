@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.buildkit.address import running_server
 from multiarch.buildkit.buildctl import check_executable, default_path
-from multiarch.errors import ConfigurationError, DockerError
+from multiarch.errors import BuildctlNotExecutableError, ConfigurationError, DockerError
 from multiarch.paths import replacing
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LARGEST = 512 << 20  # bytes; v0.32.2 has 40 MB
 def run(run: Run) -> tuple[Path]:
     """Put the client of ``buildkit_image`` into ``dest``, or the cache; return its path.
 
-    An existing one that is the same, byte for byte, is left alone.
+    An existing one that is the same, byte for byte, is left alone; one that cannot run here is not kept.
 
     :raises BuildctlNotExecutableError: it is a Linux program, and this is a Mac, or another architecture.
     :raises ConfigurationError: ``dest`` cannot be written to.
@@ -51,7 +51,11 @@ def run(run: Run) -> tuple[Path]:
             host.remove(spare)
     elif _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1].split():
         _copy(container, path, host)
-    check_executable(path, host.trace)
+    try:
+        check_executable(path, host.trace)
+    except BuildctlNotExecutableError:
+        path.unlink(missing_ok=True)  # or it would be preferred to one on PATH
+        raise
     return (path,)
 
 

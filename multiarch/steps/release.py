@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.bases import BuiltImage
-from multiarch.buildkit.buildctl import default_path, find_buildctl
+from multiarch.buildkit.buildctl import buildctl_on_path, check_kind, default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
-from multiarch.errors import BuildctlMissingError, ConfigurationError, MultiarchError
+from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
@@ -114,13 +115,24 @@ def _server_and_client(run: Run) -> tuple[Client, Builder]:
 def _buildctl(run: Run) -> Path:
     """Return the path of the client: that of our server, which is copied where it is not yet, or any that is found."""
     settings = run.settings
-    if settings.starts_buildkit:
+    with suppress(BuildctlMissingError, BuildctlNotExecutableError):
+        if not settings.starts_buildkit:
+            return find_buildctl(settings)
         path = default_path(settings)
-        return path if path.is_file() else copy_buildctl.run(run)[0]
+        if path.is_file():
+            check_kind(path)
+            return path
+    other = buildctl_on_path()
+    # The program in the image is one of Linux.
+    if other and sys.platform != "linux":
+        return other
     try:
-        return find_buildctl(settings)
-    except BuildctlMissingError:
         return copy_buildctl.run(run)[0]
+    except BuildctlNotExecutableError:
+        if other is None:
+            raise
+        run.progress.say(f"the client of {settings.builder.image} cannot run here; building with {other}")
+        return other
 
 
 def _check_output(project: Project) -> None:

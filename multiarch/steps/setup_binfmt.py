@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from multiarch.config.project import Project
+    from multiarch.config.server_settings import BuilderSettings
     from multiarch.config.settings import Settings
     from multiarch.docker_host import DockerHost
     from multiarch.run import Run
@@ -28,8 +29,6 @@ _NAME = re.compile(r"[^\s,]{1,255}")  # a file's name; a comma would divide it i
 # The kernel compares the first 256 bytes of a program (BINPRM_BUF_SIZE).
 _OFFSET = re.compile(r"[0-9]{1,3}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,256}")
-# Small, and has a shell, which the installers lack.
-PROBE_IMAGE = "busybox:stable"
 _MOST_ATTEMPTS = 2  # of installing; a second one where another run's installer has come between
 # binfmt_misc is one per kernel wherever it is mounted, so a mount of the container's own shows the host's entries. On
 # arm64 the personality system call refuses linux32 where the CPU cannot run 32-bit programs.
@@ -38,6 +37,10 @@ command -v linux32 >/dev/null || exit 1
 linux32 true 2>/dev/null && echo '# aarch32'
 mkdir -p /mnt && mount -t binfmt_misc binfmt_misc /mnt && cd /mnt || exit 1
 for entry in *; do [ "$entry" = register ] || { echo "# entry $entry"; cat "$entry"; }; done
+"""
+_REMOVE = """
+mkdir -p /mnt && mount -t binfmt_misc binfmt_misc /mnt || exit 1
+for name; do echo -1 > "/mnt/$name" || exit 1; done
 """
 
 
@@ -99,6 +102,9 @@ class Runnable:
 def run(run: Run) -> tuple[Runnable, ...]:
     """Make the Docker host run each platform of the matrix that it builds itself, or tries the image of.
 
+    Emulators that are there are left alone, unless ``--reinstall``, or an ``--installer`` on the command line, asks for
+    others in their place.
+
     :raises EmulatorError: the installer ran and a platform still has no emulator.
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
@@ -108,17 +114,20 @@ def run(run: Run) -> tuple[Runnable, ...]:
         return tuple(Runnable(platform, "native") for platform in platforms)
     if host.info.is_rootless:
         return _run_rootless(platforms, settings, host)
-    state = read_state(host, settings.builder.container)
+    builder = settings.builder
+    state = read_state(host, builder)
+    foreign = [p for p in platforms if not state.is_native(p)]
+    missing = [p for p in foreign if builder.reinstall or state.emulator(p) is None]
+    problem = ""
     for _ in range(_MOST_ATTEMPTS):
-        missing = [p for p in platforms if not state.is_native(p) and state.emulator(p) is None]
         if not missing:
             break
-        problem = _install(settings.builder.installer, missing, state, host)
+        problem = _install(builder, missing, state, host)
         # Two installers of two runs take turns in replacing an entry: what counts is what is there in the end.
-        state = read_state(host, settings.builder.container)
-    else:
-        if missing := [p for p in missing if state.emulator(p) is None]:
-            raise EmulatorError(missing, settings.builder.installer, problem)
+        state = read_state(host, builder)
+        missing = [p for p in foreign if state.emulator(p) is None]
+    if missing:
+        raise EmulatorError(missing, builder.installer, problem)
     return tuple(Runnable(platform, state.name_of(platform)) for platform in platforms)
 
 
@@ -131,12 +140,15 @@ def _run_rootless(platforms: Sequence[Platform], settings: Settings, host: Docke
     :raises DockerError: a platform has no emulator.
     """
     foreign = [platform for platform in platforms if not runs_natively(platform, host.machine)]
-    words = host.run_once(host.need_image(PROBE_IMAGE, "installer"), ["sh", "-c", _trials(foreign)]).splitlines()
-    kinds = {p: "native" for p in platforms if runs_natively(p, host.machine, aarch32="# aarch32" in words)}
-    kinds |= {p: "emulated" for p in foreign if f"# runs {p}" in words}
+    probe = settings.builder.probe_image
+    script = ["sh", "-c", _trials(foreign)]
+    words = host.run_once(host.need_image(probe, "probe_image"), script, name=probe).splitlines()
+    kinds = {p: "emulated" for p in foreign if f"# runs {p}" in words and not settings.builder.reinstall}
+    kinds |= {p: "native" for p in platforms if runs_natively(p, host.machine, aarch32="# aarch32" in words)}
     if missing := [p for p in platforms if p not in kinds]:
         (command,) = commands_on(host.machine, settings)
-        problem = f"it is rootless, and cannot register an emulator; root can, once for all: {' '.join(command)}"
+        what = "replace" if settings.builder.reinstall else "register"
+        problem = f"it is rootless, and cannot {what} an emulator; root can, once for all: {' '.join(command)}"
         raise DockerError(f"run programs for {', '.join(map(str, missing))}", problem)
     return tuple(Runnable(platform, kinds[platform]) for platform in platforms)
 
@@ -167,15 +179,15 @@ def commands_on(machine: str, settings: Settings) -> list[list[str]]:
     return [["docker", "run", "--privileged", "--rm", settings.builder.installer, *arguments]]
 
 
-def read_state(host: DockerHost, server: str) -> HostState:
+def read_state(host: DockerHost, builder: BuilderSettings) -> HostState:
     """Read the state of the Docker host's kernel through a container: the host may be another machine.
 
-    :param server: the name of our server's container, which is asked where it runs.
+    :param builder: names our server, which is asked where it runs, and an image with a shell, which installers lack.
     """
-    text = _ask_server(host, server)
+    text = _ask_server(host, builder.container)
     if not text:
-        probe = host.need_image(PROBE_IMAGE, "installer")
-        text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True)
+        probe = host.need_image(builder.probe_image, "probe_image")
+        text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True, name=builder.probe_image)
     return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
@@ -234,16 +246,19 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
     return ["--install", ",".join(sorted({platform.architecture for platform in platforms}))]
 
 
-def _install(installer: str, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
+def _install(builder: BuilderSettings, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
     """Run the installer; return what it said, or why it failed: another run's may have registered the same."""
+    installer = builder.installer
     image = host.need_image(installer, "installer")
-    host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
-    # An entry without the F flag stands in the way: the kernel refuses a second one of its name.
-    stale = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
-    arguments = installer_arguments(installer, missing)
-    if stale and arguments:
-        arguments = ["--uninstall", ",".join(stale), *arguments]
+    # An entry that is there stands in the way: the kernel refuses a second one of its name. Removed by us, it is the
+    # installer's work when one is there again.
+    former = sorted({e.name for e in state.emulators for p in missing if e.runs(p)})
     try:
-        return host.run_once(image, arguments, privileged=True)
+        if former:
+            probe = host.need_image(builder.probe_image, "probe_image")
+            host.say(f"removing the emulators {', '.join(former)}")
+            host.run_once(probe, ["sh", "-c", _REMOVE, "sh", *former], privileged=True, name=builder.probe_image)
+        host.say(f"registering emulators for {', '.join(map(str, missing))} with {installer}")
+        return host.run_once(image, installer_arguments(installer, missing), privileged=True, name=installer)
     except DockerError as error:
         return str(error)

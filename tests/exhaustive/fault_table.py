@@ -154,6 +154,10 @@ def _check(scene: Scene) -> object:
     return scene.near.asked[-1]
 
 
+def _without(name: str) -> dict[str, Fault]:
+    return {other: fault for other, fault in FAULTS.items() if other != name}
+
+
 _ROWS = (
     Verb("GET token", "GET /token", _manifest, MANIFEST, far=True),
     Verb("POST token", "POST /token", _manifest, MANIFEST, far=True),
@@ -176,7 +180,8 @@ _ROWS = (
     ),
     Verb("copy: HEAD blob", f"HEAD {COPY}", _copy, BLOB, answers={404: BLOB}),
     Verb("copy: POST upload", f"POST {UPLOADS}", _copy, BLOB, before=f"HEAD {COPY}"),
-    Verb("copy: PUT blob", f"PUT {UPLOAD}", _copy, BLOB, before=f"POST {UPLOADS}"),
+    # Where the blob was stored and the answer lost, it is found, and not sent again.
+    Verb("copy: PUT blob", f"PUT {UPLOAD}", _copy, BLOB, before=f"POST {UPLOADS}", faults=_without("truncated")),
     Verb("copy: GET source", f"GET {SOURCE}", _copy, BLOB, far=True),
     Verb("mount: POST", f"POST {UPLOADS}", _mount, BLOB),
     Verb("PUT manifest", f"PUT {NEW}", _put(MANIFEST), MANIFEST.body),

@@ -130,6 +130,11 @@ def docker_host() -> Iterator[None]:
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository's own example, in a directory with a name of its own."""
+    return example(tmp_path_factory)
+
+
+def example(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy of the repository's example."""
     path = tmp_path_factory.mktemp(f"example-{secrets.token_hex(3)}-")
     for name in ("Dockerfile", "Dockerfile.armhf"):
         (path / name).write_text((ROOT / name).read_text())
@@ -152,14 +157,15 @@ class RegistryContainer:
     name: str
     port: int
     options: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
         """``host:port`` for image references."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers (401 is an answer)."""
+        """Start it, and wait until it answers (401 is an answer, and so is 400 to plain HTTP)."""
         docker("run", "-d", "--name", self.name, "-p", f"{self.host}:5000", *self.options, "registry:2")
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

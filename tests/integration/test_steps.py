@@ -181,7 +181,7 @@ def test_emulators_are_registered_and_proved(project: Project, installer: str, a
     docker("run", "--rm", "--privileged", "tonistiigi/binfmt:latest", "--uninstall", "qemu-aarch64")
 
     installed = project.run("setup-binfmt", "--installer", installer)
-    again = project.run("setup-binfmt", "--installer", installer)
+    again = project.run("setup-binfmt")
 
     expected = ["linux/amd64 native", "linux/arm64 qemu-aarch64", "linux/arm/v7 qemu-arm"]
     assert (0, expected) == (installed.status, installed.out)

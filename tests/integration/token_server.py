@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 SERVICE, ISSUER = "the registry", "the token server"
@@ -26,11 +27,16 @@ SERVICE, ISSUER = "the registry", "the token server"
 class TokenServer:
     """A server that gives tokens to one user alone.
 
+    :param address: the address that it listens on.
+    :param tls: the context to speak TLS with; None for plain HTTP.
     :ivar tokens: those that it gave.
+    :ivar refused: the repositories that its tokens are for reading only.
     """
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.tokens: list[str] = []
+        self.refused: tuple[str, ...] = ()
+        self._scheme, self._address = "https" if tls else "http", address
         self._basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
@@ -46,7 +52,9 @@ class TokenServer:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer((address, 0), self._handler())
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def options(self, directory: Path) -> tuple[str, ...]:
@@ -56,7 +64,7 @@ class TokenServer:
         pem = self._certificate.public_bytes(serialization.Encoding.PEM)
         (certificates / "root.pem").write_bytes(pem)
         settings = {
-            "REALM": f"http://127.0.0.1:{self._http.server_address[1]}/token",
+            "REALM": f"{self._scheme}://{self._address}:{self._http.server_address[1]}/token",
             "SERVICE": SERVICE,
             "ISSUER": ISSUER,
             "ROOTCERTBUNDLE": "/trusted/root.pem",
@@ -75,7 +83,8 @@ class TokenServer:
         for scope in (part for value in scopes for part in value.split()):
             kind, _, rest = scope.partition(":")
             name, _, actions = rest.rpartition(":")
-            access.append({"type": kind, "name": name, "actions": actions.split(",")})
+            allowed = [action for action in actions.split(",") if action == "pull" or name not in self.refused]
+            access.append({"type": kind, "name": name, "actions": allowed})
         der = self._certificate.public_bytes(serialization.Encoding.DER)
         header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
         now = int(time.time())

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make_certificate(directory: Path) -> Path:
-    """Make a self-signed certificate for 0.0.0.0 in the file ``ca.crt``, its key in ``ca.key``; return the former."""
+def make_certificate(directory: Path, address: str = "0.0.0.0") -> Path:
+    """Make a self-signed certificate for an address: ``ca.crt``, with its key in ``ca.key``; return the former."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a registry")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -29,7 +29,7 @@ def make_certificate(directory: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("0.0.0.0"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -83,6 +83,8 @@ class RegistryServer:
     :ivar table: ``GET /v2/…`` → the reactions in order; the last one is repeated.
     :ivar contents: path → media type and bytes; a PUT adds to it.
     :ivar requests: all requests, in order.
+    :ivar uploads: what was sent of each, by its path.
+    :ivar largest: bytes of a body; a larger one is cut off within it, without an answer. None for no limit.
     :ivar knows_ranges: whether a range of a blob is answered with the range; else with the whole blob.
     :ivar otherwise: answers what is not in the table; from the contents by default.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
@@ -93,6 +95,8 @@ class RegistryServer:
         self.table: dict[str, list[Reaction]] = {}
         self.contents: dict[str, tuple[str, bytes]] = {}
         self.requests: list[Request] = []
+        self.uploads: dict[str, bytes] = {}
+        self.largest: int | None = None
         self.knows_ranges = True
         self.deletes: tuple[str, ...] = ("tag", "digest")
         self.otherwise: Callable[[Request], Reply] = self.from_contents
@@ -189,13 +193,29 @@ class RegistryServer:
             if held is not None:
                 self.contents[f"{repository}/blobs/{request.query['mount']}"] = held
                 return Reply(201)
+            self.uploads[f"{request.path}one"] = b""
             return Reply(202, headers={"Location": f"{request.path}one?_state=opaque"})
         if request.verb == "PUT":
-            if request.query["digest"] != _digest(request.body):
+            content = self.uploads.pop(request.path, b"") + request.body
+            if request.query["digest"] != _digest(content):
                 return refusal(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
-            self.contents[f"{repository}/blobs/{request.query['digest']}"] = "application/octet-stream", request.body
+            self.contents[f"{repository}/blobs/{request.query['digest']}"] = "application/octet-stream", content
             return Reply(201)
+        if request.verb in ("PATCH", "GET"):
+            return self._continue(request)
         return Reply(204)
+
+    def _continue(self, request: Request) -> Reply:
+        """Take a chunk, or say how far an upload is."""
+        if request.path not in self.uploads:
+            return refusal(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+        held = self.uploads[request.path]
+        if request.verb == "PATCH":
+            if request.headers["content-range"].partition("-")[0] != str(len(held)):
+                return refusal(416, "RANGE_INVALID", "invalid content range")
+            held = self.uploads[request.path] = held + request.body
+        headers = {"Location": f"{request.path}?_state={len(held)}", "Range": f"0-{max(len(held) - 1, 0)}"}
+        return Reply(202 if request.verb == "PATCH" else 204, headers=headers)
 
     def _delete(self, path: str, body: bytes) -> Reply:
         """Delete a tag; or by digest what it names, with the tags that point there, as Docker's registry does."""
@@ -219,8 +239,9 @@ class RegistryServer:
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = b""
+                is_cut = server.largest is not None and length > server.largest
                 with suppress(ConnectionError):
-                    body = self.rfile.read(length)
+                    body = self.rfile.read(length // 4 if is_cut else length)
                 if len(body) < length:  # a request that was cut off is none (RFC 9112, section 8)
                     self.close_connection = True
                     return
@@ -231,7 +252,7 @@ class RegistryServer:
                 with suppress(ConnectionError):
                     self.answer(server._react(request))
 
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
+            do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_DELETE = do_CONNECT = handle_any  # noqa: N815 (http.server's names)
 
             def answer(self, reply: Reply) -> None:
                 if reply in (EOF, CUT):

@@ -17,7 +17,7 @@ import pytest
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
-from multiarch.config.settings import EmbeddedRegistry
+from multiarch.config.server_settings import EmbeddedRegistry
 from multiarch.docker_host import DockerHost
 from multiarch.docker_info import HostInfo
 from multiarch.errors import (
@@ -25,11 +25,13 @@ from multiarch.errors import (
     DockerNotFoundError,
     DockerPermissionError,
     ForeignContainerError,
+    ImageUnavailableError,
     NoDockerError,
 )
 from multiarch.image.platform import Platform
 from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
+from multiarch.steps.setup_binfmt import read_state
 from tests.unit.docker_daemon import API, Daemon
 from tests.unit.registry_server import EOF, Reply, json_reply
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from multiarch.config.settings import Settings
     from tests.unit.registry_server import RegistryServer
 
 THREADS = 8
@@ -146,11 +149,62 @@ def test_foreign_container_is_refused_each_time(daemon: Daemon, host: DockerHost
     assert 1 == daemon.looks("buildkit")
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "advice"),
+    [
+        (404, "manifest for some:image not found: manifest unknown", ""),
+        (404, "Get https://r.lan/v2/: dial tcp: lookup r.lan: no such host", ""),
+        (500, "unauthorized: authentication required", ""),
+        (
+            500,
+            "toomanyrequests: You have reached your pull rate limit",
+            "log in with docker login, give the Docker daemon a mirror, or ",
+        ),
+    ],
+)
+def test_image_that_cannot_be_pulled_is_told_in_the_daemons_words(
+    daemon: Daemon, host: DockerHost, status: int, words: str, advice: str
+) -> None:
+    """And with the setting that names another; what the daemon says of its network is not that there is no image."""
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [json_reply({"message": "No such image"}, 404)]
+    daemon.server.table[f"POST {API}/images/create"] = [json_reply({"message": words}, status)]
+    with pytest.raises(ImageUnavailableError) as caught:
+        host.need_image("some:image", "probe_image")
+    expected = f"Docker could not pull image some:image: {words}; {advice}name another with multiarch.probe_image"
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "ask"),
+    [
+        ("registry_image", lambda settings, host: start_registry(settings.publish.embedded, host)),
+        ("probe_image", lambda settings, host: read_state(host, settings.builder)),
+    ],
+)
+def test_each_image_has_its_setting(
+    daemon: Daemon, host: DockerHost, setting: str, ask: Callable[[Settings, DockerHost], object]
+) -> None:
+    """The one that is named is the one that changes it."""
+    for name in ("buildkit", "multiarch-registry"):
+        daemon.hold_nothing(name)
+    daemon.server.table[f"GET {API}/images/some:image/json"] = [json_reply({"message": "No such image"}, 404)]
+    daemon.server.table[f"POST {API}/images/create"] = [json_reply({"message": "not found"}, 404)]
+    with pytest.raises(ImageUnavailableError, match=f"; name another with multiarch.{setting}$"):
+        ask(load({"platforms": ["arm64"], setting: "some:image"}, {}, {}), host)
+
+
+def test_container_that_fails_is_called_by_the_name_of_its_image(daemon: Daemon, host: DockerHost) -> None:
+    """An id of 64 digits says nothing to a reader."""
+    daemon.server.table[f"POST {API}/containers/create"] = [json_reply({"message": "privileged is denied"}, 403)]
+    with pytest.raises(DockerError, match=r"^Docker could not run busybox:stable: privileged is denied$"):
+        host.run_once("sha256:1234", ["true"], name="busybox:stable")
+
+
 def test_embedded_registry_is_looked_for_once(daemon: Daemon, host: DockerHost, server: RegistryServer) -> None:
     """A release needs it when it builds and when it publishes."""
     daemon.hold("multiarch-registry")
     server.table["GET /v2/"] = [Reply(200)]
-    registry = EmbeddedRegistry("multiarch-registry", int(server.host.rpartition(":")[2]))
+    registry = EmbeddedRegistry("multiarch-registry", int(server.host.rpartition(":")[2]), "registry:2")
     for _ in range(2):
         start_registry(registry, host)
     assert 1 == daemon.looks("multiarch-registry")

@@ -18,7 +18,6 @@ import requests
 from multiarch.errors import (
     BuildFailedError,
     ConfigurationError,
-    DigestMismatchError,
     DockerError,
     MultiarchError,
     ReadBackError,
@@ -26,6 +25,7 @@ from multiarch.errors import (
     RegistryUnreachableError,
     is_transient_status,
 )
+from multiarch.registry.errors import DigestMismatchError
 from multiarch.retry import Policy, describe, is_transient
 from tests.unit.clock import Clock
 

@@ -54,6 +54,8 @@ def words(settings: Settings) -> list[str]:
 KEPT = "/c/multiarch/buildkit/docker.io/someone/app"
 REF = "ref=docker.io/someone/app:buildcache-arm64"
 LAST = "type=registry,ref=docker.io/someone/app:latest-arm64"
+MAX = "mode=max,ignore-error=true"
+TOKENS = "--registry-auth-tlscontext host=registry-1.docker.io,insecure=true "
 IMAGE = "type=image,name=docker.io/someone/app:latest-arm64,push=true"
 
 
@@ -97,7 +99,10 @@ def expected(
         ({"output": "local,dest=a,b"}, expected(output="'type=local,\"dest=a,b\"'")),
         # It is pushed once; the other repositories get copies when the index is published.
         ({"image": ["someone/app", "ghcr.io/a/b"]}, expected()),
-        ({"insecure_registries": ["docker.io"]}, expected(output=f"{IMAGE},registry.insecure=true")),
+        (
+            {"insecure_registries": ["docker.io"]},
+            expected(more=TOKENS, output=f"{IMAGE},registry.insecure=true"),
+        ),
         (
             {"attestations": ["provenance", "sbom"]},
             expected("platform=linux/arm64", "filename=Dockerfile", "attest:provenance=mode=max", "attest:sbom="),
@@ -117,14 +122,22 @@ def expected(
         ),
         (
             {"cache": "registry"},
-            expected(more=f"--export-cache type=registry,{REF},mode=max --import-cache type=registry,{REF} "),
+            expected(more=f"--export-cache type=registry,{REF},{MAX} --import-cache type=registry,{REF} "),
         ),
         (
             {"cache": "registry", "insecure_registries": ["docker.io"]},
             expected(
-                more=f"--export-cache type=registry,{REF},mode=max,registry.insecure=true"
+                more=f"{TOKENS}--export-cache type=registry,{REF},{MAX},registry.insecure=true"
                 f" --import-cache type=registry,{REF},registry.insecure=true ",
                 output=f"{IMAGE},registry.insecure=true",
+            ),
+        ),
+        (
+            {"cache": "registry", "cache_image": "r.lan/cache", "insecure_registries": ["r.lan"]},
+            expected(
+                more="--registry-auth-tlscontext host=r.lan,insecure=true"
+                f" --export-cache type=registry,ref=r.lan/cache:buildcache-arm64,{MAX},registry.insecure=true"
+                " --import-cache type=registry,ref=r.lan/cache:buildcache-arm64,registry.insecure=true "
             ),
         ),
         (
@@ -132,7 +145,7 @@ def expected(
             expected(
                 "platform=linux/arm/v7",
                 "filename=Dockerfile",
-                more=f"--export-cache type=local,dest={KEPT}/arm-v7,mode=max,reset=true"
+                more=f"--export-cache type=local,dest={KEPT}/arm-v7,{MAX},reset=true"
                 f" --import-cache type=local,src={KEPT}/arm-v7 ",
                 output=IMAGE.replace("-arm64", "-arm-v7"),
             ),
@@ -266,7 +279,7 @@ class Project:
         self.shown = io.StringIO()
         self.solves: list[Solve] = []
 
-    def build(self, script: str, **block: Any) -> PushedImage | Path | None:
+    def build(self, script: str, *, may_push: bool = False, **block: Any) -> PushedImage | Path | None:
         """Build with a buildctl of this *script*, which finds the metadata file in $metadata."""
         buildctl = self.path / "buildctl"
         find = 'while [ $# -gt 1 ]; do [ "$1" = --metadata-file ] && metadata=$2; shift; done'
@@ -274,7 +287,8 @@ class Project:
         buildctl.chmod(0o755)
         settings = read(context=str(self.path), **block)
         policy = Policy(seconds=5.0, attempts=4, first=0.001, longest=0.01)
-        client = Client(buildctl, policy, Progress(self.shown), self.solves, DockerHost(Policy(), print))
+        host = DockerHost(Policy(), print)
+        client = Client(buildctl, policy, Progress(self.shown), self.solves, host, may_push=lambda: may_push)
         return build_platform(settings, settings.matrix[0], client, BUILDER)
 
     @property
@@ -311,6 +325,25 @@ def test_a_fault_that_passes_is_outlasted(project: Project) -> None:
         " refused; is the registry, or the builder, running and its name right?"
         for number in (1, 2)
     ] == project.shown.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("may_push", "refusals", "attempts"), [(True, 1, 2), (True, 9, 2), (False, 9, 1)], ids=["once", "always", "unknown"]
+)
+def test_push_that_is_refused_after_it_was_allowed_is_tried_once_more(
+    project: Project, may_push: bool, refusals: int, attempts: int
+) -> None:
+    """Our own check proves the right; a registry that then says 403 once is mistaken, and twice is believed."""
+    refused = (
+        "error: failed to solve: failed to push x: unexpected status from PUT request to https://r/v2/: 403 Forbidden"
+    )
+    script = f"if [ $(wc -l < calls) -le {refusals} ]; then echo '{refused}' >&2; exit 1; fi\n{PUSHED}"
+    if refusals == 1:
+        project.build(script, may_push=may_push)
+    else:
+        with pytest.raises(BuildFailedError, match="403 Forbidden; log in with docker login, as a user who may push"):
+            project.build(script, may_push=may_push)
+    assert attempts == len(project.calls)
 
 
 def test_a_fault_that_stays_is_tried_once(project: Project) -> None:
@@ -365,7 +398,7 @@ def test_the_beginning_of_a_dockerfile_is_built_from_the_cache(project: Project)
     build_prefix(settings, settings.matrix[0], dockerfile, archive, "a:b", client, BUILDER, ())
     whole, beginning = (call.partition(" --metadata-file")[0] for call in project.calls)
     left_out = ["--opt target=last ", "--opt attest:provenance=mode=max ", "--no-cache "]
-    left_out += [f"--export-cache type=registry,{REF},mode=max "]
+    left_out += [f"--export-cache type=registry,{REF},{MAX} "]
     assert [True] * 4 == [words in whole for words in left_out], whole
     for words in left_out:
         whole = whole.replace(words, "")

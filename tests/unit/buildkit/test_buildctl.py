@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +12,17 @@ from multiarch.buildkit.buildctl import check_executable, default_path, find_bui
 from multiarch.config.load import load
 from multiarch.config.project import Project
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError
+from multiarch.image.elf import Elf
 from multiarch.steps.copy_buildctl import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from multiarch.config.settings import Settings
+
+
+# The head of a program of another machine, which no emulator here runs.
+SPARC = Elf(64, "big", 43).header() + bytes(100)
 
 
 @pytest.fixture
@@ -76,6 +83,23 @@ def test_a_client_without_the_permission_is_named(cache: Path) -> None:
     path = put(cache / "v0.32.2" / "buildctl", 0o644)
     with pytest.raises(BuildctlNotExecutableError, match=f"^buildctl at {path} cannot run here "):
         find_buildctl(read())
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF of another machine", SPARC, b"half a file"])
+def test_client_that_cannot_run_is_not_preferred(cache: Path, tmp_path: Path, content: bytes) -> None:
+    """One on PATH is used, as the error advises; without one the error names what there is."""
+    path = put(cache / "v0.32.2" / "buildctl")
+    path.write_bytes(content)
+    with pytest.raises(BuildctlNotExecutableError, match=f"^buildctl at {path} cannot run here "):
+        find_buildctl(read())
+    assert put(tmp_path / "path" / "buildctl") == find_buildctl(read())
+
+
+def test_program_of_this_machine_is_not_run_to_see(cache: Path) -> None:
+    """Each release would wait for it: its kind is told from its head."""
+    path = put(cache / "v0.32.2" / "buildctl")
+    shutil.copy(os.path.realpath("/bin/false"), path)
+    assert path == find_buildctl(read())
 
 
 @pytest.mark.parametrize(

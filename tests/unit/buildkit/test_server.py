@@ -23,8 +23,11 @@ IMAGE_ID = "sha256:1234"
 
 @pytest.fixture(autouse=True)
 def state(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The private socket lies where the user's state does."""
+    """The private socket lies where the user's state does; there are no certificates."""
     monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/nowhere")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def server_for(

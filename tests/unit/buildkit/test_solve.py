@@ -127,9 +127,16 @@ def test_a_failed_step_is_shown_with_its_last_lines(tmp_path: Path) -> None:
     assert not error.transient
 
 
-def test_a_cache_that_is_not_there_is_no_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("importing cache manifest from x:buildcache-arm64", "x:buildcache-arm64: not found"),
+        ("exporting cache to registry", "failed to push x:buildcache-arm64: denied: no such repository"),
+        ("exporting cache to client directory", "no space left on device"),
+    ],
+)
+def test_a_cache_that_is_not_there_is_no_failure(tmp_path: Path, name: str, reason: str) -> None:
     """BuildKit goes on without it: it is told with the reason, and what fails afterwards is what failed."""
-    name, reason = "importing cache manifest from x:buildcache-arm64", "x:buildcache-arm64: not found"
     lines = [
         'time="2026-11-24T07:40:49Z" level=warning msg="local cache import at /c skipped"',
         vertex("a", name),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.unit.project import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform target verbose",
+    "setup-binfmt": "installer platform reinstall target verbose",
     "start-buildkit": "address platform recreate target verbose",
     "copy-buildctl": "dest verbose",
     "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"

@@ -122,6 +122,11 @@ def complaint(
             {"foreign": ["opt"], "platforms": ["arm64"]},
             "foreign: 'opt' is no absolute path of a program or a directory below the root",
         ),
+        ({"cache_image": "r.lan/c"}, "cache_image: only goes with cache: registry, not with none"),
+        (
+            {"cache": "registry", "cache_image": "r.lan/c:x"},
+            "cache_image: 'r.lan/c:x' must not have a tag or digest: each platform's has its own tag",
+        ),
         ({"secrets": {"a": "env:A", "token": "hunter2"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"secrets": {"token": "env:"}}, "secrets.token: expected env:NAME or file:PATH"),
         ({"ssh": ["default", "~/.ssh/id"]}, "ssh[1]: '~/.ssh/id' is neither default nor ID=PATH, of a socket or a key"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.load import load
-from multiarch.config.settings import CacheKind, EmbeddedRegistry, Output, OutputKind, Push, Secret, SecretKind
+from multiarch.config.server_settings import EmbeddedRegistry
+from multiarch.config.settings import CacheKind, Output, OutputKind, Push, Secret, SecretKind
 from multiarch.errors import EmptyMatrixError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_defaults() -> None:
     """With nothing said: the embedded registry under the directory's name, the tag latest, no platform."""
     settings = read()
     assert ["127.0.0.1:5001/some-server-2"] == [str(image) for image in settings.publish.images]
-    assert EmbeddedRegistry("multiarch-registry", 5001) == settings.publish.embedded
+    assert EmbeddedRegistry("multiarch-registry", 5001, "registry:2") == settings.publish.embedded
     assert (("latest",), ()) == (settings.publish.tags, settings.matrix)
     assert ("dockerfile.v0", None) == (settings.build.frontend, settings.build.source)
     assert Output(OutputKind.IMAGE) == settings.build.output

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from multiarch.config.load import load
-from multiarch.config.server_settings import BuildkitdSettings
-from multiarch.config.settings import EmbeddedRegistry
+from multiarch.config.server_settings import BuildkitdSettings, EmbeddedRegistry
 from multiarch.errors import ConfigurationError
 
 
@@ -27,7 +26,7 @@ def test_settings_of_the_servers_are_read() -> None:
         )
         == settings.builder.buildkitd
     )
-    assert ("job-7", EmbeddedRegistry("multiarch-registry", 5007)) == (
+    assert ("job-7", EmbeddedRegistry("multiarch-registry", 5007, "registry:2")) == (
         settings.builder.container,
         settings.publish.embedded,
     )

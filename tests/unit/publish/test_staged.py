@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.errors import DigestMismatchError, MultiarchError, RegistryError
+from multiarch.errors import MultiarchError, RegistryError
 from multiarch.image.manifest import IMAGE_CONFIGS, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.publish.errors import (
     DroppedPlatformError,
@@ -19,6 +19,7 @@ from multiarch.publish.errors import (
 )
 from multiarch.publish.publication import Part
 from multiarch.publish.publication import publish as publish_parts
+from multiarch.registry.errors import DigestMismatchError
 from tests.unit.staging import (
     ARM64,
     MUCH,

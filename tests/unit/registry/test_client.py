@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import DigestMismatchError, InvalidAnswerError, RegistryError, RegistryUnreachableError
+from multiarch.errors import InvalidAnswerError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from multiarch.registry.client import Registry
+from multiarch.registry.errors import DigestMismatchError
 from multiarch.retry import Policy
 from tests.unit.clock import Clock
 from tests.unit.registry_server import EOF, RESET, RegistryServer, Reply, refusal

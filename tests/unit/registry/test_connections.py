@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,17 +20,18 @@ from tests.unit.certificates import make_certificate, server_context
 from tests.unit.registry_server import RegistryServer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MANIFEST = Manifest(OCI_MANIFEST, b"{}")
 REPLY = Reply(200, MANIFEST.body, {"Content-Type": OCI_MANIFEST})
 
 
-def client(server: RegistryServer, *, insecure: bool = False) -> Registry:
+def client(server: RegistryServer, *, insecure: bool = False, declared: Callable[[], bool] = lambda: False) -> Registry:
     """Return a client that calls the server by an address that is not a loopback address."""
     host = server.host.replace("127.0.0.1", "0.0.0.0")
-    return Registry(host, Policy(seconds=5.0, attempts=3, first=0.001, longest=0.01), print, insecure=insecure)
+    policy = Policy(seconds=5.0, attempts=3, first=0.001, longest=0.01)
+    return Registry(host, policy, print, insecure=insecure, declared=declared)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     return tmp_path
 
 
@@ -60,7 +64,9 @@ def test_unknown_certificate_is_a_permanent_fault(tls_server: RegistryServer) ->
     with pytest.raises(RegistryUnreachableError, match="certificate verify failed") as caught:
         client(tls_server).manifest("app", "latest")
     assert 1 == len(str(caught.value).splitlines())
-    assert not caught.value.transient
+    host = tls_server.host.replace("127.0.0.1", "0.0.0.0")
+    remedy = f"; put its CA into /etc/docker/certs.d/{host}/ca.crt, or name it in insecure_registries"
+    assert (False, True) == (caught.value.transient, str(caught.value).endswith(remedy))
 
 
 def test_certificates_of_docker_are_trusted(tls_server: RegistryServer, certificate: Path, home: Path) -> None:
@@ -86,8 +92,8 @@ def test_bundle_is_trusted(tls_server: RegistryServer, certificate: Path, monkey
     """REQUESTS_CA_BUNDLE adds certificates, as behind the proxy of a company; a missing file is named."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert MANIFEST == client(tls_server).manifest("app", "latest")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /nowhere cannot be used"):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.none")
+    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /\S+/ca\.crt\.none cannot be used"):
         client(tls_server).manifest("app", "latest")
 
 
@@ -104,6 +110,38 @@ def test_insecure_registry_without_tls_is_asked_plainly(server: RegistryServer) 
     with pytest.raises(RegistryUnreachableError):
         client(server).manifest("app", "latest")
     assert count == len(server.requests)
+
+
+def answer(asked: list[bool], insecure: bool) -> bool:
+    """Answer whether Docker takes a registry for insecure, and take note of it."""
+    asked.append(insecure)
+    return insecure
+
+
+def test_registry_that_docker_does_not_verify_is_insecure(tls_server: RegistryServer, server: RegistryServer) -> None:
+    """With TLS or without; Docker is asked once, however many requests meet the fault at the same time."""
+    server.table["GET /v2/app/manifests/latest"] = [REPLY]
+    for each in (tls_server, server):
+        asked: list[bool] = []
+        registry = client(each, declared=partial(answer, asked, True))
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _, registry=registry: registry.manifest("app", "latest"), range(4)))
+        assert ([MANIFEST] * 4, [True]) == (found, asked)
+
+
+def test_docker_is_not_asked_about_a_registry_that_answers(tls_server: RegistryServer, certificate: Path) -> None:
+    """It costs a connection to the Docker host, which `manifest` need not have; nor a second time after a no."""
+    asked: list[bool] = []
+    registry = client(tls_server, declared=partial(answer, asked, False))
+    for _ in range(2):
+        with pytest.raises(RegistryUnreachableError, match="certificate verify failed"):
+            registry.manifest("app", "latest")
+    assert [False] == asked
+    folder = certificate.parent / ".config/docker/certs.d" / tls_server.host.replace("127.0.0.1", "0.0.0.0")
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_bytes(certificate.read_bytes())
+    assert MANIFEST == client(tls_server, declared=partial(answer, asked, True)).manifest("app", "latest")
+    assert [False] == asked
 
 
 def test_more_requests_than_expected_connect_by_themselves(server: RegistryServer) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from multiarch.errors import ConfigurationError
-from multiarch.registry.credentials import docker_login, logged_in, stored_login, variables
+from multiarch.registry.credentials import docker_login, logged_in, variables
+from multiarch.registry.docker_config import stored_login
 
 USER, PASSWORD = "somebody", "s3cret-of-the-ci"
 LOGIN = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD}
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 IN_CI = LOGIN | {"CI": "true"}
+NOTHING = "echo credentials not found in native keychain; exit 1"
 
 
 def known(registry: str) -> tuple[str, str] | None:
@@ -79,13 +81,39 @@ def test_login_ends_with_an_interrupt_too(docker_config: Path) -> None:
     assert "DOCKER_AUTH_CONFIG" not in os.environ
 
 
-@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "https://index.docker.io/v1/"])
-def test_variables_win_over_a_login_by_any_name(docker_config: Path, name: str) -> None:
-    """Docker's libraries know Docker Hub by several names, and an older docker login wrote each of them."""
+@pytest.mark.parametrize(
+    ("registry", "name", "is_known"),
+    [
+        ("docker.io", "https://index.docker.io/v1/", True),
+        # BuildKit would not find it there: a check that did would promise a push that fails.
+        ("docker.io", "docker.io", False),
+        ("docker.io", "index.docker.io", False),
+        ("r.example.com:5000", "r.example.com:5000", True),
+        ("r.example.com:5000", "https://r.example.com:5000/v1/", True),
+        ("r.example.com:5000", "http://r.example.com:5000", True),
+        ("r.example.com:5000", "r.example.com", False),
+    ],
+)
+def test_variables_win_over_a_login(docker_config: Path, registry: str, name: str, is_known: bool) -> None:
+    """By the names that Docker has for a registry, and older versions wrote."""
     docker_config.write_text(json.dumps({"auths": {name: {"auth": base64.b64encode(b"old:one").decode()}}}))
-    assert ("old", "one") == known("docker.io")
-    with logged_in(["docker.io"], LOGIN):
-        assert (USER, PASSWORD) == known("docker.io")
+    assert (("old", "one") if is_known else None) == known(registry)
+    with logged_in([registry], IN_CI):
+        assert (USER, PASSWORD) == known(registry)
+
+
+def test_order_is_that_of_docker(docker_config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variable, the helper of the registry, the helper of all; where there is a helper, the file is not asked."""
+    for name, script in {"own": 'echo \'{"Username": "o", "Secret": "wn"}\'', "all": NOTHING}.items():
+        (tmp_path / f"docker-credential-{name}").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / f"docker-credential-{name}").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    basic = base64.b64encode(b"fi:le").decode()
+    config = {"auths": {"a": {"auth": basic}, "b": {"auth": basic}, "c": {"auth": basic}}, "credsStore": "all"}
+    docker_config.write_text(json.dumps({**config, "credHelpers": {"b": "own", "c": ""}}))
+    assert [None, ("o", "wn"), ("fi", "le")] == [known(name) for name in "abc"]
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"b": {"auth": basic}}}))
+    assert [None, ("fi", "le"), ("fi", "le")] == [known(name) for name in "abc"]
 
 
 def test_variable_of_the_user_is_kept(docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,11 +150,11 @@ def test_variable_that_docker_ignores_is_ignored(
 
 def test_docker_host_pulls_with_the_login(docker_config: Path) -> None:
     """Docker's SDK does not read the variable: it is given user and password with the request."""
-    assert docker_login("ghcr.io/someone/app:latest") is None
+    assert {} == docker_login("ghcr.io/someone/app:latest")
     with logged_in(["ghcr.io"], IN_CI):
         expected = {"username": USER, "password": PASSWORD}
         assert expected == docker_login(f"ghcr.io/someone/app@sha256:{'0' * 64}")
-        assert docker_login("busybox") is None
+        assert {} == docker_login("busybox")
 
 
 @pytest.mark.parametrize(

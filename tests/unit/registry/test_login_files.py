@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-import docker.auth
 import pytest
 
 from multiarch.registry import login_files
 from multiarch.registry.credentials import logged_in
+from multiarch.registry.docker_config import stored_login
 
 USER, PASSWORD = "somebody", "s3cret-of-the-ci"
 IN_CI = {"DOCKER_USERNAME": USER, "DOCKER_PASSWORD": PASSWORD, "CI": "true"}
@@ -45,10 +45,12 @@ def old_client(tmp_path: Path) -> Path:
     return path
 
 
-def known(registry: str | None) -> tuple[str, str] | None:
-    """Return the user and password that Docker's own library has for a registry."""
-    entry = docker.auth.load_config().resolve_authconfig(registry)
-    return (entry["username"], entry["password"]) if entry else None
+def known(registry: str) -> tuple[str, str] | None:
+    """Return the user and password that a client has for a registry which knows no variable."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DOCKER_AUTH_CONFIG", raising=False)
+        login = stored_login(registry)
+    return (login.user, login.password) if login.user else None
 
 
 def start() -> tuple[subprocess.Popen[str], Path]:
@@ -74,29 +76,49 @@ def test_nothing_is_written_without_credentials(docker_config: Path, old_client:
         assert str(docker_config.parent) == os.environ["DOCKER_CONFIG"]
 
 
-@pytest.mark.parametrize(("registry", "sdk_name"), [("docker.io", None), ("r.example.com:5000", "r.example.com:5000")])
-def test_directory_ends_with_the_run(
-    docker_config: Path, old_client: Path, registry: str, sdk_name: str | None
-) -> None:
+@pytest.mark.parametrize("registry", ["docker.io", "r.example.com:5000"])
+def test_directory_ends_with_the_run(docker_config: Path, old_client: Path, registry: str) -> None:
     """It is for this user alone, in memory: a runner of a CI may be shared."""
     with logged_in([registry], IN_CI):
         login_files.provide(old_client)
         directory = Path(os.environ["DOCKER_CONFIG"])
-        assert (USER, PASSWORD) == known(sdk_name)
+        assert (USER, PASSWORD) == known(registry)
         assert "/dev/shm" == str(directory.parent)
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (directory, directory / "config.json")]
         assert [0o700, 0o600] == modes
     assert (False, docker_config.parent) == (directory.exists(), Path(os.environ["DOCKER_CONFIG"]))
-    assert known(sdk_name) is None
+    assert known(registry) is None
 
 
-@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "https://index.docker.io/v1/"])
-def test_variables_win_over_a_login_by_any_name(docker_config: Path, old_client: Path, name: str) -> None:
-    """Docker's libraries know Docker Hub by several names, and take the first that they find."""
+def test_variables_win_over_a_login_and_a_helper(docker_config: Path, old_client: Path) -> None:
+    """By the name that Docker has for its Hub."""
+    name = "https://index.docker.io/v1/"
     docker_config.write_text(json.dumps({"auths": {name: {"auth": OLD}}, "credHelpers": {name: "x"}}))
     with logged_in(["docker.io"], IN_CI):
         login_files.provide(old_client)
-        assert (USER, PASSWORD) == known(None)
+        assert (USER, PASSWORD) == known("docker.io")
+
+
+def test_variable_of_the_user_is_provided_too(
+    docker_config: Path, old_client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the push and the push are of one user; and its directory goes as well."""
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"r.example.com": {"auth": OLD}}}))
+    with logged_in(["docker.io"], {}):
+        login_files.provide(old_client)
+        directory = Path(os.environ["DOCKER_CONFIG"])
+        assert (True, ("old", "one")) == (directory.is_dir(), known("r.example.com"))
+    assert (False, docker_config.parent) == (directory.exists(), Path(os.environ["DOCKER_CONFIG"]))
+
+
+def test_variable_that_docker_ignores_is_not_provided(
+    docker_config: Path, old_client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made of what means nothing."""
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", '{"credsStore": "x"}')
+    with logged_in(["docker.io"], {}):
+        login_files.provide(old_client)
+        assert str(docker_config.parent) == os.environ["DOCKER_CONFIG"]
 
 
 def test_stored_configuration_is_used_and_kept(docker_config: Path, old_client: Path) -> None:
@@ -115,15 +137,23 @@ def test_stored_configuration_is_used_and_kept(docker_config: Path, old_client: 
     assert (docker_config.parent / "contexts").is_dir()
 
 
-def test_helper_is_not_asked_for_a_registry_with_variables(docker_config: Path, old_client: Path) -> None:
-    """A helper for all registries would win over the environment; it stays for those that it has logins of."""
-    auths: dict[str, object] = {"a.example.com": {}, "b.example.com": {}}
-    docker_config.write_text(json.dumps({"auths": auths, "credsStore": "x", "credHelpers": {"c.example.com": "y"}}))
-    with logged_in(["a.example.com"], IN_CI):
+def test_helper_is_kept_for_all_other_registries(
+    docker_config: Path, old_client: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A helper for all would win over the environment; one of a cloud has logins that no file tells of."""
+    helper = tmp_path / "docker-credential-cloud"
+    helper.write_text("""#!/bin/sh\nread -r host\necho "{\\"Username\\": \\"$host\\", \\"Secret\\": \\"s\\"}"\n""")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    helpers = {"a.example.com": "cloud", "c.example.com": "cloud"}
+    docker_config.write_text(json.dumps({"credsStore": "cloud", "credHelpers": helpers}))
+    with logged_in(
+        ["a.example.com", "docker.io"], {**IN_CI, "A_EXAMPLE_COM_USERNAME": "u", "A_EXAMPLE_COM_PASSWORD": "p"}
+    ):
         login_files.provide(old_client)
-        config = json.loads((Path(os.environ["DOCKER_CONFIG"]) / "config.json").read_text())
-    assert {"b.example.com": "x", "c.example.com": "y"} == config["credHelpers"]
-    assert "credsStore" not in config
+        assert [("u", "p"), (USER, PASSWORD)] == [known("a.example.com"), known("docker.io")]
+        others = ("b.example.com", "c.example.com")
+        assert [(host, "s") for host in others] == [known(host) for host in others]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -22,6 +22,7 @@ PAGE = (ROOT / "docs" / "when-a-step-fails.md").read_text()
 APP = "docker.io/someone/app:latest"
 MAKE = 'process "/bin/sh -c make" did not complete successfully: exit code: 2'
 NO_BASE = "no match for platform in manifest: not found"
+LIMITED = "toomanyrequests: You have reached your pull rate limit"
 MAY_NOT = f"failed to push {APP}-arm64: push access denied, repository does not exist or may require authorization: "
 CARRIAGE_RETURN = "the first line of /start.sh ends in CR, as on Windows: save it with LF alone"
 MAY_NOT += "server message: insufficient_scope: authorization failed"
@@ -50,6 +51,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
     expected = [
         errors.NoDockerError("unix:///var/run/docker.sock", "no such socket"),
         errors.EmulatorError([riscv], "tonistiigi/binfmt:qemu-v10.2.3", ""),
+        errors.ImageUnavailableError("busybox:stable", "probe_image", LIMITED),
         port_taken("127.0.0.1:1234"),
         errors.ForeignContainerError("buildkit"),
         errors.BuilderUnreachableError("tcp://127.0.0.1:1234", "Connection refused"),

@@ -14,7 +14,7 @@ import pytest
 from multiarch.config.load import load
 from multiarch.config.project import Project
 from multiarch.docker_host import DockerHost
-from multiarch.errors import ConfigurationError, DockerError
+from multiarch.errors import BuildctlNotExecutableError, ConfigurationError, DockerError
 from multiarch.retry import Policy
 from multiarch.run import Run
 from multiarch.steps import copy_buildctl
@@ -138,3 +138,12 @@ def test_place_that_cannot_be_written_is_one_line(daemon: Daemon, tmp_path: Path
         copy(tmp_path / name)
     assert 1 == len(str(caught.value).splitlines())
     assert ["buildctl"] == os.listdir(tmp_path / "taken")
+
+
+@pytest.mark.parametrize("program", [b"\x7fELF of another machine", b"#!/bin/sh\nexit 1\n"])
+def test_program_that_cannot_run_is_not_kept(daemon: Daemon, tmp_path: Path, program: bytes) -> None:
+    """On a Mac or another architecture, what the error advises would change nothing else."""
+    send(daemon, archive(content=program))
+    with pytest.raises(BuildctlNotExecutableError, match=r"cannot run here .*: install one for this machine on PATH"):
+        copy(tmp_path / "dest")
+    assert [] == os.listdir(tmp_path / "dest")

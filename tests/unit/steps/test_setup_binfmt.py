@@ -267,7 +267,8 @@ def test_a_running_server_is_asked_first(
         need_image=lambda *_: "sha256:busybox",
         machine="aarch64",
     )
-    state = read_state(cast("DockerHost", host), "buildkit")
+    settings = load({"platforms": ["arm64"], "image": "someone/app"}, {}, {})
+    state = read_state(cast("DockerHost", host), settings.builder)
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
     assert asked == calls
 
@@ -285,8 +286,9 @@ class RootlessRun:
         """Return the image of the probe."""
         return "sha256:1"
 
-    def run_once(self, _: str, command: list[str], *, privileged: bool = False) -> str:
+    def run_once(self, _: str, command: list[str], *, privileged: bool = False, name: str = "") -> str:
         """Return what the script says."""
+        assert "busybox:stable" == name
         self.scripts.append(command[-1])
         assert not privileged
         return self.words

@@ -1,0 +1,20 @@
+"""Errors of contents that a user can meet; those of requests are in `multiarch.errors`."""
+
+from __future__ import annotations
+
+from multiarch.errors import MultiarchError
+
+
+class UploadLostError(MultiarchError):
+    """A registry does not have what it was sent of a blob."""
+
+    def __init__(self, request: str, problem: str) -> None:
+        super().__init__(f"{request}: the registry has lost an upload: {problem}; what stands before it?")
+        self.cause = f"the registry has lost an upload: {problem}"
+
+
+class DigestMismatchError(MultiarchError):
+    """The bytes that a registry sent do not have the digest that was asked for."""
+
+    def __init__(self, request: str, expected: str, actual: str) -> None:
+        super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
