@@ -52,13 +52,6 @@ class OutputError(MultiarchError):
         super().__init__(f"standard output: {problem}; the step itself is done" if problem else "")
 
 
-class PipelineError(MultiarchError):
-    """The file of a CI is not what it should be; its mistakes follow, a line each."""
-
-    def __init__(self, problem: str, details: Iterable[str] = ()) -> None:
-        super().__init__("\n".join([problem, *details]))
-
-
 class EmptyMatrixError(MultiarchError):
     """A step that works on platforms was given none."""
 
@@ -255,15 +248,6 @@ class StoppedError(MultiarchError):
     def __init__(self, request: str) -> None:
         super().__init__(f"{request}: stopped")
         self.cause = "stopped"
-
-
-class ReadBackError(MultiarchError):
-    """The tag, read back after it was moved, has another digest."""
-
-    def __init__(self, reference: object, expected: str, actual: str, *, transient: bool = False) -> None:
-        actual = actual or "nothing"
-        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
-        self.transient = transient
 
 
 def is_transient_status(status: int) -> bool:

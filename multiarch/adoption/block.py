@@ -12,8 +12,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from multiarch.adoption.errors import AdoptionError
 from multiarch.config.schema import Block
-from multiarch.errors import PipelineError
 from multiarch.formatting import one_line
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.yaml_merge import load_file, merged
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from multiarch.adoption.block import KEY, is_of_targets, settings_of, with_block
 from multiarch.adoption.errors import AdoptionError
 from multiarch.adoption.evidence import NO_CHECKOUT, gather, read_block
 from multiarch.config.project import load_project
-from multiarch.errors import ConfigurationError, PipelineError
+from multiarch.errors import ConfigurationError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.text_file import read_text, write_text
 from multiarch.pipelines.yaml_merge import load_file
 

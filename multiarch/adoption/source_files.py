@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.adoption.findings import Doubt, Evidence, Place
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.text_file import read_text
 from multiarch.pipelines.yaml_merge import load_file
 

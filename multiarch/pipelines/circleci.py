@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
-from multiarch.errors import PipelineError
 from multiarch.formatting import one_line
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.model import Purpose
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
     from multiarch.pipelines.model import Build, Pipeline

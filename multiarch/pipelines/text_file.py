@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from multiarch.errors import PipelineError
 from multiarch.paths import replacing
+from multiarch.pipelines.errors import PipelineError
 
 # bytes; ruamel.yaml reads them within 3 s, whatever they hold
 _LARGEST = 512 << 10

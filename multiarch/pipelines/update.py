@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from multiarch.errors import ConfigurationError, PipelineError
+from multiarch.errors import ConfigurationError
 from multiarch.pipelines import circleci, github, gitlab
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.model import plan
 from multiarch.pipelines.text_file import read_text, write_text
 from multiarch.pipelines.travis import writer as travis

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.yaml_indent import indent_as
 from multiarch.pipelines.yaml_reader import LimitError, SeveralDocumentsError, YamlError, new_yaml, reading
 

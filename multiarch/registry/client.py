@@ -14,16 +14,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from multiarch.errors import (
-    InvalidAnswerError,
-    ReadBackError,
-    RegistryError,
-    RegistryUnreachableError,
-)
+from multiarch.errors import InvalidAnswerError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import MANIFESTS, OCI_INDEX, Descriptor, Manifest, digest_of
 from multiarch.registry import limits
 from multiarch.registry.blobs import BlobReader
-from multiarch.registry.errors import DigestMismatchError
+from multiarch.registry.errors import DigestMismatchError, ReadBackError
 from multiarch.registry.remembered import RememberedManifests
 from multiarch.registry.transport import Transport
 from multiarch.registry.uploads import Target, Uploads

@@ -18,3 +18,12 @@ class DigestMismatchError(MultiarchError):
 
     def __init__(self, request: str, expected: str, actual: str) -> None:
         super().__init__(f"{request}: expected {expected}, the registry sent {actual}; nothing was published from it")
+
+
+class ReadBackError(MultiarchError):
+    """The tag, read back after it was moved, has another digest."""
+
+    def __init__(self, reference: object, expected: str, actual: str, *, transient: bool = False) -> None:
+        actual = actual or "nothing"
+        super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
+        self.transient = transient

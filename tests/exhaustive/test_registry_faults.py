@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import MultiarchError, ReadBackError, RegistryError, RegistryUnreachableError
+from multiarch.errors import MultiarchError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_INDEX
+from multiarch.registry.errors import ReadBackError
 from multiarch.retry import Policy
 from tests.exhaustive.fault_table import FAULTS, IDENTITY, LATE, REPEATS, TOKEN, VERBS, always
 from tests.exhaustive.registry_scene import Case, Scene, give_up, leave_with_parent, outlast_apart

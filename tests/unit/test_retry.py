@@ -20,12 +20,11 @@ from multiarch.errors import (
     ConfigurationError,
     DockerError,
     MultiarchError,
-    ReadBackError,
     RegistryError,
     RegistryUnreachableError,
     is_transient_status,
 )
-from multiarch.registry.errors import DigestMismatchError
+from multiarch.registry.errors import DigestMismatchError, ReadBackError
 from multiarch.retry import Policy, describe, is_transient
 from tests.unit.clock import Clock
 

@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
-from multiarch.errors import ConfigurationError, PipelineError
+from multiarch.errors import ConfigurationError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis.conditions import ConditionError, parse
 
 if TYPE_CHECKING:

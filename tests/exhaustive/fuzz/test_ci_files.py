@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
-from multiarch.errors import PipelineError
 from multiarch.pipelines import circleci, github, gitlab
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.model import plan
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.travis import writer as travis

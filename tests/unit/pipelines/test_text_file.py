@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.update import check_pipeline, pipeline_file, write_pipeline
 from tests.unit.pipelines.files import settings
 

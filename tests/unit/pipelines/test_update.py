@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from multiarch.config.settings import CIS
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.update import check_pipeline, write_pipeline
 from tests.unit.pipelines.files import FAR, NATIVE, PATHS, PLAIN, VARIED, settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.errors import PipelineError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.update import pipeline_file
 from tests.unit.pipelines.files import merged, settings

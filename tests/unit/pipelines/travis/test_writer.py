@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from ruamel.yaml import YAML
 
-from multiarch.errors import ConfigurationError, PipelineError
+from multiarch.errors import ConfigurationError
+from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.travis.conditions import parse
 from tests.unit.pipelines.files import VARIED, merged, parsed, text
