@@ -23,6 +23,7 @@ class Held:
     """A container of the host.
 
     :ivar processes: those that run in it beside its own, by their id.
+    :ivar ended: those of them that have ended, and are listed for a while, as Podman does it.
     :ivar archives: what was copied into it.
     """
 
@@ -31,6 +32,7 @@ class Held:
     body: dict[str, Any]
     status: str = "created"
     processes: dict[str, list[str]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     archives: list[bytes] = field(default_factory=list)
 
 
@@ -117,7 +119,8 @@ class SharedHost:
     def _exec(self, process: str, action: str) -> Reply:
         others = {k: v for held in self.containers.values() for k, v in held.processes.items()}
         if process in others:
-            return json_reply({"ProcessConfig": {"arguments": others[process]}})
+            is_running = all(process not in held.ended for held in self.containers.values())
+            return json_reply({"Running": is_running, "ProcessConfig": {"arguments": others[process]}})
         asks = self._commands.get(process) == ["buildctl", "debug", "histories"]
         status, output = self.histories if asks else (0, "")
         if action == "json":

@@ -137,6 +137,13 @@ def test_a_server_that_nobody_uses_is_joined(shared: SharedHost, processes: dict
     assert [True, True] == [name in toml for name in (b"first.lan", b"registry.lan")]
 
 
+def test_a_run_that_has_ended_holds_nothing(shared: SharedHost) -> None:
+    """Podman still lists its process."""
+    held = shared.hold("buildkit", server_of({}).labels("sha256:1"))
+    held.processes["e7"], held.ended = ["dial-stdio"], {"e7"}
+    assert ("docker-container://buildkit", ["id2"]) == (start(OTHER)[0], list(shared.containers))
+
+
 def test_a_stopped_server_is_nobodys(shared: SharedHost) -> None:
     """It is not asked whether it builds."""
     shared.hold("buildkit", server_of({}).labels("sha256:1"), "exited")
