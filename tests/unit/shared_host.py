@@ -40,12 +40,14 @@ class SharedHost:
     """The daemon; *before* is called with each request, to let another run come between.
 
     :ivar histories: the exit status and the output of ``buildctl debug histories``.
+    :ivar workers: those of ``buildctl debug workers``.
     :ivar output: what the containers of `run_once` write.
     """
 
     def __init__(self, server: RegistryServer) -> None:
         self.containers: dict[str, Held] = {}
         self.histories = (0, "TYPE\tREF\nCOMPLETE\tx\n")
+        self.workers = (0, "")
         self.before: Callable[[str], None] = lambda _: None
         self.asked: list[str] = []
         self._commands: dict[str, list[str]] = {}
@@ -121,8 +123,8 @@ class SharedHost:
         if process in others:
             is_running = all(process not in held.ended for held in self.containers.values())
             return json_reply({"Running": is_running, "ProcessConfig": {"arguments": others[process]}})
-        asks = self._commands.get(process) == ["buildctl", "debug", "histories"]
-        status, output = self.histories if asks else (0, "")
+        answers = {"histories": self.histories, "workers": self.workers}
+        status, output = answers.get(self._commands.get(process, [""])[-1], (0, ""))
         if action == "json":
             return json_reply({"ExitCode": status})
         text = output.encode()

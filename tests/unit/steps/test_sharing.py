@@ -181,6 +181,25 @@ def test_recreate_ends_a_server_that_does_not_answer(shared: SharedHost, monkeyp
     assert ["id2"] == list(shared.containers)
 
 
+def test_slow_server_with_builds_is_not_restarted(shared: SharedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that lists its builds is only busy: they are waited for, and then it answers again."""
+    monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
+    shared.hold("buildkit", server_of({}).labels("sha256:1"))
+    shared.histories, shared.workers = BUSY, (1, "deadline exceeded")
+    looks = 0
+
+    def before(line: str) -> None:
+        nonlocal looks
+        looks += line.endswith("/exec")
+        if looks > 5:
+            shared.histories, shared.workers = IDLE, (0, "")
+
+    shared.before = before
+    _, said = start({})
+    assert "buildkit: it is in use; waiting until its builds have ended" in said
+    assert [] == [line for line in shared.asked if line.endswith("/restart")]
+
+
 def test_a_wait_ends_with_the_run(shared: SharedHost) -> None:
     """An interrupt is not put off until somebody else's build has ended."""
     shared.hold("buildkit", server_of({}).labels("sha256:1"))
