@@ -76,8 +76,8 @@ def test_dry_run_prints_commands_that_work(project: Project) -> None:
     project.ok("release")
     # The containers exist already, and docker refuses a second one of their name. So the address is one that holds for
     # whoever has started the server: our socket is in a directory that is named after the Docker host.
-    address = ("--address", "docker-container://buildkit")
-    commands = project.ok("--dry", "release", "--tag", "by-hand", *address, **PLAIN)
+    address = {"INVOKE_MULTIARCH_ADDRESS": "docker-container://buildkit"}
+    commands = project.ok("--dry", "release", "--tag", "by-hand", **address, **PLAIN)
     script = "\n".join(line for line in commands if "--name" not in line)
     done = subprocess.run(["sh", "-ec", script], cwd=project.path, env=project.env(), capture_output=True, text=True)
 
