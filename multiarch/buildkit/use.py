@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _HOLD = ["buildctl", "dial-stdio"]
 _STARTING_SECONDS = 3.0  # seconds for which a server that has just been started may not answer
 _UNSEEN_SECONDS = 60.0  # seconds for which a server that does not say what it builds is taken for busy
-_PAUSE = 0.1  # seconds
+_PAUSE = 0.1  # seconds between two looks, at first
+_LONGEST_PAUSE = 2.0  # seconds; Podman keeps a process for each look
 
 
 class Use(Enum):
@@ -57,6 +58,7 @@ def wait_until_idle(container: Container, host: DockerHost) -> None:
         return
     host.say(f"{container.name}: it is in use; waiting until its builds have ended")
     unseen_since: float | None = None
+    pause = _PAUSE
     while (use := _use_of(container, host)) is not Use.NONE:
         if use is Use.BUILDS:
             unseen_since = None
@@ -65,8 +67,9 @@ def wait_until_idle(container: Container, host: DockerHost) -> None:
             host.say(f"{container.name}: it does not say what it builds; waiting for {_UNSEEN_SECONDS:.0f} s")
         elif time.monotonic() - unseen_since > _UNSEEN_SECONDS:
             return
-        if host.policy.stopped.wait(_PAUSE):
+        if host.policy.stopped.wait(pause):
             raise StoppedError(f"waiting for {container.name}")
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 @contextlib.contextmanager
@@ -110,7 +113,8 @@ def _holds(process: str, host: DockerHost) -> bool:
     """Whether a process inside the container is a connection to its server: of a run, or of docker-container://."""
     try:
         answer: Any = host.run("look at a process", lambda: host.client.api.exec_inspect(process))
-        return "dial-stdio" in answer["ProcessConfig"]["arguments"]
+        # Podman lists processes for five minutes after their end.
+        return answer["Running"] is not False and "dial-stdio" in answer["ProcessConfig"]["arguments"]
     except DockerNotFoundError:
         return False
     except (LookupError, TypeError):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.conftest import PLAIN, Project
 from tests.integration.docker_host import docker
+from tests.integration.test_sharing import remove_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,6 @@ def test_server_is_told_what_the_settings_say(project: Project) -> None:
     assert "recreating" not in project.run("start-buildkit").err
 
 
-@pytest.mark.usefixtures("usual_server")
 def test_prune_says_what_it_freed(project: Project) -> None:
     """What a build left goes, and what is to be kept stays; --dry prints buildctl's command."""
     names = f"  buildkit_container: test-buildkit-{secrets.token_hex(3)}\n"
@@ -123,6 +123,7 @@ def test_prune_says_what_it_freed(project: Project) -> None:
         docker("stop", name)
         docker("rm", "-v", name)
         docker("volume", "rm", f"{name}-state")
+        remove_directories(name)
 
     assert (["freed 0 B, 0 records"], ["freed 0 B, 0 records"]) == (kept, again)
     (size,) = re.findall(r"^freed ([\d.]+) MB, \d+ records$", "\n".join(freed))

@@ -126,6 +126,21 @@ def test_insecure_registry_is_pushed_to_with_any_certificate(
     assert f"{registry.host}/team/app:latest" == published.partition("@")[0]
 
 
+def test_bundle_of_the_user_is_trusted_by_the_server(
+    user: Project, company: Company, registry: RegistryContainer
+) -> None:
+    """For a registry that has no directory of certificates; and the server keeps what others have brought."""
+    registry.address = company.registry.address
+    registry.options = (*company.tls, *_htpasswd(user.path))
+    registry.start()
+    _log_in(Path(user.environ["DOCKER_CONFIG"]), registry.host, "config")
+    bundle = {"REQUESTS_CA_BUNDLE": str(company.trusted / "ca.crt")}
+    (published,) = user.ok("release", "--image", f"{registry.host}/team/app", **bundle)
+    assert f"{registry.host}/team/app:latest" == published.partition("@")[0]
+    assert "recreating" not in user.run("start-buildkit", **bundle).err
+    assert "recreating" not in user.run("start-buildkit").err
+
+
 def test_helper_and_variables_go_together(user: Project, company: Company, registry: RegistryContainer) -> None:
     """The base image is pulled with the helper's login, the push has that of variables; also with an old client."""
     registry.address = company.registry.address

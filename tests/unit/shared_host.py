@@ -23,6 +23,7 @@ class Held:
     """A container of the host.
 
     :ivar processes: those that run in it beside its own, by their id.
+    :ivar ended: those of them that have ended, and are listed for a while, as Podman does it.
     :ivar archives: what was copied into it.
     """
 
@@ -31,6 +32,7 @@ class Held:
     body: dict[str, Any]
     status: str = "created"
     processes: dict[str, list[str]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     archives: list[bytes] = field(default_factory=list)
 
 
@@ -38,12 +40,14 @@ class SharedHost:
     """The daemon; *before* is called with each request, to let another run come between.
 
     :ivar histories: the exit status and the output of ``buildctl debug histories``.
+    :ivar workers: those of ``buildctl debug workers``.
     :ivar output: what the containers of `run_once` write.
     """
 
     def __init__(self, server: RegistryServer) -> None:
         self.containers: dict[str, Held] = {}
         self.histories = (0, "TYPE\tREF\nCOMPLETE\tx\n")
+        self.workers = (0, "")
         self.before: Callable[[str], None] = lambda _: None
         self.asked: list[str] = []
         self._commands: dict[str, list[str]] = {}
@@ -117,9 +121,10 @@ class SharedHost:
     def _exec(self, process: str, action: str) -> Reply:
         others = {k: v for held in self.containers.values() for k, v in held.processes.items()}
         if process in others:
-            return json_reply({"ProcessConfig": {"arguments": others[process]}})
-        asks = self._commands.get(process) == ["buildctl", "debug", "histories"]
-        status, output = self.histories if asks else (0, "")
+            is_running = all(process not in held.ended for held in self.containers.values())
+            return json_reply({"Running": is_running, "ProcessConfig": {"arguments": others[process]}})
+        answers = {"histories": self.histories, "workers": self.workers}
+        status, output = answers.get(self._commands.get(process, [""])[-1], (0, ""))
         if action == "json":
             return json_reply({"ExitCode": status})
         text = output.encode()

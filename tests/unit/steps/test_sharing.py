@@ -137,6 +137,13 @@ def test_a_server_that_nobody_uses_is_joined(shared: SharedHost, processes: dict
     assert [True, True] == [name in toml for name in (b"first.lan", b"registry.lan")]
 
 
+def test_a_run_that_has_ended_holds_nothing(shared: SharedHost) -> None:
+    """Podman still lists its process."""
+    held = shared.hold("buildkit", server_of({}).labels("sha256:1"))
+    held.processes["e7"], held.ended = ["dial-stdio"], {"e7"}
+    assert ("docker-container://buildkit", ["id2"]) == (start(OTHER)[0], list(shared.containers))
+
+
 def test_a_stopped_server_is_nobodys(shared: SharedHost) -> None:
     """It is not asked whether it builds."""
     shared.hold("buildkit", server_of({}).labels("sha256:1"), "exited")
@@ -172,6 +179,25 @@ def test_recreate_ends_a_server_that_does_not_answer(shared: SharedHost, monkeyp
     _, said = start({"recreate": True})
     assert "buildkit: it does not say what it builds; waiting for 0 s" in said
     assert ["id2"] == list(shared.containers)
+
+
+def test_slow_server_with_builds_is_not_restarted(shared: SharedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that lists its builds is only busy: they are waited for, and then it answers again."""
+    monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
+    shared.hold("buildkit", server_of({}).labels("sha256:1"))
+    shared.histories, shared.workers = BUSY, (1, "deadline exceeded")
+    looks = 0
+
+    def before(line: str) -> None:
+        nonlocal looks
+        looks += line.endswith("/exec")
+        if looks > 5:
+            shared.histories, shared.workers = IDLE, (0, "")
+
+    shared.before = before
+    _, said = start({})
+    assert "buildkit: it is in use; waiting until its builds have ended" in said
+    assert [] == [line for line in shared.asked if line.endswith("/restart")]
 
 
 def test_a_wait_ends_with_the_run(shared: SharedHost) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.buildkit import use
 from multiarch.buildkit.server import wanted
 from multiarch.config.load import load
 from multiarch.docker_host import DockerHost
@@ -191,6 +192,8 @@ def test_server_that_does_not_answer_is_restarted_once(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, recovers: bool
 ) -> None:
     """It hangs, or lost its socket: its log is shown; only a server that does not answer then is an error."""
+    monkeypatch.setattr(use, "_STARTING_SECONDS", 0.0)
+    monkeypatch.setattr(use, "_UNSEEN_SECONDS", 0.0)
     monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
     monkeypatch.setattr(start_buildkit, "_READY_SECONDS", 0.0)
     lines, restarts = list[str](), list[str]()
