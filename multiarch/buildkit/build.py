@@ -6,6 +6,7 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -219,12 +220,8 @@ def _solve(
     with make_temporary_directory() as directory:
         file = Path(directory) / "metadata.json"
         try:
-            solve = policy.call(
-                "build",
-                lambda: attempt(file),
-                show=lambda text: observer.retrying(text, legs),
-                transient=_passing(client),
-            )
+            show = partial(observer.retrying, legs=legs)
+            solve = policy.call("build", lambda: attempt(file), show=show, transient=_passing(client))
             check_used(bases, entries[0], dockerfile_path(entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:

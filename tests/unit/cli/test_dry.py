@@ -167,7 +167,7 @@ def test_outputs_of_this_machine(project: Project) -> None:
     project.write(invoke_yaml=MATRIX)
     (load,) = project.run("--dry", "build-arch", "--platform", "s390x", "--output", "docker").out
     names = "docker.io/someone/app:latest,docker.io/someone/app:1"
-    assert load.startswith("sh -c '/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl ")
+    assert load.startswith("sh -c '/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl ")
     assert [True, True] == [f'"name={names}"' in load, load.endswith(" | docker load'")]
     printed = project.run("--dry", "release", "--output", "oci,dest=x.tar").out
     assert ["x.tar.1", "x.tar.2"] == [line.rpartition("dest=")[2] for line in printed[-2:]]
