@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # A process that copies its standard input, here an empty one, to the server; each image of BuildKit has it.
 _HOLD = ["buildctl", "dial-stdio"]
 _STARTING_SECONDS = 3.0  # seconds for which a server that has just been started may not answer
+_NO_SOCKET = "connect: no such file or directory"  # in buildctl's words
 _UNSEEN_SECONDS = 60.0  # seconds for which a server that does not say what it builds is taken for busy
 _PAUSE = 0.1  # seconds between two looks, at first
 _LONGEST_PAUSE = 2.0  # seconds; Podman keeps a process for each look
@@ -35,6 +36,7 @@ class Use(Enum):
     NONE = "none"
     BUILDS = "builds"
     UNSEEN = "unseen"
+    UNREACHABLE = "unreachable"  # it has no socket, and no run holds it
 
 
 def is_idle(container: Container, host: DockerHost) -> bool:
@@ -43,10 +45,11 @@ def is_idle(container: Container, host: DockerHost) -> bool:
     :raises DockerNotFoundError: the container is gone.
     """
     deadline = time.monotonic() + _STARTING_SECONDS
-    while (use := _use_of(container, host)) is Use.UNSEEN:
+    # A server has no socket at first either.
+    while (use := _use_of(container, host)) in (Use.UNSEEN, Use.UNREACHABLE):
         if time.monotonic() > deadline or host.policy.stopped.wait(_PAUSE):
             break
-    return use is Use.NONE
+    return use in (Use.NONE, Use.UNREACHABLE)
 
 
 def wait_until_idle(container: Container, host: DockerHost) -> None:
@@ -59,7 +62,7 @@ def wait_until_idle(container: Container, host: DockerHost) -> None:
     host.say(f"{container.name}: it is in use; waiting until its builds have ended")
     unseen_since: float | None = None
     pause = _PAUSE
-    while (use := _use_of(container, host)) is not Use.NONE:
+    while (use := _use_of(container, host)) not in (Use.NONE, Use.UNREACHABLE):
         if use is Use.BUILDS:
             unseen_since = None
         elif unseen_since is None:
@@ -99,14 +102,18 @@ def _use_of(container: Container, host: DockerHost) -> Use:
         status, output = host.execute(container, ["buildctl", "debug", "histories"])
     except DockerError:
         return Use.UNSEEN
+    # The directory of its socket may have been removed, with somebody's home: only a run that holds it still uses it.
+    is_reachable = not (status and _NO_SOCKET in output)
     # A list without its heading is none: the SDK loses what comes together with the head of Docker's answer.
-    if status or not output.startswith("TYPE"):
+    if is_reachable and (status or not output.startswith("TYPE")):
         return Use.UNSEEN
-    if any(line.startswith("STARTED") for line in output.splitlines()):
+    if is_reachable and any(line.startswith("STARTED") for line in output.splitlines()):
         return Use.BUILDS
     # Last, so that the least time passes between the look and what follows from it.
     host.reload(container)
-    return Use.BUILDS if any(_holds(process, host) for process in container.attrs["ExecIDs"]) else Use.NONE
+    if any(_holds(process, host) for process in container.attrs["ExecIDs"]):
+        return Use.BUILDS
+    return Use.NONE if is_reachable else Use.UNREACHABLE
 
 
 def _holds(process: str, host: DockerHost) -> bool:

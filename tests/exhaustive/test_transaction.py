@@ -144,13 +144,15 @@ def _writes_a_tag(asked: str) -> bool:
 def test_tag_that_another_publisher_moved_is_named(world: World) -> None:
     """It is not as before, and not ours to put back: the error says so."""
     released_before(world, TAGS)
-    theirs = index_of("theirs", "amd64", "arm64")
-    moved = threading.Event()
+    theirs, before = index_of("theirs", "amd64", "arm64"), world.first.contents["/v2/app/manifests/latest"]
 
     def react(key: str, _: Request) -> Reply | None:
         if key == f"{world.second.host} PUT /v2/app/manifests/1.4":
+            # The tags move side by side: this one is to have moved before.
+            deadline = time.monotonic() + 20
+            while world.first.contents["/v2/app/manifests/latest"] == before and time.monotonic() < deadline:
+                time.sleep(0.01)
             world.first.contents["/v2/app/manifests/latest"] = (OCI_INDEX, theirs)
-            moved.set()
             return refusal(403, "DENIED", "no")
         return None
 

@@ -181,6 +181,16 @@ def test_recreate_ends_a_server_that_does_not_answer(shared: SharedHost, monkeyp
     assert ["id2"] == list(shared.containers)
 
 
+def test_server_without_a_socket_is_not_waited_for(shared: SharedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its directory was removed with a home that is gone: nobody reaches it, and only a run that holds it uses it."""
+    monkeypatch.setattr(use, "_STARTING_SECONDS", 0.1)
+    shared.hold("buildkit", server_of({}).labels("sha256:1"))
+    shared.histories = (1, "dial unix /run/buildkit/buildkitd.sock: connect: no such file or directory")
+    _, said = start({"recreate": True})
+    assert [] == [line for line in said if "waiting" in line]
+    assert ["id2"] == list(shared.containers)
+
+
 def test_slow_server_with_builds_is_not_restarted(shared: SharedHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that lists its builds is only busy: they are waited for, and then it answers again."""
     monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
