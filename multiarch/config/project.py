@@ -12,7 +12,6 @@ from multiarch.config.checkout import Checkout
 from multiarch.config.layers import join
 from multiarch.config.load import read_settings, working_directory
 from multiarch.config.settings import OutputKind, Settings
-from multiarch.config.targets import choose, read_targets
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 
@@ -118,6 +117,8 @@ def load_project(
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
         settings = read_settings(layers, environ, checkout, pairs, platforms)
         return Project.of(settings)
+    from multiarch.config.targets import choose, read_targets
+
     written = read_targets(layers)
     ordered = _ordered(written)
     asked_for = choose(layers, written, names)
