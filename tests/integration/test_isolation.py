@@ -81,14 +81,10 @@ def built(project: Project, script: str, **environ: str) -> str:
 
 def test_run_does_not_reach_the_hosts_loopback(project: Project) -> None:
     """Neither the embedded registry, which the push goes to, nor another listener; the network outside it does."""
+    project.ok("start-buildkit")
+    _, gateway = bridge()
     with listener("127.0.0.1") as (port, visitors), listener(own_address()) as (outside, seen):
-        places = (
-            REGISTRY,
-            "127.0.0.1:5055",
-            f"127.0.0.1:{port}",
-            f"{bridge()[1]}:{port}",
-            f"{own_address()}:{outside}",
-        )
+        places = (REGISTRY, "127.0.0.1:5055", f"127.0.0.1:{port}", f"{gateway}:{port}", f"{own_address()}:{outside}")
         said = built(project, f"{attempts(*places)}; cat /etc/resolv.conf")
     for place in places[:-1]:
         assert f"kept from {place}" in said, said
