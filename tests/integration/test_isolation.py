@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import secrets
 import socket
 import stat
@@ -56,6 +58,13 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
+def bridge() -> tuple[str, str]:
+    """Return the name of the server's bridge, and the address of the Docker host on it."""
+    toml = docker("exec", "buildkit", "cat", "/etc/buildkit/buildkitd.toml")
+    name, address = re.findall(r'^bridge(?:Name|Subnet) = "(.+)"$', toml, re.MULTILINE)
+    return name, str(next(ipaddress.ip_network(address).hosts()))
+
+
 def attempts(*places: str) -> str:
     """Return a script that says of each host:port whether a connection is made."""
     tries = [f"nc -w 2 {p.replace(':', ' ')} </dev/null && echo reached {p} || echo kept from {p}" for p in places]
@@ -72,8 +81,10 @@ def built(project: Project, script: str, **environ: str) -> str:
 
 def test_run_does_not_reach_the_hosts_loopback(project: Project) -> None:
     """Neither the embedded registry, which the push goes to, nor another listener; the network outside it does."""
+    project.ok("start-buildkit")
+    _, gateway = bridge()
     with listener("127.0.0.1") as (port, visitors), listener(own_address()) as (outside, seen):
-        places = (REGISTRY, "127.0.0.1:5055", f"127.0.0.1:{port}", f"10.10.0.1:{port}", f"{own_address()}:{outside}")
+        places = (REGISTRY, "127.0.0.1:5055", f"127.0.0.1:{port}", f"{gateway}:{port}", f"{own_address()}:{outside}")
         said = built(project, f"{attempts(*places)}; cat /etc/resolv.conf")
     for place in places[:-1]:
         assert f"kept from {place}" in said, said
@@ -99,7 +110,7 @@ def test_tcp_server_is_reached_from_loopback_alone(project: Project) -> None:
     address = f"tcp://127.0.0.1:{port}"
     assert [address] == project.ok("start-buildkit", "--address", address)
     docker("exec", "buildkit", "buildctl", "--addr", address, "debug", "workers")
-    places = [f"{host}:{port}" for host in ("127.0.0.1", "172.17.0.1", "10.10.0.1", own_address())]
+    places = [f"{host}:{port}" for host in ("127.0.0.1", "172.17.0.1", bridge()[1], own_address())]
     in_a_container = docker("run", "--rm", "busybox:stable", "sh", "-c", attempts(*places))
     in_a_run = built(project, attempts(*places), BUILDKIT_HOST=address)
     for place in places:
@@ -113,15 +124,17 @@ def test_tcp_server_is_reached_from_loopback_alone(project: Project) -> None:
 def test_recreated_server_leaves_no_bridge(project: Project) -> None:
     """It is stopped before it is removed; a killed one would leave its interface on the host's network."""
     project.ok("start-buildkit", "--recreate")
+    name, address = bridge()
+    interface = Path("/sys/class/net", name)
     docker("stop", "buildkit")
-    if Path("/sys/class/net/buildkit0").exists():  # of one that was killed before
-        words = ("--privileged", "--network", "host", "busybox:stable", "ip", "link", "delete", "buildkit0")
+    if interface.exists():  # of one that was killed before
+        words = ("--privileged", "--network", "host", "busybox:stable", "ip", "link", "delete", name)
         docker("run", "--rm", *words)
     docker("start", "buildkit")
     project.ok("start-buildkit", "--recreate")
-    assert Path("/sys/class/net/buildkit0").exists()
+    assert (True, (name, address)) == (interface.exists(), bridge())
     docker("stop", "buildkit")
-    assert not Path("/sys/class/net/buildkit0").exists()
+    assert not interface.exists()
 
 
 @pytest.mark.usefixtures("usual_server")
