@@ -19,7 +19,7 @@ _VOLUMES = re.compile(
     r"buildkit(-[0-9a-f]{8})?-state|multiarch-registry|test-registry-[0-9a-f]+|test-buildkit-[0-9a-f]+(-state)?"
 )
 _IMAGES = re.compile(
-    r"(127\.0\.0\.1:\d+/.+|multiarch-shell|(arm32v7/)?busybox|registry|moby/buildkit|(tonistiigi|linuxkit)/binfmt"
+    r"((127\.0\.0\.1|172\.\d+\.\d+\.\d+):\d+/.+|multiarch-shell|(arm32v7/)?busybox|registry|moby/buildkit|(tonistiigi|linuxkit)/binfmt"
     r"|test-buildkit-[0-9a-f]+)[:@].+"
 )
 
