@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DEEPEST = 8
 # Commands of scripts that are looked at for an image.
 _MOST_COMMANDS = 2000
+# Characters that are read for a script, with those of eval and of files that it reads in.
+_MOST_CHARACTERS = 1 << 18
 
 
 class Starter(Protocol):
@@ -62,6 +64,7 @@ class Shell:
         self._starter = starter
         self._state = State(environment, (Parameters(zero, parameters),))
         self._count = 0
+        self._characters = 0
         self._calls: list[Node | None] = []
         self._traps: list[str] = []
 
@@ -74,6 +77,10 @@ class Shell:
             self._read(self._traps.pop())
 
     def _read(self, text: str) -> None:
+        self._characters += len(text)
+        if self._characters > _MOST_CHARACTERS:
+            self._note(f"{self.name} reads more than {_MOST_CHARACTERS} characters, not followed on")
+            return
         script = parse_script(text)
         self._sequence(script.body)
         if script.fault and not self._state.has_ended:

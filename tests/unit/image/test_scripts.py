@@ -191,3 +191,9 @@ def test_words_that_double_have_an_end() -> None:
     expected = "[/run starts exec with what is known only when it runs]"
     doubled = "set -- a\n" + 'set -- "$@" "$@"\n' * 12 + 'set -- "$@" /app/server\nshift 4096\n'
     assert [expected] == started(f'{doubled}exec "$@"')
+
+
+def test_text_that_is_read_again_and_again_has_an_end() -> None:
+    """Each eval of a large text takes its time."""
+    script = "A=:\\ \n" + 'A="$A$A"\n' * 14 + 'eval "$A"\n' * 20 + "/app/server"
+    assert ["[/run reads more than 262144 characters, not followed on]", "/app/server"] == started(script)
