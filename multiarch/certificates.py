@@ -6,8 +6,10 @@ in ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE`` is trusted for all registries.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ _BUNDLES_PLACE = f"{PLACE}/bundles"
 TRUSTED = {"SSL_CERT_DIR": f"/etc/ssl/certs:/etc/pki/tls/certs:{_BUNDLES_PLACE}"}
 _SYSTEM = "/etc/docker/certs.d"
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_LARGEST = 1 << 24  # bytes of a file; all authorities of a system have some hundred kilobytes
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ def certificates_of(host: str) -> Certificates:
 
 
 def known_certificates() -> tuple[Certificates, ...]:
-    """Return the certificates of all registries that Docker has some for."""
-    hosts = {folder.name for directory in _directories() for folder in _entries(directory)}
+    """Return the certificates of all registries that Docker has some for; what is printable may be a host's name."""
+    folders = (folder for directory in _directories() for folder in _entries(directory))
+    hosts = {folder.name for folder in folders if folder.name.isprintable()}
     found = (certificates_of(host) for host in sorted(hosts))
     return tuple(known for known in found if known.authorities or known.identities)
 
@@ -91,7 +95,7 @@ def copied_certificates() -> Copies:
     bundles: tuple[str, ...] = ()
     with suppress(OSError):
         if path := named_bundle()[1]:
-            content = Path(path).read_bytes()
+            content = _read(Path(path))
             bundles = (f"{_BUNDLES_PLACE}/{_digest(content)}.pem",)
             files[bundles[0]] = content
     return Copies(directories, bundles, files)
@@ -111,12 +115,24 @@ def _copies(known: Certificates) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents. Numbered, as two directories may have files of one name; BuildKit knows the endings."""
     for number, path in enumerate(known.authorities):
         with suppress(OSError):
-            yield f"{number}.crt", path.read_bytes()
+            yield f"{number}.crt", _read(path)
     for number, identity in enumerate(known.identities):
         with suppress(OSError):
-            certificate, key = identity.certificate.read_bytes(), identity.key.read_bytes()
+            certificate, key = _read(identity.certificate), _read(identity.key)
             yield f"{number}.cert", certificate
             yield f"{number}.key", key
+
+
+def check_file(path: Path) -> None:
+    """Check that a file ends, and soon. :raises OSError: it is a device or a pipe, or is too large."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        raise OSError(errno.EINVAL, f"it is no file of up to {_LARGEST >> 20} MiB")
+
+
+def _read(path: Path) -> bytes:
+    check_file(path)
+    return path.read_bytes()
 
 
 def _digest(*contents: str | bytes) -> str:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from multiarch.errors import ConfigurationError, shown_address
 
@@ -118,7 +118,10 @@ def _of_environment(environ: Mapping[str, str], directory: Path) -> Endpoint:
 
 def _of_context(where: str, name: str, store: Path) -> Endpoint:
     """Return the Docker host of a context, which is stored under the digest of its name (cli/context/store)."""
-    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+    try:
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+    except UnicodeEncodeError:
+        raise ConfigurationError(where, f"{name!a} is no text; choose a context with docker context use") from None
     file = store / "meta" / digest / "meta.json"
     shown = ascii(name)
     if not file.exists():
@@ -140,6 +143,8 @@ def _parse(where: str, text: str, default: str) -> str:
     text = text.strip()
     if not text:
         return default
+    if not unquote(text).isprintable():
+        raise ConfigurationError(where, f"{shown_address(text)!a} is no address: it holds what cannot be printed")
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "tcp", text

@@ -45,13 +45,15 @@ class SshError(MultiarchError):
 def command(address: str) -> list[str]:
     """Return the command that connects to a Docker host at ``ssh://USER@HOST:PORT/PATH``."""
     parts = urlsplit(address)
+    # As it is written: ssh tells the names of its configuration apart by their case, which `hostname` drops.
+    host = re.sub(r":[0-9]*$", "", parts.netloc.rpartition("@")[2]).strip("[]")
     words = ["ssh", "-o", f"ConnectTimeout={_CONNECT_SECONDS}", "-T"]
     words += ["-l", unquote(parts.username)] if parts.username else []
     words += ["-p", str(parts.port)] if parts.port else []
     remote = ["docker", "system", "dial-stdio"]
     if parts.path.strip("/"):
         remote.insert(1, f"--host=unix://{unquote(parts.path)}")
-    return [*words, "--", parts.hostname or "", shlex.join(remote)]
+    return [*words, "--", host, shlex.join(remote)]
 
 
 class Connection(urllib3.connection.HTTPConnection):

@@ -205,6 +205,8 @@ def _read_file(path: str) -> Tables:
         json.dumps(tables, allow_nan=False)
     except (TypeError, ValueError):
         raise ConfigurationError(_SETTING, f"{path} holds a date, or a number that is none; remove it") from None
+    except RecursionError:
+        raise ConfigurationError(_SETTING, f"{path} is nested too deeply; correct it") from None
     registries = tables.get("registry", {})
     if not isinstance(registries, dict) or not all(isinstance(table, dict) for table in registries.values()):
         raise ConfigurationError(_SETTING, f"{path}: registry needs a table for each host; correct it")

@@ -174,8 +174,9 @@ def typed(merged: Mapping[str, Any], origin: Mapping[str, str], kind: type[S]) -
     if not keys:
         raise ConfigurationError("multiarch", _expected(problem))
     where = origin.get(keys[0], "multiarch") + path.rstrip("`").removeprefix(f".{keys[0]}")
-    if where.endswith("[...]"):  # a mapping with text in it, and somewhere something else
-        key = next(key for key, item in value.items() if not (isinstance(key, str) and isinstance(item, str)))
+    if where.endswith("[...]"):  # a mapping with text or lists in it, and somewhere something else
+        fitting = (list, tuple) if problem.startswith("Expected `array`") else str
+        key = next(key for key, item in value.items() if not isinstance(item, fitting))
         where, value = f"{where.removesuffix('[...]')}.{key}", value[key]
     expected = _expected(problem)
     is_quoted = expected.endswith(("text", "list", "mapping"))

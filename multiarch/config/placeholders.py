@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ FILLED = {
 }
 # Characters that join the parts of a tag; an empty part goes with one of them.
 _SEPARATORS = "-._"
+_MOST = 1_000  # tags that one becomes by the aliases of its axes; a registry moves each by requests of its own
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -54,19 +56,24 @@ def fill(value: Any, words: Mapping[str, str], where: str, *, strict: bool) -> A
     return value
 
 
-def fill_tags(templates: Sequence[Any], words: Mapping[str, Sequence[str]]) -> list[Any]:
+def fill_tags(templates: Sequence[Any], words: Mapping[str, Sequence[str]], where: str) -> list[Any]:
     """Return the tags for each combination of the words of each axis, each once, in order.
 
     An empty word goes with its separator; a tag of nothing else is ``latest``.
 
     :param words: by name, the value of an axis and its aliases.
+    :param where: the key of the tags, for the error.
+    :raises ConfigurationError: a tag becomes too many.
     """
     tags: dict[Any, None] = {}
     for template in templates:
         if not isinstance(template, str):
             return list(templates)  # it is told what is wrong with it where types are
         used = [name for name in dict.fromkeys(_FIELD.findall(template)) if name in words]
-        for combination in itertools.product(*(dict.fromkeys(words[name]) for name in used)):
+        values = [list(dict.fromkeys(words[name])) for name in used]
+        if math.prod(map(len, values)) > _MOST:
+            raise ConfigurationError(where, f"{template!r} becomes more than {_MOST} tags; give fewer aliases")
+        for combination in itertools.product(*values):
             tags[_tag(template, dict(zip(used, combination, strict=True)))] = None
     return list(tags)
 

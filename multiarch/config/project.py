@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry
     from multiarch.config.targets import WrittenTarget
 
+_DEEPEST = 100  # targets that are built on each other, one on the next
 # Flags that say something of one image.
 _OF_ONE = ("image", "tags", "context", "dockerfile", "source")
 
@@ -147,6 +148,9 @@ def _ordered(written: Sequence[WrittenTarget]) -> tuple[WrittenTarget, ...]:
     def visit(target: WrittenTarget, path: tuple[WrittenTarget, ...]) -> None:
         if target.name in done:
             return
+        if len(path) > _DEEPEST:
+            problem = f"more than {_DEEPEST} targets are built on each other, one on the next; join some as stages"
+            raise ConfigurationError(f"multiarch.targets.{target.group}", problem)
         for context, base in target.bases.items():
             if base in [one.name for one in (*path, target)]:
                 where = f"multiarch.targets.{target.group}.contexts.{context}"

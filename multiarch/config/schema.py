@@ -125,7 +125,7 @@ class Axes(msgspec.Struct, frozen=True):
 # One entry of ``targets``: its axes, and the settings of the block that are not the project's.
 TargetBlock = msgspec.defstruct(
     "TargetBlock",
-    [(f.name, f.type | None, None) for f in msgspec.structs.fields(Block) if f.name not in OF_THE_PROJECT],
+    [(f.name, f.type, None) for f in msgspec.structs.fields(Block) if f.name not in OF_THE_PROJECT],
     bases=(Axes,),
     frozen=True,
     forbid_unknown_fields=True,

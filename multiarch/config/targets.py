@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import itertools
+import math
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,14 @@ from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # What may be in a tag of an image, where the name of a target is.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 # Names that stand for something else. An axis may be the version of what is inside: it hides git's {version}.
 _TAKEN = {*NAMES, "target", "build", "platform", "architecture"} - {"version"}
 _MOST = 1_000  # targets of a project
+_MOST_COMBINATIONS = 100_000  # of a matrix, before those that are excluded are left out
 _BASE = "target:"  # the scheme of a context that is another target
 
 
@@ -59,9 +61,11 @@ def read_targets(layers: Layers) -> tuple[WrittenTarget, ...]:
             raise ConfigurationError(where, f"{name!r} is no name: letters, digits, '.', '_' and '-'")
         if not isinstance(written, (dict, type(None))):
             raise ConfigurationError(where, f"expected a mapping of settings, got {written!r}")
-        found += _combinations(layers, name, where, written or {})
-        if len(found) > _MOST:
-            raise ConfigurationError(where, f"there are more than {_MOST} targets; exclude some, or divide the project")
+        for target in _combinations(layers, name, where, written or {}):
+            found.append(target)
+            if len(found) > _MOST:
+                problem = f"there are more than {_MOST} targets; exclude some, or divide the project"
+                raise ConfigurationError(where, problem)
     names = [target.name for target in found]
     for target in found:
         if names.count(target.name) > 1 or (target.name != target.group and target.name in layers.block.targets):
@@ -149,7 +153,7 @@ class _Value:
     where: str
 
 
-def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, Any]) -> list[WrittenTarget]:
+def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, Any]) -> Iterator[WrittenTarget]:
     own, origin = tidied(written, where)
     for key in own:
         if key in OF_THE_PROJECT:
@@ -159,7 +163,9 @@ def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, A
     own = {key: value for key, value in own.items() if key not in ("matrix", "exclude")}
     axes = [_axis(axis, values, f"{where}.matrix.{axis}") for axis, values in written_axes.matrix.items()]
     excluded = [_excluded(axes, item, f"{where}.exclude[{i}]") for i, item in enumerate(written_axes.exclude)]
-    targets = []
+    if math.prod(map(len, axes)) > _MOST_COMBINATIONS:
+        raise ConfigurationError(where, f"its matrix has more than {_MOST_COMBINATIONS} combinations; divide it")
+    is_empty = True
     for combination in itertools.product(*axes):
         texts = {value.axis: value.text for value in combination}
         if any(item.items() <= texts.items() for item in excluded):
@@ -167,10 +173,10 @@ def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, A
         full = "-".join([name, *texts.values()])
         if not _NAME.fullmatch(full):
             raise ConfigurationError(where, f"{full!r} cannot be a target's name: a value of its matrix does not fit")
-        targets.append(WrittenTarget(full, name, _layers_of(layers, full, where, own, origin, combination)))
-    if not targets:
+        is_empty = False
+        yield WrittenTarget(full, name, _layers_of(layers, full, where, own, origin, combination))
+    if is_empty:
         raise ConfigurationError(where, "its matrix has no combination left")
-    return targets
 
 
 def _axis(axis: str, values: Sequence[Any], where: str) -> list[_Value]:
@@ -192,12 +198,13 @@ def _axis(axis: str, values: Sequence[Any], where: str) -> list[_Value]:
             raise ConfigurationError(here, f"expected text, got {text!r}{quote}")
         if not isinstance(aliases, (list, tuple)) or not all(isinstance(alias, str) for alias in aliases):
             raise ConfigurationError(f"{here}.aliases", f"expected a list of texts, got {aliases!r} (quote each)")
-        settings, _ = tidied({k: v for k, v in item.items() if k not in (axis, "aliases")}, here)
+        settings, places = tidied({k: v for k, v in item.items() if k not in (axis, "aliases")}, here)
         for key in settings:
             if key not in TargetBlock.__struct_fields__ or key in ("matrix", "exclude"):
                 near = difflib.get_close_matches(key, TargetBlock.__struct_fields__, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise ConfigurationError(f"{here}.{key}", f"is no setting of a target{hint}")
+        typed(settings, places, TargetBlock)
         found.append(_Value(axis, text, tuple(aliases), settings, here))
     if len({value.text for value in found}) < len(found):
         raise ConfigurationError(where, "a value is given twice")
@@ -251,7 +258,7 @@ def _layers_of(
     for key in FILLED.keys() & merged.keys():
         merged[key] = fill(merged[key], plain, origins.get(key, where), strict=FILLED[key])
     if "tags" in merged:
-        merged["tags"] = fill_tags(merged["tags"], words)
+        merged["tags"] = fill_tags(merged["tags"], words, origins.get("tags", where))
     return Layers(typed(merged, origins, Block), origins, merged)
 
 

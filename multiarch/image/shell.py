@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DEEPEST = 8
 # Commands of scripts that are looked at for an image.
 _MOST_COMMANDS = 2000
+# Characters that are read for a script, with those of eval and of files that it reads in.
+_MOST_CHARACTERS = 1 << 18
 
 
 class Starter(Protocol):
@@ -62,10 +64,23 @@ class Shell:
         self._starter = starter
         self._state = State(environment, (Parameters(zero, parameters),))
         self._count = 0
-        self._calls = 0
+        self._characters = 0
+        self._calls: list[Node | None] = []
+        self._traps: list[str] = []
 
     def run(self, text: str) -> None:
         """Follow what a script starts."""
+        self._read(text)
+        # What a signal or the end starts may be a function that was defined later than the trap.
+        self._state.has_ended, self.is_certain = False, False
+        while self._traps:
+            self._read(self._traps.pop())
+
+    def _read(self, text: str) -> None:
+        self._characters += len(text)
+        if self._characters > _MOST_CHARACTERS:
+            self._note(f"{self.name} reads more than {_MOST_CHARACTERS} characters, not followed on")
+            return
         script = parse_script(text)
         self._sequence(script.body)
         if script.fault and not self._state.has_ended:
@@ -170,6 +185,9 @@ class Shell:
             self._prefixed(name, words[1:], environment, raw)
         elif name in ("exit", "return", "exec"):
             state.has_ended = name != "exec" and self.is_certain
+            state.has_returned = name == "return" and self.is_certain
+        elif name == "trap":
+            self._trap(words[1:])
         elif name in ("eval", ".", "source"):
             self._read_in(name, words[1:])
         elif name in SETTERS:
@@ -197,19 +215,29 @@ class Shell:
 
     def _call(self, body: Node, words: Words) -> None:
         """Follow a function; one that calls itself again and again starts nothing new."""
-        if self._calls >= _DEEPEST:
+        if len(self._calls) >= _DEEPEST:
+            if not any(body is called for called in self._calls):
+                self._note(f"{self.name} calls functions that are nested too deeply to be followed")
             return
         outside = self._state.parameters
         self._state.parameters = tuple(replace(parameters, words=words[1:]) for parameters in outside[:1])
-        self._calls += 1
+        self._calls.append(body)
         self._node(body)
-        self._calls -= 1
+        self._calls.pop()
         self._state.parameters = outside
+        self._state.go_on()
+
+    def _trap(self, words: Words) -> None:
+        """Keep what a signal or the end of the shell starts."""
+        if words and words[0] is None:
+            self._note(f"{self.name} runs by trap what is known only when it runs")
+        elif len(words) > 1 and words[0] and not words[0].startswith("-"):
+            self._traps.append(words[0])
 
     def _read_in(self, name: str, words: Words) -> None:
         """Follow what ``eval`` or ``.`` runs in this shell."""
         known = [word for word in words if word is not None]
-        if len(known) < len(words) or self._calls >= _DEEPEST:
+        if len(known) < len(words) or len(self._calls) >= _DEEPEST:
             self._note(f"{self.name} runs by {name} what is known only when it runs")
             return
         directory = self._state.environment.directory or "/"
@@ -220,9 +248,11 @@ class Shell:
             if self.is_certain:
                 self._note(f"{self.name} reads in {' '.join(known[:1])}, which is not followed")
             return
-        self._calls += 1
-        self.run(text)
-        self._calls -= 1
+        self._calls.append(None)
+        self._read(text)
+        self._calls.pop()
+        if name != "eval":
+            self._state.go_on()
 
     def _note(self, problem: str) -> None:
         self._starter.note(problem)

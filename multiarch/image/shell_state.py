@@ -21,12 +21,19 @@ class State:
 
     :ivar parameters: all that the positional parameters may be; one where they are certain.
     :ivar has_ended: whether nothing behind is run.
+    :ivar has_returned: whether that is so only until the end of the function, or of the file that is read in.
     """
 
     environment: Environment
     parameters: tuple[Parameters, ...]
     functions: dict[str, Node] = field(default_factory=dict)
     has_ended: bool = False
+    has_returned: bool = False
+
+    def go_on(self) -> None:
+        """Go on behind a function, or a file that was read in."""
+        if self.has_returned:
+            self.has_ended = self.has_returned = False
 
     def set(self, name: str, words: Words) -> None:
         """Follow a command that changes the shell itself, one of ``SETTERS``."""
@@ -36,7 +43,10 @@ class State:
                 self.parameters = tuple(replace(each, words=given) for each in self.parameters[:1])
         elif name == "shift":
             count = int(words[0]) if words and words[0] and words[0].isdigit() else 1
-            self.parameters = tuple(replace(each, words=each.words[count:]) for each in self.parameters)
+            # What is not known in the last place may have been several words.
+            shifted = [each.words[count:] or tuple(w for w in each.words[-1:] if w is None) for each in self.parameters]
+            pairs = zip(self.parameters, shifted, strict=True)
+            self.parameters = tuple(replace(each, words=words) for each, words in pairs)
         elif name == "cd":
             self._change_directory(words)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # A pattern that names files (XCU 2.14); what it names is known only when the script runs.
 _PATTERN = re.compile(r"[*?]|\[.+\]")
 _LONGEST = 1 << 16  # characters of a value; a variable may be doubled again and again
+_MOST_WORDS = 4096  # of a command; `set -- "$@" "$@"` doubles them
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ def value_of(word: Word, parameters: Parameters, variables: Mapping[str, str | N
 
 
 def fields_of(words: Iterable[Word], parameters: Parameters, variables: Mapping[str, str | None]) -> Words:
-    """Return the words of a command, as they are after all expansions."""
-    return tuple(field for word in words for field in _fields(word, parameters, variables))
+    """Return the words of a command, as they are after all expansions; behind a great many, one that is not known."""
+    fields = (field for word in words for field in _fields(word, parameters, variables))
+    known = tuple(itertools.islice(fields, _MOST_WORDS))
+    return known if next(fields, known) is known else (*known, None)
 
 
 def _fields(word: Word, parameters: Parameters, variables: Mapping[str, str | None]) -> Words:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _MOST_INTERPRETERS = 5
 # Commands that are followed for an image, and how deeply they start each other.
 _MOST_STARTS, _DEEPEST = 256, 16
-# Characters of a note with words of a script.
-_LONGEST_NOTE = 400
+_LONGEST_NOTE = 400  # characters of a note with words of a script
 # Directories of PATH, and characters of a script in the words of a command.
 _MOST_DIRECTORIES, _LONGEST_SCRIPT = 64, 1 << 16
 
@@ -232,6 +231,8 @@ class Starter:
             # A login shell reads files that may set PATH.
             step = replace(step, environment=replace(step.environment, is_doubtful=True))
         if not rest:
+            if step.caller is Caller.SHELL:
+                self._note(path, f"{path}{_by(step, path)} runs its standard input, which is not followed", step)
             return
         operand, behind = rest[0], rest[1:]
         if operand is None:

@@ -21,7 +21,6 @@ from multiarch.formatting import one_line
 from multiarch.image.reference import DOCKER_HUB
 
 VARIABLE = "DOCKER_AUTH_CONFIG"  # docker/cli 28.3 and later, BuildKit 0.24 and later
-_FILE = "~/.docker/config.json"
 _HUB_KEY = "https://index.docker.io/v1/"  # what Docker calls its Hub in the list of credentials
 _HELPER_SECONDS = 120.0  # one may ask a cloud for a token, or a person for a word
 _TOKEN_USER = "<token>"  # noqa: S105 (in the place of a user: what follows is an identity token)
@@ -52,6 +51,11 @@ def directory() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111 (there may be no home)
 
 
+def _where() -> str:
+    """Return the name of the file in errors."""
+    return "~/.docker/config.json" if not os.environ.get("DOCKER_CONFIG") else str(directory() / "config.json")
+
+
 def stored_login(registry: str) -> Login:
     """Return the credentials for a registry: of this run, else those that ``docker login`` stored.
 
@@ -78,11 +82,11 @@ def read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigurationError(_FILE, f"it cannot be read: {error.strerror}") from None
+        raise ConfigurationError(_where(), f"it cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise ConfigurationError(_FILE, "it is not as docker login writes it; correct it")
+        raise ConfigurationError(_where(), "it is not as docker login writes it; correct it")
     return config
 
 
@@ -121,9 +125,12 @@ def _ask(helper: str, name: str, registry: str) -> Login:
         if done.returncode:
             if "credentials not found" in done.stdout:
                 return Login()
-            words = one_line(done.stdout.strip() or done.stderr.strip())[:_LONGEST_WORDS]
+            # Its words are text; JSON would be an answer, which may hold the secret.
+            said = "" if "{" in done.stdout else done.stdout.strip()
+            words = one_line(said or done.stderr.strip())[:_LONGEST_WORDS]
             raise ValueError(words or f"exit status {done.returncode}")
-        answer = json.loads(done.stdout)
+        fields = {str(field).lower(): value for field, value in mapping(json.loads(done.stdout)).items()}
+        user, secret = _text(fields.get("username")), _text(fields.get("secret"))
     except FileNotFoundError:
         reason = f"{command[0]} is not there"
     except subprocess.TimeoutExpired:
@@ -133,11 +140,9 @@ def _ask(helper: str, name: str, registry: str) -> Login:
     except (OSError, ValueError, RecursionError) as error:
         reason = f"{command[0]}: {getattr(error, 'strerror', None) or error}"
     else:
-        fields = {str(field).lower(): value for field, value in mapping(answer).items()}
-        user, secret = str(fields.get("username") or ""), str(fields.get("secret") or "")
         return Login(identity_token=secret) if user == _TOKEN_USER else Login(user, secret)
     problem = f"the credential helper for {registry} failed ({reason}); is it installed and on PATH?"
-    raise ConfigurationError(_FILE, problem)
+    raise ConfigurationError(_where(), problem)
 
 
 def _login_of(entry: Any) -> Login:
@@ -145,13 +150,22 @@ def _login_of(entry: Any) -> Login:
     fields = {str(name).lower(): value for name, value in mapping(entry).items()}
     try:
         basic = decoded(fields["auth"]) if fields.get("auth") else Login()
+        token = _text(fields.get("identitytoken"))
+        user, password = basic.user or _text(fields.get("username")), basic.password or _text(fields.get("password"))
     except (ValueError, TypeError, AttributeError):
-        raise ConfigurationError(_FILE, "it is not as docker login writes it; correct it") from None
-    token = str(fields.get("identitytoken") or "")
+        raise ConfigurationError(_where(), "it is not as docker login writes it; correct it") from None
     if token:
         return Login(identity_token=token)
-    user, password = basic.user or fields.get("username"), basic.password or fields.get("password")
-    return Login(str(user), str(password)) if user and password else Login()
+    return Login(user, password) if user and password else Login()
+
+
+def _text(value: object) -> str:
+    """Return a field of a login, empty without one. :raises ValueError: it is no text; the error does not show it."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("a user or a secret in its answer is no text")
+    return value
 
 
 def _host_of(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from multiarch.certificates import certificates_of, named_bundle
+from multiarch.certificates import certificates_of, check_file, named_bundle
 from multiarch.errors import ConfigurationError
 from multiarch.registry.sockets import LimitedTlsSocket
 from multiarch.retry import describe
@@ -29,9 +29,13 @@ def trusting(host: str, *, identified: bool) -> ssl.SSLContext:
     variable, named = named_bundle()
     bundle = named or DEFAULT_CA_BUNDLE_PATH
     with _usable(variable or "REQUESTS_CA_BUNDLE", f"{bundle} cannot be used"):
-        context.load_verify_locations(*((None, bundle) if Path(bundle).is_dir() else (bundle,)))
+        is_directory = Path(bundle).is_dir()
+        if not is_directory:
+            check_file(Path(bundle))
+        context.load_verify_locations(*((None, bundle) if is_directory else (bundle,)))
     for path in certificates_of(host).authorities:
         with _usable(str(path), f"cannot be used for TLS with {host}"):
+            check_file(path)
             context.load_verify_locations(path)
     if identified:
         _identify(context, host)
@@ -54,7 +58,10 @@ def unverified(host: str) -> ssl.SSLContext:
 def _identify(context: ssl.SSLContext, host: str) -> None:
     for identity in certificates_of(host).identities:
         with _usable(str(identity.certificate), f"cannot be used for TLS with {host}"):
-            context.load_cert_chain(identity.certificate, identity.key)
+            check_file(identity.certificate)
+            check_file(identity.key)
+            # Without a password OpenSSL would ask for it at the terminal, in the middle of a run.
+            context.load_cert_chain(identity.certificate, identity.key, password="")
 
 
 @contextmanager

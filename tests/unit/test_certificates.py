@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ from multiarch.buildkit.server import Server, wanted
 from multiarch.certificates import Identity, certificates_of, copied_certificates, known_certificates
 from multiarch.config.load import load
 from multiarch.docker_info import HostInfo, read_info
+from multiarch.errors import ConfigurationError
+from multiarch.registry.trust import trusting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -156,3 +159,23 @@ def test_insecure_registries_of_the_daemon(registries: dict[str, object], host: 
     """By their entry, or else by their addresses."""
     info = read_info({"Architecture": "x86_64", "RegistryConfig": registries})
     assert expected == info.is_insecure(host)
+
+
+def test_what_is_no_certificate_holds_nobody_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a file without an end nor a name that no registry has reaches the server; our own client tells of one."""
+    (folder / "device.crt").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.crt")
+    other = os.fsencode(folder.parent) + b"/bad\xff"
+    os.mkdir(other)
+    Path(os.fsdecode(other), "ca.crt").write_text("x")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/zero")
+    copies = copied_certificates()
+    assert [HOST] == [host for host in copies.directories if host == HOST or "bad" in host]
+    assert [b"ca.crt"] == [content for path, content in copies.files.items() if HOST in path and path.endswith(".crt")]
+    assert () == copies.bundles
+    with pytest.raises(ConfigurationError, match=r"^REQUESTS_CA_BUNDLE: /dev/zero cannot be used: .*no file of up to"):
+        trusting(HOST, identified=False)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    (folder / "ca.crt").unlink()
+    with pytest.raises(ConfigurationError, match=r"device\.crt: cannot be used for TLS with .*no file of up to"):
+        trusting(HOST, identified=False)

@@ -168,3 +168,18 @@ def test_buildctl_gets_the_variables_of_what_was_resolved(config: Path, monkeypa
         "DOCKER_CERT_PATH": str(tls_directory(config)),
         "DOCKER_TLS_VERIFY": "1",
     } == {name: value for name, value in environ.items() if name.startswith("DOCKER_") and "AUTH" not in name}
+
+
+@pytest.mark.parametrize("address", ["unix:///a\0b", "unix:///a\ud800", "tcp://a\nb:1", "ssh://box\n", "ssh://%00@box"])
+def test_address_with_what_cannot_be_printed_is_an_error(config: Path, address: str) -> None:
+    """A parser of addresses drops line ends, and no process takes a zero."""
+    (meta,) = (config / "contexts/meta" / hashlib.sha256(b"nas").hexdigest()).iterdir()
+    meta.write_text(json.dumps({"Endpoints": {"docker": {"Host": f"{address}x"}}}))
+    with pytest.raises(ConfigurationError, match=r"the Docker context 'nas': .* holds what cannot be printed"):
+        of(config, "nas")
+
+
+def test_name_of_a_context_that_no_file_can_have_is_an_error(config: Path) -> None:
+    """JSON may hold half of a character."""
+    with pytest.raises(ConfigurationError, match=r"currentContext of .*config\.json: '.ud800' is no text"):
+        of(config, "\ud800")

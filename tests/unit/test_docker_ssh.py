@@ -52,7 +52,9 @@ def put_ssh(directory: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None
         ("ssh://me@box:2222", ["-l", "me", "-p", "2222", "--", "box", "docker system dial-stdio"]),
         ("ssh://box/run/d.sock", ["--", "box", "docker --host=unix:///run/d.sock system dial-stdio"]),
         ("ssh://box/a;b", ["--", "box", "docker '--host=unix:///a;b' system dial-stdio"]),
-        ("ssh://-oProxyCommand=x", ["--", "-oproxycommand=x", "docker system dial-stdio"]),
+        ("ssh://-oProxyCommand=x", ["--", "-oProxyCommand=x", "docker system dial-stdio"]),
+        ("ssh://me@MyBuilder:22", ["-l", "me", "-p", "22", "--", "MyBuilder", "docker system dial-stdio"]),
+        ("ssh://[FE80::1]:22", ["-p", "22", "--", "FE80::1", "docker system dial-stdio"]),
     ],
 )
 def test_ssh_is_asked_as_docker_asks_it(address: str, expected: list[str]) -> None:

@@ -158,6 +158,7 @@ cert = "cert.pem"
     [
         ("[registry", "is not TOML"),
         ("a = " + "[" * 5000, "is not TOML"),
+        (".".join("a" * 5000) + " = 1", "is nested too deeply"),
         ("[grpc]\naddress = ['tcp://0.0.0.0:1234']", "sets grpc, which belongs to the container of the server"),
         ("root = '/elsewhere'", "sets root"),
         ("when = 2024-01-01", "holds a date"),

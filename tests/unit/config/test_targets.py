@@ -275,3 +275,48 @@ def test_flags_that_do_not_fit_are_told(expected: str, flags: dict[str, Any]) ->
     with pytest.raises(ConfigurationError) as error:
         read(PAIR, **flags)
     assert expected == str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "app"),
+    [
+        (
+            "multiarch.targets.app.matrix.v[0].platforms: expected a list, got 3 (quote it: '3')",
+            {"matrix": {"v": [{"v": "a", "platforms": 3}]}},
+        ),
+        (
+            "multiarch.targets.app.matrix.v[0].platforms[0]: expected a mapping, got 3 (quote it: '3')",
+            {"matrix": {"v": [{"v": "a", "platforms": [3]}]}},
+        ),
+        (
+            "multiarch.targets.app.matrix.v[0].tags: expected a list, got 3 (quote it: '3')",
+            {"matrix": {"v": [{"v": "a", "tags": 3}]}},
+        ),
+        ("multiarch.targets.app.matrix.v: expected a list, got 'a'", {"matrix": {"w": ["a"], "v": "a"}}),
+        ("multiarch.targets.app.tags: expected a list, got None", {"tags": None}),
+        ("multiarch.targets.app.platforms: expected a list, got None", {"platforms": None}),
+    ],
+)
+def test_a_wrong_type_is_told_where_it_is(expected: str, app: dict[str, Any]) -> None:
+    """Also in the values of an axis, before they are joined with anything."""
+    with pytest.raises(ConfigurationError) as error:
+        read({"platforms": ["linux/amd64"], "targets": {"app": app}})
+    assert expected == str(error.value)
+
+
+def test_what_multiplies_has_an_end() -> None:
+    """A matrix, the aliases of a tag, and targets on each other are refused before they are all there."""
+    digits = list("0123456789")
+    axes = {f"axis{number}": digits for number in range(12)}
+    aliases = {f"axis{number}": [{f"axis{number}": "", "aliases": digits}] for number in range(12)}
+    tag = "".join(f"{{{axis}}}" for axis in aliases)
+    chain = {f"t{number}": {"contexts": {"base": f"target:t{number + 1}"}} for number in range(900)}
+    for expected, targets in {
+        "multiarch.targets.app: its matrix has more than 100000 combinations": {"app": {"matrix": axes}},
+        "multiarch.targets.app: there are more than 1000 targets": {"app": {"matrix": dict(list(axes.items())[:4])}},
+        f"multiarch.targets.app.tags: '{tag}' becomes more than 1000 tags": {"app": {"matrix": aliases, "tags": [tag]}},
+        "multiarch.targets.t101: more than 100 targets are built on each other": {**chain, "t900": {}},
+    }.items():
+        with pytest.raises(ConfigurationError) as error:
+            read({"platforms": ["linux/amd64"], "targets": targets})
+        assert str(error.value).startswith(expected)

@@ -158,3 +158,42 @@ def test_hostile_scripts_are_faults(text: str) -> None:
     """Of one line, in a moment."""
     fault = parse_script(text).fault
     assert (True, 1) == (bool(fault), len(fault.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("expected", "script"),
+    [
+        ("/app/server", "f() { return; /app/other; }\nf\n/app/server"),
+        ("/app/server", "f() { (return); /app/server; exit; }\nf\n/app/other"),
+        ("/app/server?", "trap stop EXIT\nstop() { /app/server; }"),
+        ("/app/server?", "trap '/app/server --x' TERM\nexit"),
+        ("[/run runs by trap what is known only when it runs]", "trap $STOP EXIT"),
+        ("[/bin/sh, which /run starts, runs its standard input, which is not followed]", "sh <<EOF\n/app/server\nEOF"),
+        ("[/bin/sh, which /run starts, runs its standard input, which is not followed]", "echo /app/server | sh -e"),
+    ],
+)
+def test_what_runs_later_or_from_elsewhere_is_not_passed_over(expected: str, script: str) -> None:
+    """Behind a function that returns, at a signal or the end, and from standard input."""
+    assert [expected] == started(script)
+
+
+def test_functions_that_are_nested_too_deeply_are_noted() -> None:
+    """One that calls itself starts nothing new, and is no note."""
+    chain = "".join(f"f{number}() {{ f{number + 1}; }}\n" for number in range(20))
+    expected = "[/run calls functions that are nested too deeply to be followed]"
+    assert [expected] == started(f"{chain}f20() {{ /app/server; }}\nf0")
+    assert [] == started("f() { f; }\nf")
+
+
+def test_words_that_double_have_an_end() -> None:
+    """They would fill the memory; what is behind them is not known."""
+    assert ["/app/server"] == started("set -- a\n" + 'set -- "$@" "$@"\n' * 60 + "/app/server")
+    expected = "[/run starts exec with what is known only when it runs]"
+    doubled = "set -- a\n" + 'set -- "$@" "$@"\n' * 12 + 'set -- "$@" /app/server\nshift 4096\n'
+    assert [expected] == started(f'{doubled}exec "$@"')
+
+
+def test_text_that_is_read_again_and_again_has_an_end() -> None:
+    """Each eval of a large text takes its time."""
+    script = "A=:\\ \n" + 'A="$A$A"\n' * 14 + 'eval "$A"\n' * 20 + "/app/server"
+    assert ["[/run reads more than 262144 characters, not followed on]", "/app/server"] == started(script)

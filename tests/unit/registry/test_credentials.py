@@ -192,3 +192,36 @@ def test_half_a_login_is_an_error_where_something_is_pushed(
     assert expected == str(caught.value)
     with logged_in(["docker.io"], environ, needed=False):
         assert known("docker.io") is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        """echo '{"Username": "me", "Secret": "hidden"}'; exit 1""",
+        """echo '{"Username": "me", "Secret": ["hidden"]}'""",
+        """echo '{"Username": "me", "Secret": "hidden\\ud800"}'""",
+    ],
+)
+def test_what_a_helper_answers_wrongly_is_not_shown(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+) -> None:
+    """It may be the secret; the error names the file that names the helper."""
+    (tmp_path / "docker-credential-own").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "docker-credential-own").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    docker_config.write_text(json.dumps({"credsStore": "own"}))
+    with pytest.raises(ConfigurationError) as error:
+        known("a")
+    assert str(error.value).startswith(f"{docker_config}: the credential helper for a failed")
+    assert "hidden" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"username": "me", "password": "hidden\ud800"}, {"username": "me", "password": ["hidden"]}]
+)
+def test_login_that_is_no_text_is_an_error(docker_config: Path, entry: dict[str, object]) -> None:
+    """It could not be sent; the error names the file, and not what is in it."""
+    docker_config.write_text(json.dumps({"auths": {"a": entry}}))
+    with pytest.raises(ConfigurationError) as error:
+        known("a")
+    assert f"{docker_config}: it is not as docker login writes it; correct it" == str(error.value)
