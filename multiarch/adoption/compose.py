@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 # In the order of preference of compose (compose-go, cli/options.go, DefaultFileNames).
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _DOTENV = ".env"
+_OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 _GIT_SECONDS = 30
 _TAKEN = {"context", "dockerfile", "dockerfile_inline", "args", "labels", "target", "tags", "platforms", "ssh"}
 _TAKEN |= {"additional_contexts", "secrets", "pull", "no_cache", "x-bake"}
@@ -48,6 +54,9 @@ def _evidence(directory: Path, file: str, data: Any) -> Evidence:
     ]
     if "include" in data:
         doubts.append(Doubt("", "what it includes is not read", Place(file, line_of(data, "include", 0))))
+    # Whatever its own file is called, compose joins the first of these with it (compose-go, cli/options.go).
+    overrides = [name for name in _OVERRIDES if (directory / name).exists()]
+    doubts += [Doubt("", f"{name}, which compose joins with it, is not read", Place(file)) for name in overrides[:1]]
     images = []
     for name in built:
         line = line_of(data["services"], name, 0)

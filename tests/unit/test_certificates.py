@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command
@@ -17,6 +20,7 @@ from multiarch.config.load import load
 from multiarch.docker_info import HostInfo, read_info
 from multiarch.errors import ConfigurationError
 from multiarch.registry.trust import trusting
+from tests.unit.certificates import make_certificate
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -179,3 +183,18 @@ def test_what_is_no_certificate_holds_nobody_up(folder: Path, monkeypatch: pytes
     (folder / "ca.crt").unlink()
     with pytest.raises(ConfigurationError, match=r"device\.crt: cannot be used for TLS with .*no file of up to"):
         trusting(HOST, identified=False)
+
+
+def test_password_of_a_key_is_asked_of_nobody(folder: Path) -> None:
+    """Without a terminal OpenSSL reads it from standard input."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.BestAvailableEncryption(b"word")
+    make_certificate(folder).rename(folder / "client.cert")
+    (folder / "client.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    )
+    program = f"from multiarch.registry.trust import unverified; unverified({HOST!r})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input="word\n", capture_output=True, text=True, start_new_session=True)
+    assert "pass phrase" not in done.stderr
+    assert "client.cert: cannot be used for TLS with registry.lan:5000" in done.stderr.splitlines()[-1]

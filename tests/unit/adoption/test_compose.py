@@ -216,3 +216,12 @@ def test_dotenv_is_read_as_compose_does() -> None:
     """Quotes, comments and export; what depends on other variables is left out."""
     text = 'A=1\nexport B = \'x # y\' # c\nC="a b"\nD=x # c\n# E=1\nF=${A}\nG="\\n"\nA=2\n'
     assert {"A": "2", "B": "x # y", "C": "a b", "D": "x"} == read_dotenv(text)
+
+
+def test_file_that_compose_joins_with_it_is_named(project: Project) -> None:
+    """Its values would win, and none of them is read."""
+    files = {"compose.yaml": "services: {app: {image: a/b, build: .}}\n", "Dockerfile": "FROM scratch\n"}
+    override = {"docker-compose.override.yaml": "services: {app: {image: c/d}}\n"}
+    said = "compose.yaml: docker-compose.override.yaml, which compose joins with it, is not read"
+    assert said not in adopt(project, files).doubts
+    assert said in adopt(project, {**files, **override}).doubts
