@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -66,16 +67,16 @@ class Word:
         return "".join(part.text for part in self.parts)
 
 
-class WordReader:
+class WordReader(ABC):
     """Reads the words of a script, forwards."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
 
+    @abstractmethod
     def commands_until(self, end: str) -> Sequence:
         """Return the commands up to *end*, and go behind it."""
-        raise NotImplementedError
 
     def peek(self, count: int = 1) -> str:
         """Return the next characters."""
