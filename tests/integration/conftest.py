@@ -144,6 +144,12 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
+def embedded(project: Project) -> None:
+    """The embedded registry, which a release starts where no repository is named."""
+    project.ok("release", "--platform", "linux/amd64", "--tag", "embedded")
+
+
+@pytest.fixture
 def prepared(project: Project) -> None:
     """The steps that build-arch needs have run, in a state that no earlier test decides."""
     for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):

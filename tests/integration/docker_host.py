@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,17 @@ class DockerState:
                 docker("tag", image, tag)
         new_tags = (tag for tag in now.tags.keys() - self.tags.keys() if now.tags[tag] in self.tags.values())
         _remove("image", "rm", names=filter(_IMAGES.fullmatch, new_tags))
+        # A container that Docker is about to remove holds its image for a moment more.
+        deadline = time.monotonic() + 30
+        while of_tests := self._images_of_tests():
+            _remove("image", "rm", "--force", names=of_tests)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+
+    def _images_of_tests(self) -> list[str]:
         new_images = {image: names for image, names in _references().items() if image not in self.images}
-        of_tests = [image for image, names in new_images.items() if all(map(_IMAGES.fullmatch, names))]
-        _remove("image", "rm", "--force", names=of_tests)
+        return [image for image, names in new_images.items() if all(map(_IMAGES.fullmatch, names))]
 
     def differences(self, other: DockerState) -> list[str]:
         """Return what another state has beyond this one (``+``), and lacks (``-``)."""

@@ -90,6 +90,7 @@ def proxy(registry: RegistryContainer) -> Iterator[Proxy]:
     proxy.stop()
 
 
+@pytest.mark.usefixtures("embedded")
 def test_large_layer_goes_through_a_small_proxy(project: Project, registry: RegistryContainer, proxy: Proxy) -> None:
     """In chunks of what passes, none of which is sent twice; a commit whose answer is lost is found to be done."""
     with (project.path / "large").open("wb") as file:

@@ -48,6 +48,7 @@ def test_app_and_worker(example: Project) -> None:
     assert 2 == len(example.ok("release", "--target", "worker"))
 
 
+@pytest.mark.usefixtures("embedded")
 @pytest.mark.parametrize("example", ["versions-and-flavours"], indirect=True)
 def test_versions_and_flavours(example: Project) -> None:
     """24 tags on 4 indexes; the aliases are of the right ones."""

@@ -30,7 +30,7 @@ PULL_REQUEST = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_BRANCH": "
 
 
 @pytest.fixture
-def pair(project: Project) -> Project:
+def pair(project: Project, embedded: None) -> Project:
     """Two images on a base that only they are for."""
     files = {"base": BASE, "app": "FROM base\nRUN cat /when > /app\n", "worker": "FROM base\nRUN cat /when > /worker\n"}
     for name, text in files.items():
@@ -150,6 +150,7 @@ def test_failure_of_a_base_is_told_of_what_is_built_on_it(pair: Project) -> None
     assert "not built, because base linux/arm64 failed, which it is built on" in result.err
 
 
+@pytest.mark.usefixtures("embedded")
 def test_grid_of_versions_and_flavours_has_its_tags(project: Project) -> None:
     """Two versions in two flavours are 4 indexes and 24 tags."""
     repository = f"{project.path.name}/golang"
