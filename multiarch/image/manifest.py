@@ -240,6 +240,12 @@ class Manifest:
         return self._descriptors("layers")
 
     @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations; none where they are malformed."""
+        annotations = self.json.get("annotations")
+        return annotations if isinstance(annotations, dict) and maps_texts(annotations) else {}
+
+    @property
     def size(self) -> int:
         """The bytes of an image as it travels: its config and its layers, compressed."""
         return sum(layer.size for layer in self.layers) + (self.config.size if self.config else 0)
