@@ -60,6 +60,7 @@ class Run:
         self._held = ExitStack()
         self.fleet: Fleet | None = None
         self._heartbeat: Heartbeat | None = None
+        self._client: Client | None = None
         self._may_push: set[ImageReference] = set()
         self.on_moved: Callable[[], object] = nothing
 
@@ -135,6 +136,10 @@ class Run:
 
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
+        self._client = self._client or self._make_client(buildctl)
+        return self._client
+
+    def _make_client(self, buildctl: Path) -> Client:
         from multiarch.buildkit.build import Client
         from multiarch.buildkit.configuration import docker_proxies
         from multiarch.registry.login_files import provide

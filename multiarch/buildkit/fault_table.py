@@ -65,15 +65,15 @@ _OF_A_SETTING = (
     # net/http/h2_bundle.go: what no other attempt changes.
     "HTTP_1_1_REQUIRED|INADEQUATE_SECURITY",
 )
-# Of what buildctl dials a builder through.
+# Of what buildctl dials a builder through; quotes are escaped where their words stand within quotes.
 _OF_A_PROGRAM = (
     r"host key verification failed",
     r"permission denied \([\w,-]+\)",
     r"buildctl: (command )?not found",
-    r'exec: "[\w.-]+": executable file not found',
-    r'pods "[^"]{1,253}" not found',
-    r'cannot (get|list|create) resource "[\w/]+"',
-    r'context "[^"]{1,253}" does not exist|context was not found',
+    r'exec: \\?"[\w.-]+\\?": executable file not found',
+    r'pods \\?"[^"]{1,253}" not found',
+    r'cannot (get|list|create) resource \\?"[\w/]+',
+    r'context \\?"[^"]{1,253}" does not exist|context was not found',
 )
 # Between buildctl and a builder, until somebody corrects it; ssh and kubectl are what buildctl dials through.
 CONNECTION_FAULTS = (

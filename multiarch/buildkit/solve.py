@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from multiarch.buildkit.faults import (
     hint_for,
@@ -47,6 +47,13 @@ _END = 1.0  # seconds that buildctl has to cancel its solve
 _LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 
 
+class Signal(Protocol):
+    """What says that something has happened, as an event does."""
+
+    def is_set(self) -> bool:
+        """Whether it has."""
+
+
 class Solve:
     """One attempt at a solve.
 
@@ -74,7 +81,7 @@ class Solve:
         command: list[str],
         stopped: threading.Event,
         environ: Mapping[str, str] | None = None,
-        lost: threading.Event | None = None,
+        lost: Signal | None = None,
     ) -> None:
         """Run buildctl to its end.
 
@@ -179,7 +186,7 @@ class Solve:
 class _Any:
     """Whether any of some events is set."""
 
-    def __init__(self, events: Sequence[threading.Event]) -> None:
+    def __init__(self, events: Sequence[Signal]) -> None:
         self._events = events
 
     def is_set(self) -> bool:

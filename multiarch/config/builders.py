@@ -121,20 +121,16 @@ class RemoteBuilder:
 
 def check_address(where: str, address: str, what: str = "builder ") -> None:
     """Check that buildctl can dial an address. :param where: the setting, for the error."""
-    scheme, _, rest = address.partition("://")
-    if "://" not in address or scheme not in _SCHEMES:
+    if address.partition("://")[0] not in _SCHEMES:
         schemes = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
         raise ConfigurationError(where, f"{what}{address!r} does not start with one of {schemes}")
-    if scheme == "tcp":
-        found = _HOST_AND_PORT.fullmatch(rest)
-        if not found or not 0 < int(found[2]) < 65536:
-            raise ConfigurationError(where, f"{what}{address!r} needs a host and a port: tcp://HOST:1234")
 
 
 def check_private(where: str, address: str, remedy: str, what: str = "") -> None:
     """Check that nothing crosses a network in the clear. :param remedy: how this setting may say otherwise."""
     scheme, _, rest = address.partition("://")
-    if scheme == "tcp" and not is_loopback(rest):
+    # Behind the colon there may be no port at all, which buildctl will say.
+    if scheme == "tcp" and not is_loopback(rest) and not is_loopback(rest.rpartition(":")[0]):
         problem = f"{what}{address} without tls: secrets and credentials would cross the network in the clear"
         raise ConfigurationError(where, f"{problem}; {remedy}")
 
@@ -214,6 +210,10 @@ def _builder(name: str, entry: BuilderEntry) -> RemoteBuilder:
         raise ConfigurationError(where, "needs an address or pods, and not both")
     if entry.address is not None:
         check_address(f"{where}.address", entry.address, "")
+        scheme, _, rest = entry.address.partition("://")
+        port = _HOST_AND_PORT.fullmatch(rest)
+        if scheme == "tcp" and not (port and 0 < int(port[2]) < 65536):
+            raise ConfigurationError(f"{where}.address", f"{entry.address!r} needs a host and a port: tcp://HOST:1234")
     if entry.jobs < 1:
         raise ConfigurationError(f"{where}.jobs", f"expected a number of slots, 1 or more, got {entry.jobs}")
     platforms: dict[Platform, None] = {}

@@ -103,10 +103,13 @@ _PREFIXES = re.compile(
     r"error: |failed to (list workers|call info|solve): |rpc error: code = \w+ desc = |Unavailable: "
 )
 _WHY = re.compile(r'desc = "(?:transport: )?(?:Error while dialing: )?(?P<why>[^"]{1,300})"')
+_OF_A_PROGRAM = re.compile(r"stderr=(?P<why>[^\x00]{1,4096})")  # behind what buildctl says of ssh and kubectl
 
 
 def fault_of(builder: Builder, words: str) -> BuilderFaultError:
     """Return what is wrong with a builder. :param words: what buildctl said at its end."""
+    # Go writes the words of ssh and kubectl within quotes.
+    words = words.replace('\\"', '"').replace("\\r", "").replace("\\n", "\n")
     for pattern, problem, brief in _FAULTS:
         if found := re.search(pattern, words):
             names = {**_names(builder), **{key: cut(text or "") for key, text in found.groupdict().items()}}
@@ -137,6 +140,8 @@ def _names(builder: Builder) -> dict[str, str]:
 
 def _cause(words: str) -> str:
     """Return the last line that says why, without what says only what was asked."""
+    if found := _OF_A_PROGRAM.search(words):
+        return cut(next((one for one in reversed(found["why"].splitlines()) if one.strip(' "')), "nothing is said"))
     if found := _WHY.search(words):
         return cut(found["why"])
     lines = [line for line in words.splitlines() if line.strip()] or ["buildctl says nothing"]

@@ -10,18 +10,21 @@ from multiarch.fleet.errors import NoBuilderLeftError
 from multiarch.image.platform import runs_natively
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from multiarch.config.builders import RemoteBuilder
-    from multiarch.config.project import Project
+    from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.fleet.fleet import Fleet
     from multiarch.image.platform import Platform
 
 
-def builders_of(project: Project) -> tuple[RemoteBuilder, ...]:
-    """Return the builders elsewhere that a run may need, each once, with all platforms that it must have."""
-    found: dict[str, RemoteBuilder] = {}
+def builders_of(project: Project, all_of: Iterable[RemoteBuilder] = ()) -> tuple[RemoteBuilder, ...]:
+    """Return the builders elsewhere that a run may need, each once, with all platforms that it must have.
+
+    :param all_of: those of the settings, where also the others are asked for.
+    """
+    found: dict[str, RemoteBuilder] = {builder.name: builder for builder in all_of}
     for builder in (builder for entry in project.matrix for builder in entry.builders):
         known = found.setdefault(builder.name, builder)
         platforms = tuple(dict.fromkeys([*known.platforms, *builder.platforms]))
@@ -67,11 +70,13 @@ def settle(project: Project, fleet: Fleet, machine: Callable[[], str], say: Call
     :raises BuilderFaultError: the only builder of a platform cannot be used.
     :raises NoBuilderLeftError: none of its builders can.
     """
-    targets = tuple(
-        replace(target, settings=replace(target.settings, matrix=tuple(map(_settler(fleet, machine), matrix))))
-        for target in project.targets
-        for matrix in (target.settings.matrix,)
-    )
+    try:
+        targets = _settled(project, fleet, machine)
+    except NoBuilderLeftError:
+        for member in fleet.members:
+            if member.fault is not None:
+                say(str(member.fault))
+        raise
     for member in fleet.members:
         if member.fault is not None:
             say(f"{member.fault}; it is left out")
@@ -80,6 +85,14 @@ def settle(project: Project, fleet: Fleet, machine: Callable[[], str], say: Call
     entries = [entry for target in targets for entry in target.settings.matrix]
     whole = tuple(_joined(entry, entries) for entry in project.settings.matrix)
     return replace(project, targets=targets, settings=replace(project.settings, matrix=whole))
+
+
+def _settled(project: Project, fleet: Fleet, machine: Callable[[], str]) -> tuple[Target, ...]:
+    settled = _settler(fleet, machine)
+    return tuple(
+        replace(target, settings=replace(target.settings, matrix=tuple(map(settled, target.settings.matrix))))
+        for target in project.targets
+    )
 
 
 def _joined(known: MatrixEntry, entries: list[MatrixEntry]) -> MatrixEntry:

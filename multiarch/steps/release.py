@@ -61,6 +61,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
             check_inputs(target.settings, entry)
     with run.progress.section("prepare"):
         client, local = _prepare(run)
+    targets = manifest.published_targets(run.project)  # the builders have said what is built where
     with run.progress.section("build"):
         if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
             return _build_here(run, client, local)
