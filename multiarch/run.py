@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from multiarch.display.progress import Progress
     from multiarch.docker_host import DockerHost
     from multiarch.fleet.fleet import Fleet
-    from multiarch.fleet.heartbeat import Heartbeat
+    from multiarch.fleet.heartbeat import Heartbeat, Limits
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
@@ -42,6 +42,7 @@ T = TypeVar("T")
 class Run:
     """One run of a task. Connections are made when they are needed first.
 
+    :param limits: the times within which builders elsewhere answer; None for the usual ones.
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
@@ -49,7 +50,7 @@ class Run:
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
 
-    def __init__(self, project: Project, progress: Progress) -> None:
+    def __init__(self, project: Project, progress: Progress, *, limits: Limits | None = None) -> None:
         self.project = project
         self.settings = project.settings
         self.progress = progress
@@ -60,6 +61,7 @@ class Run:
         self._held = ExitStack()
         self.fleet: Fleet | None = None
         self._heartbeat: Heartbeat | None = None
+        self._limits = limits
         self._client: Client | None = None
         self._may_push: set[ImageReference] = set()
         self.on_moved: Callable[[], object] = nothing
@@ -171,11 +173,13 @@ class Run:
         if builders and self.fleet is None:
             from multiarch.fleet.asking import Asking
             from multiarch.fleet.fleet import Fleet
-            from multiarch.fleet.heartbeat import Heartbeat
+            from multiarch.fleet.heartbeat import Heartbeat, Limits
 
-            asking = Asking(buildctl, self.host, self._stopped, self.progress.trace)
-            self.fleet = Fleet(asking, self.policy, self.progress, emulate=self.settings.builder.emulate)
-            self._heartbeat = Heartbeat(asking)
+            limits = self._limits or Limits()
+            asking = Asking(buildctl, self.host, self._stopped, self.progress.trace, limits.answer)
+            emulate = self.settings.builder.emulate
+            self.fleet = Fleet(asking, self.policy, self.progress, emulate=emulate, left_out=limits.left_out)
+            self._heartbeat = Heartbeat(asking, limits)
             self.fleet.ask_all(builders)
             self.project = settling.settle(self.project, self.fleet, lambda: self.machine, self.progress.say)
             self.settings = self.project.settings

@@ -219,23 +219,13 @@ def _solve(
     for entry in entries:
         check_inputs(settings, entry)
     legs = tuple(entry.leg for entry in entries)
-    policy, observer, environ = client.policy, client.observer, builder.environ(client.host)
-
-    def attempt(file: Path) -> Solve:
-        # An attempt that failed at its very end may have written it.
-        file.unlink(missing_ok=True)
-        solve = Solve(legs, observer, builder)
-        client.solves.append(solve)
-        words = [*command, "--metadata-file", str(file), "--progress", "rawjson"]
-        with client.watch(builder) as lost:
-            solve.run(words, policy.stopped, environ, lost)
-        return solve
-
+    policy, observer = client.policy, client.observer
     with make_temporary_directory() as directory:
         file = Path(directory) / "metadata.json"
+        attempt = partial(_attempt, legs, command, client, builder, file)
         try:
             show = partial(observer.retrying, legs=legs)
-            solve = policy.call("build", lambda: attempt(file), show=show, transient=_passing(client, builder))
+            solve = policy.call("build", attempt, show=show, transient=_passing(client, builder))
             check_used(bases, entries[0], dockerfile_path(entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
@@ -245,6 +235,18 @@ def _solve(
             raise
         observer.done(legs)
         return digest
+
+
+def _attempt(legs: tuple[Leg, ...], command: list[str], client: Client, builder: Builder, file: Path) -> Solve:
+    """Run a solve once. :param file: takes its metadata."""
+    # An attempt that failed at its very end may have written it.
+    file.unlink(missing_ok=True)
+    solve = Solve(legs, client.observer, builder)
+    client.solves.append(solve)
+    words = [*command, "--metadata-file", str(file), "--progress", "rawjson"]
+    with client.watch(builder) as lost:
+        solve.run(words, client.policy.stopped, builder.environ(client.host), lost)
+    return solve
 
 
 def _is_loss(error: BaseException, builder: Builder) -> bool:

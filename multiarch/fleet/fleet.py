@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from multiarch.retry import Policy
 
 T = TypeVar("T")
-LEFT_OUT = 60.0  # seconds for which a builder that was lost builds nothing; a restart takes some
 _NATIVE, _EMULATED = 1, 2  # slots of a platform
 _PAUSE = 1.0  # seconds between two looks whether a lost builder may be asked again
 
@@ -43,7 +42,7 @@ class Fleet:
     """
 
     def __init__(
-        self, asking: Asking, policy: Policy, observer: Observer, *, emulate: bool = True, left_out: float = LEFT_OUT
+        self, asking: Asking, policy: Policy, observer: Observer, *, emulate: bool = True, left_out: float = 60.0
     ) -> None:
         self._asking = asking
         self._policy = policy

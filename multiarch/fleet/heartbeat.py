@@ -22,18 +22,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heartbeat:
-    """How builders are watched while they build.
+class Limits:
+    """Times of builders elsewhere, in seconds.
 
-    :ivar every: seconds between two questions.
-    :ivar patience: seconds for an answer.
+    :ivar answer: for what a builder is asked first; a machine that wakes up takes some.
+    :ivar every: between two questions while it builds.
+    :ivar patience: for an answer to these; a machine that builds may be slow.
     :ivar misses: how many answers in a row may fail to come until the builder is lost.
+    :ivar left_out: for which a builder that was lost builds nothing; a restart takes some.
     """
 
-    asking: Asking
+    answer: float = 10.0
     every: float = 15.0
     patience: float = 10.0
     misses: int = 2
+    left_out: float = 60.0
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How builders are watched while they build."""
+
+    asking: Asking
+    limits: Limits = Limits()
 
     @contextmanager
     def watch(self, builder: Builder) -> Iterator[threading.Event | None]:
@@ -54,18 +65,19 @@ class Heartbeat:
             thread.join()
 
     def _beat(self, builder: Builder, lost: threading.Event, over: threading.Event) -> None:
-        asking, missed, pause = replace(self.asking, seconds=self.patience), 0, self.every
+        limits, missed = self.limits, 0
+        asking, pause = replace(self.asking, seconds=limits.patience), limits.every
         while not over.wait(pause):
             began = time.monotonic()
             try:
                 asking.ask(builder, ("info",), given_up=over.is_set)
-                missed, pause = 0, self.every
+                missed, pause = 0, limits.every
             except StoppedError:
                 return
             except BuilderFaultError:
                 missed += 1
                 # One that refuses at once may be about to be back.
-                pause = max(0.0, began + self.patience - time.monotonic())
-            if missed == self.misses:
+                pause = max(0.0, began + limits.patience - time.monotonic())
+            if missed == limits.misses:
                 lost.set()
                 return
