@@ -51,7 +51,7 @@ def test_no_secret_crosses_the_network_in_the_clear(project: Project, secured: S
     port = int(there.address.rpartition(":")[2])
     forwarder = Forwarder(("127.0.0.1", port))
     project.write(DOCKERFILE, ALIKE + builders(f"tcp://{forwarder.address}", str(client)))
-    result = project.run("release", TOKEN=SECRET)
+    result = project.run("release", TOKEN=SECRET, SOURCE_DATE_EPOCH="1700000000")
     forwarder.end()
     assert 0 == result.status, result.err
     assert (True, False, False) == (
@@ -68,7 +68,7 @@ def test_recording_sees_what_is_in_the_clear(project: Project, local: Start, tmp
     plain = Builder(tmp_path / "plain", f"tcp://127.0.0.1:{free_port()}").start()
     forwarder = Forwarder(("127.0.0.1", int(plain.address.rpartition(":")[2])))
     project.write(DOCKERFILE, ALIKE + f"  builders:\n    plain: {{address: 'tcp://{forwarder.address}'}}\n")
-    result = project.run("release", TOKEN=SECRET)
+    result = project.run("release", TOKEN=SECRET, SOURCE_DATE_EPOCH="1700000000")
     forwarder.end()
     plain.end()
     assert (0, True) == (result.status, SECRET.encode() in forwarder.text), result.err
