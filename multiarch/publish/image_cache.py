@@ -31,7 +31,7 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 class InspectedImage:
     """The config of an image, and the programs that it starts.
 
-    :ivar config: as config.md of the image-spec has it; from the cache, the part that the gates, the index and a trial need.
+    :ivar config: as config.md of the image-spec has it; from the cache, what gates, index and trials need.
     :ivar programs: the first is the one that the image starts with.
     """
 

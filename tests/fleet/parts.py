@@ -72,7 +72,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
         try:
-            self.process.wait(10)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
