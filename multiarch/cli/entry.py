@@ -120,6 +120,10 @@ def run_of(
                 if pushes := pushes and project.settings.publish.push.wanted:
                     project.check_pushes()
                 stack.enter_context(logged_in(project.settings.registries, os.environ, needed=pushes))
+                if any(builder.tls and builder.tls.variables for builder in project.settings.builder.remote):
+                    from multiarch.registry.login_files import removing
+
+                    stack.enter_context(removing())
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:

@@ -278,8 +278,8 @@ def _together(targets: Sequence[Target]) -> Settings:
     matrix: dict[Platform, MatrixEntry] = {}
     for entry in (entry for settings in every for entry in settings.matrix):
         known = matrix.setdefault(entry.platform, entry)
-        builder = known.builder if entry.builder else None
-        matrix[entry.platform] = replace(known, builder=builder, smoke=known.smoke or entry.smoke)
+        builders = () if known.is_local or entry.is_local else known.builders
+        matrix[entry.platform] = replace(known, builders=builders, smoke=known.smoke or entry.smoke)
     target = next((target for target in targets if target.is_asked_for), targets[0])
     first, digests = target.settings, target.settings.publish.digests
     images = dict.fromkeys(image for settings in every for image in settings.publish.images)

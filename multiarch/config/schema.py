@@ -18,7 +18,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
-    builder: str | None = None
+    builder: str | tuple[str, ...] | None = None
     annotations: dict[str, str] = {}
     smoke: tuple[str, ...] | None = None
     foreign: tuple[str, ...] | None = None
@@ -91,6 +91,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     install: str | None = None
     targets: dict[str, Any] = {}
     groups: dict[str, Any] = {}
+    builders: dict[str, Any] = {}
+    emulate: bool = True
 
 
 # Settings that hold for all targets of a project: of its machine, its CI, and how the tool goes about.
@@ -99,8 +101,10 @@ OF_THE_PROJECT = frozenset(
         "address",
         "branches",
         "build",
+        "builders",
         "buildkit_image",
         "dest",
+        "emulate",
         "groups",
         "insecure_registries",
         "install",

@@ -68,6 +68,7 @@ class ReportedVertex:
 class ReportedSolve:
     """An attempt at a solve.
 
+    :ivar builder: the name of the builder elsewhere; empty where it ran on the local one.
     :ivar retries: number of earlier attempts for the same platforms.
     :ivar steps: its vertices; the name is that of the JSON format.
     """
@@ -75,6 +76,7 @@ class ReportedSolve:
     platforms: tuple[str, ...]
     retries: int
     steps: tuple[ReportedVertex, ...]
+    builder: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ def _solve(
         platforms=tuple(map(str, solve.legs)),
         retries=sum(earlier.legs == solve.legs for earlier in before),
         steps=tuple(_vertex(vertex, solve, entry, machine, room) for vertex in solve.vertices),
+        builder=solve.builder.name if solve.builder else "",
     )
 
 
@@ -213,15 +216,17 @@ def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room
         started=vertex.started,
         completed=vertex.completed if is_over else None,
         cached=vertex.cached,
-        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, entry, machine),
+        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, solve, entry, machine),
         error=shortened(vertex.error, _LONGEST_TEXT),
         log=bounded_log(vertex.output, room),
     )
 
 
-def _runs_emulated(platform: str, entry: MatrixEntry, machine: str) -> bool:
-    """Return whether the builder of *entry* emulates the programs of *platform*."""
+def _runs_emulated(platform: str, solve: Solve, entry: MatrixEntry, machine: str) -> bool:
+    """Return whether the builder of a solve emulates the programs of *platform*."""
     try:
+        if solve.builder is not None and solve.builder.name:
+            return solve.builder.emulates(Platform.parse(platform))
         return is_emulated(replace(entry, platform=Platform.parse(platform)), machine)
     except ValueError:  # it is unknown on which platform they run
         return False

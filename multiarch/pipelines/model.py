@@ -208,7 +208,7 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
 
 def _build(entry: MatrixEntry, ci: str) -> Build:
     """Return the job of a platform on a CI."""
-    runner, has_builder = entry.runners.get(ci), entry.builder is not None
+    runner, has_builder = entry.runners.get(ci), not entry.is_local
     emulated = not has_builder and runner is None and _is_foreign(entry)
     return Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder)
 

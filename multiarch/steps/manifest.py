@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.buildctl import find_buildctl
+from multiarch.buildkit.builder import Builder
 from multiarch.config.settings import OutputKind
 from multiarch.publish import commands as dry
 
@@ -26,6 +28,8 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :raises GateError: they may not be published.
     :raises TagsNotMovedError: a tag could not be moved.
     """
+    if published_targets(run.project) and any(entry.smoke and entry.builders for entry in run.project.matrix):
+        run.ask_builders(find_buildctl(run.settings))
     targets = published_targets(run.project)
     if not targets:
         run.progress.say(f"nothing is published{run.settings.publish.push.reason}")
@@ -95,9 +99,16 @@ def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[S
     for target, of_target in zip(targets, images, strict=True):
         settings = target.settings
         for entry, image in zip(settings.matrix, of_target, strict=True):
-            if entry.smoke:
+            given = settings.publish.smoke
+            if entry.smoke and entry.is_local:
                 from multiarch.publish import smoke
 
-                jobs.append(partial(smoke.check_runs, entry, image, settings.publish.smoke, run.host))
+                jobs.append(partial(smoke.check_runs, entry, image, given, run.host))
+            elif entry.smoke:
+                from multiarch.publish import builder_smoke
+
+                client = run.client(find_buildctl(settings))
+                check = partial(builder_smoke.check_runs, entry, image, given, client)
+                jobs.append(partial(run.build_on, [entry], Builder(""), check))
     if jobs:
         run.together(jobs)

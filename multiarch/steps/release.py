@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multiarch.buildkit import schedule
 from multiarch.buildkit.bases import BuiltImage
 from multiarch.buildkit.buildctl import buildctl_on_path, check_kind, default_path, find_buildctl
-from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
+from multiarch.fleet import planning
+from multiarch.fleet.settling import check_emulation
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
@@ -59,6 +61,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
             check_inputs(target.settings, entry)
     with run.progress.section("prepare"):
         client, local = _prepare(run)
+    targets = manifest.published_targets(run.project)  # the builders have said what is built where
     with run.progress.section("build"):
         if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
             return _build_here(run, client, local)
@@ -81,7 +84,7 @@ def commands(project: Project) -> list[list[str]]:
         lines += setup_binfmt.commands(project)
     if settings.starts_buildkit:
         lines += start_buildkit.commands(project)
-    lines += copy_buildctl.commands(project)
+    lines += [*copy_buildctl.commands(project), *planning.commands(project.matrix)]
     if settings.build.output.kind is OutputKind.OCI:
         (target,) = project.asked_for
         matrix = target.settings.matrix
@@ -94,14 +97,15 @@ def commands(project: Project) -> list[list[str]]:
 
 def _prepare(run: Run) -> tuple[Client, Builder]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
+    if any(entry.builders for entry in run.project.matrix):
+        run.ask_builders(_buildctl(run))
+    check_emulation(run.project, lambda: run.machine)
     settings, host = run.settings, run.host
     jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
         host.info  # noqa: B018 (asked for once, before several threads want it)
     if settings.starts_buildkit or settings.tries_images:
         jobs.append(partial(setup_binfmt.run, run))
-    for address in {entry.builder for entry in settings.matrix if entry.builder}:
-        Builder(address).check(host)
     client, local = run.together([partial(_server_and_client, run), *jobs])[0]
     return client, local
 
@@ -229,12 +233,13 @@ def _build_groups(
     jobs: list[Callable[[], Any]] = []
     for target in run.project:
         apart = keep_going or target.settings.build.cache is not CacheKind.NONE
-        groups = schedule.groups(target.settings.matrix, slots, machine, apart=apart)
-        jobs += [
-            partial(_build_group, run, client, builder_of(one[0], local), room, build, target, one) for one in groups
-        ]
+        here = [entry for entry in target.settings.matrix if entry.is_local]
+        elsewhere = [entry for entry in target.settings.matrix if not entry.is_local]
+        groups = schedule.groups(here, slots, machine, apart=apart)
+        groups += run.fleet.groups(elsewhere, apart=apart) if run.fleet else []
+        jobs += [partial(_build_group, run, client, local, room, build, target, one) for one in groups]
     try:
-        run.progress.begin({entry.leg: schedule.is_emulated(entry, machine) for entry in run.project.matrix})
+        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in run.project.matrix})
         results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
         return [result for of_group in results for result in of_group]
     finally:
@@ -244,7 +249,7 @@ def _build_groups(
 def _build_group(
     run: Run,
     client: Client,
-    builder: Builder,
+    local: Builder,
     room: schedule.Slots,
     build: Callable[[Target, Group, Builder, Sequence[Base]], T],
     target: Target,
@@ -253,15 +258,20 @@ def _build_group(
     """Run one solve, as soon as what it is built on is there; return its result, none where it is only handed over."""
     from multiarch.buildkit.build import build_layout
 
+    def build_on(builder: Builder) -> list[T]:
+        layout = run.bases.layout(target, group)
+        if layout is None:
+            return [build(target, group, builder, bases)]
+        digest = build_layout(target.settings, group, layout, client, builder, bases)
+        run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
+        return []
+
     try:
         bases = run.bases.needed(target, group)
-        with room.take(schedule.weight(group, run.machine)):
-            layout = run.bases.layout(target, group)
-            if layout is None:
-                return [build(target, group, builder, bases)]
-            digest = build_layout(target.settings, group, layout, client, builder, bases)
-            run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
-            return []
+        # A builder elsewhere has slots of its own.
+        taken = room.take(schedule.weight(group, run.machine)) if group[0].is_local else nullcontext()
+        with taken:
+            return run.build_on(group, local, build_on)
     except BaseException:
         run.bases.built(group, None)
         raise

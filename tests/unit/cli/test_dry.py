@@ -131,14 +131,14 @@ def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
     """What is built on a native worker is neither emulated nor announced by the local server."""
     project.write(
         invoke_yaml="multiarch:\n  image: someone/app\n  attestations: []\n  platforms:\n    - linux/s390x\n"
-        "    - {platform: linux/riscv64, builder: 'tcp://riscv-box:1234'}\n"
+        "    - {platform: linux/riscv64, builder: 'ssh://riscv-box'}\n"
     )
     printed = project.run("--dry", "release").out
     assert "docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install s390x" == printed[0]
     (server,) = [line for line in printed if "run -d" in line]
     assert server.endswith(f" --oci-worker-platform {HOST} --oci-worker-platform linux/s390x")
     assert (
-        "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://riscv-box:1234 build --frontend dockerfile.v0"
+        "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr ssh://riscv-box build --frontend dockerfile.v0"
         " --opt platform=linux/riscv64 --opt filename=Dockerfile --local context=. --local dockerfile=."
         " --output type=image,name=docker.io/someone/app:latest-riscv64,push=true"
     ) in printed

@@ -30,12 +30,12 @@ VARIED: dict[str, Any] = {
         "amd64",
         {"platform": "arm64", "runner": RUNNER},
         "riscv64",
-        {"platform": "s390x", "builder": "tcp://mainframe:1234"},
+        {"platform": "s390x", "builder": "ssh://mainframe"},
     ],
 }
 PLAIN: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64", "arm64"]}
 NATIVE: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64"], "branches": [], "cache": "inline"}
-FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "tcp://mainframe:1234"}]}
+FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "ssh://mainframe"}]}
 
 
 @dataclass(frozen=True)

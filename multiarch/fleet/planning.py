@@ -1,0 +1,37 @@
+"""Builders elsewhere in commands that are only shown: nobody is asked which of them has room, or what it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiarch.buildkit.builder import Builder
+from multiarch.fleet.pods import address, command
+from multiarch.fleet.tls_files import planned_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiarch.config.builders import RemoteBuilder
+    from multiarch.config.settings import MatrixEntry
+
+
+def planned_builder(entry: MatrixEntry) -> Builder | None:
+    """Return the builder that a platform is built on if all are well and free; None for the local one."""
+    return next((planned(builder) for builder in entry.builders if entry.platform in builder.platforms), None)
+
+
+def planned(builder: RemoteBuilder) -> Builder:
+    """Return a builder with the flags that buildctl is given; any pod of a pool is called POD."""
+    place = address("POD", builder.pods) if builder.pods else builder.address
+    name = builder.tls.name if builder.tls else None
+    return Builder(place, name=builder.name, tls=planned_directory(builder), tls_name=name)
+
+
+def commands(entries: Iterable[MatrixEntry]) -> list[list[str]]:
+    """Return the commands that find the pods of platforms."""
+    return pods_commands({b.name: b for e in entries for b in e.builders if e.platform in b.platforms}.values())
+
+
+def pods_commands(builders: Iterable[RemoteBuilder]) -> list[list[str]]:
+    """Return the commands that find the pods of builders."""
+    return [command(builder.pods) for builder in builders if builder.pods]
