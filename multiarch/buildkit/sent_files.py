@@ -36,7 +36,7 @@ def digest_of_file(path: Path) -> str:
     found = hashlib.sha256()
     try:
         # Not a pipe in the place of a file, which nobody may ever write to.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UnreadableFileError(f"{path} is no file")
             while chunk := file.read(_CHUNK):
@@ -66,7 +66,7 @@ def digest_of_directory(directory: Path, ignored: Path | None = None) -> tuple[s
 def _add(found: hashlib._Hash, name: str, path: Path) -> None:
     try:
         status = path.lstat()
-        target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+        target = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""
     except OSError as error:
         raise UnreadableFileError(f"{path}: {error.strerror}") from None
     if stat.S_ISREG(status.st_mode):
@@ -108,7 +108,7 @@ def _matcher(ignored: Path | None) -> Callable[[str], bool]:
     :raises UnreadableFileError: the ignore file cannot be read.
     """
     if ignored is None:
-        return lambda name: False
+        return _is_never_left_out
     try:
         with ignored.open("rb") as file:
             text = file.read(_LARGEST_IGNORE_FILE + 1)
@@ -119,9 +119,12 @@ def _matcher(ignored: Path | None) -> Callable[[str], bool]:
     lines = [line.strip() for line in text.decode("utf-8-sig", errors="replace").split("\n")]
     patterns = [line for line in lines if line and not line.startswith("#")]
     if any(_UNSURE & set(pattern) for pattern in patterns):
-        return lambda name: False
+        return _is_never_left_out
     from docker.utils.build import PatternMatcher
 
-    matches: Callable[[str], bool] = PatternMatcher(patterns).matches
-    # BuildKit reads both files of the context all the same, and a Dockerfile may copy them (`COPY --link` of a name).
-    return matches
+    matcher = PatternMatcher(patterns)
+    return lambda name: bool(matcher.matches(Path(name)))
+
+
+def _is_never_left_out(_name: str) -> bool:
+    return False

@@ -144,7 +144,7 @@ def manifest(
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
     | helps("label", "annotation", "output")
     | helps("frontend", "source")
-    | helps("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
+    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "quiet", "verbose"),
 )
 def release_(
     c: Context,
@@ -164,6 +164,7 @@ def release_(
     no_cache: bool = False,
     pull: bool = False,
     keep_going: bool = False,
+    only_changed: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
     quiet: bool = False,
@@ -176,7 +177,7 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
-    flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
+    flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 

@@ -12,7 +12,7 @@ from multiarch.publish.errors import NotAnImageError
 from multiarch.publish.staged import flattened, platform_of_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.platform import Platform
@@ -31,10 +31,12 @@ class BuiltFrom:
     """Reads published images and their provenance; each is asked for once. Safe to use from several threads.
 
     :param clients: returns the clients of those who have the images of a registry: its mirrors first, itself last.
+    :param unpublished: names of repositories with images of this project that have no tags.
     """
 
-    def __init__(self, clients: Callable[[str], Sequence[Registry]]) -> None:
+    def __init__(self, clients: Callable[[str], Sequence[Registry]], unpublished: Collection[str] = ()) -> None:
         self._clients = clients
+        self._unpublished = unpublished
 
     def manifest(self, reference: ImageReference) -> Manifest | None:
         """Return what a tag or a digest points to, None where it is not there. :raises MovedError: it is no image."""
@@ -75,9 +77,7 @@ class BuiltFrom:
             manifest = self.manifest(used)
             if manifest is None:
                 raise MovedError(f"{used} is gone")
-            if base is None:
-                self._check_materials(used, manifest)
-            elif not {entry.digest for entry in self._images(used, manifest)} <= published:
+            if base and not {entry.digest for entry in self._images(used, manifest)} <= published:
                 raise MovedError("another image of it is published now")
 
     def materials(self, reference: ImageReference, index: Manifest) -> tuple[Material, ...]:
@@ -96,8 +96,14 @@ class BuiltFrom:
         for material in materials:
             if material.image is None:
                 raise MovedError(f"it was built from {material.name}, which may be another now")
-        # One that was named by its digest is what it was.
         each(self._check_tag, [material for material in materials if material.image and not material.image.digest])
+        # One that was named by its digest is what it was; one of ours may be built on what is not.
+        for image in (material.image for material in materials):
+            if image and image.digest and image.name in self._unpublished:
+                base = self.manifest(image)
+                if base is None or depth > _DEEPEST:
+                    raise MovedError(f"{image}, which it is built on, is gone" if base is None else "it has no end")
+                self._check_materials(image, base, depth + 1)
 
     def _check_tag(self, material: Material) -> None:
         image = material.image

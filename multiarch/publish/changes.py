@@ -7,7 +7,7 @@ manager fetches within a ``RUN`` is not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
@@ -108,3 +108,26 @@ def _reason_of_bases(
         except MultiarchError as error:
             return f"{name}, which it is built on, cannot be read ({error})"
     return ""
+
+
+def to_build(project: Project, found: Mapping[str, Verdict]) -> Project:
+    """Return the project with the targets to build: those that have changed, and bases without tags of these."""
+    wanted = {target.name for target in project.asked_for if found[target.name].reason}
+    for target in reversed(project.targets):
+        if target.name in wanted:
+            wanted |= {base for base in target.bases.values() if found[base].reason}
+    return replace(project, targets=tuple(target for target in project if target.name in wanted))
+
+
+def confirmed(project: Project, found: Mapping[str, Verdict], commit: str) -> dict[str, Verdict]:
+    """Return the verdicts, without the inputs that became others while they were built: no record is of those."""
+
+    def confirm(target: Target) -> Verdict:
+        verdict = found[target.name]
+        try:
+            is_same = verdict.index is not None or read_inputs(project, target, commit) == verdict.inputs
+        except UnknownInputsError:
+            is_same = False
+        return verdict if is_same else replace(verdict, inputs={})
+
+    return {target.name: confirm(target) for target in project}

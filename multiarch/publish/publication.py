@@ -41,10 +41,12 @@ class Part:
     """One image of what is published together.
 
     :ivar digests: what was just pushed for each platform; None for what is under the staging tags.
+    :ivar published: the index of images that are published already, which gets the tags as it is.
     """
 
     settings: Settings
     digests: Mapping[Platform, str] | None = None
+    published: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,21 @@ def publish(
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
     on_failure = partial(stop_all, registries.values())
-    read = each(lambda part: _read(part.settings, registries, part.digests), parts, on_failure=on_failure)
+    read = each(lambda part: _read(part, registries), parts, on_failure=on_failure)
     plans: list[Plan] = []
     published: list[Published] = []
     for part, (staged, existing_tags) in zip(parts, read, strict=True):
         settings = part.settings
         added = read_added(settings.publish.add, registries)
-        findings = check(settings, staged, existing_tags, added)
+        # What is published already is of the commit that it was built from.
+        revision = "" if part.published else settings.build.labels.get(REVISION, "")
+        findings = check(settings, staged, existing_tags, added, revision)
         _say_findings(settings, findings, say)
         images = [image for place in staged for image in place.images]
         platforms = [*settings.platforms, *(image.platform for image in added)]
         look_again = partial(_look_again, settings, registries, platforms)
-        plan = Plan(compose(settings, [*images, *added]), [*images, *added], existing_tags, look_again)
+        index = part.published or compose(settings, [*images, *added])
+        plan = Plan(index, [*images, *added], existing_tags, look_again)
         plans.append(plan)
         published.append(Published(plan.tags, tuple(images), findings))
     if try_images:
@@ -114,11 +119,13 @@ def check(
     staged: Sequence[StagedPlatform],
     existing_tags: Sequence[TagState],
     added: Sequence[StagedImage] = (),
+    revision: str = "",
 ) -> dict[Platform, Findings]:
     """Check the images of the matrix at all gates but the last; return what was found of their programs.
 
     :param existing_tags: the tags to publish, before they move.
     :param added: images of the index that were built elsewhere.
+    :param revision: the commit that they are to be of; empty for any.
     :raises GateError: they may not be published.
     """
     gates.check_set(staged)
@@ -128,7 +135,7 @@ def check(
     images = [image for place in staged for image in place.images]
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
-        gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
+        gates.check_revision(image.reference, image.config, revision)
     foreign = {entry.platform: entry.foreign for entry in settings.matrix}
     return {
         image.platform: gates.check_programs(image.platform, image.reference, image.programs, foreign[image.platform])
@@ -150,10 +157,9 @@ def _look_again(
     return existing_tags
 
 
-def _read(
-    settings: Settings, registries: Mapping[str, Registry], digests: Mapping[Platform, str] | None
-) -> tuple[list[StagedPlatform], list[TagState]]:
+def _read(part: Part, registries: Mapping[str, Registry]) -> tuple[list[StagedPlatform], list[TagState]]:
     """Return what is staged, in the order of the matrix, and the tags to publish as they are before."""
+    settings, digests = part.settings, part.digests
     registry = registries[settings.publish.images[0].registry]
     on_failure = partial(stop_all, registries.values())
     groups = _staging(settings, digests)
@@ -162,7 +168,7 @@ def _read(
     with registry.expecting(_REQUESTS * len(settings.platforms) + len(settings.publish.tags)):
         results = together(jobs, on_failure=on_failure)
         staged = {place.platform: place for group in results[: len(groups)] for place in group}
-        if digests and settings.publish.digests is None:
+        if digests and settings.publish.digests is None and part.published is None:
             # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
             images = [place.images[0] for place in staged.values() if len(place.images) == 1]
             each(partial(_write_staging_tag, registry), images, on_failure=on_failure)

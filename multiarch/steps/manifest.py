@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
-    from multiarch.publish.publication import Published
+    from multiarch.publish.changes import Verdict
+    from multiarch.publish.publication import Part, Published
     from multiarch.publish.staged import StagedImage
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
@@ -55,12 +57,16 @@ def _is_pushed(settings: Settings) -> bool:
 
 
 def publish(
-    run: Run, targets: Sequence[Target], digests: Mapping[str, Mapping[Platform, str]] | None = None
+    run: Run,
+    targets: Sequence[Target],
+    digests: Mapping[str, Mapping[Platform, str]] | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> tuple[Published, ...]:
     """Publish targets, all of their tags or none.
 
     :param digests: what was just pushed, by target and platform; None for what is under the staging tags, or was handed
         over.
+    :param verdicts: by target, whether it is published already, and else what it was built from, to be recorded.
     """
     from multiarch.publish import publication
 
@@ -68,7 +74,7 @@ def publish(
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
-        parts.append(publication.Part(target.settings, _digests(target.settings, (digests or {}).get(target.name))))
+        parts.append(_part(target, (digests or {}).get(target.name), (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
     with run.progress.detached():
         return publication.publish(
@@ -78,6 +84,21 @@ def publish(
             try_images=partial(_try_images, run, targets),
             on_moved=run.on_moved,
         )
+
+
+def _part(target: Target, pushed: Mapping[Platform, str] | None, verdict: Verdict | None) -> Part:
+    from multiarch.publish.publication import Part
+
+    settings = target.settings
+    if verdict and verdict.index:
+        return Part(settings, dict.fromkeys(settings.platforms, verdict.index.digest), verdict.index)
+    digests = _digests(settings, pushed)
+    if verdict and verdict.inputs:
+        from multiarch.publish.inputs import ANNOTATION, write_record
+
+        annotations = {**settings.publish.annotations, ANNOTATION: write_record(verdict.inputs)}
+        settings = replace(settings, publish=replace(settings.publish, annotations=annotations))
+    return Part(settings, digests)
 
 
 def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mapping[Platform, str] | None:

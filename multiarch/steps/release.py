@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +17,12 @@ from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
 from multiarch.fleet import planning
 from multiarch.fleet.settling import check_emulation
+from multiarch.paths import directory_beside
 from multiarch.registry import embedded
-from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
+from multiarch.steps import build_arch, copy_buildctl, manifest, only_changed, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.build import Client, PushedImage
@@ -59,19 +59,25 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
-    with run.progress.section("prepare"):
-        client, local = _prepare(run)
+    whole = run.project
+    verdicts = only_changed.leave_out(run) if run.settings.build.only_changed else {}
+    digests = {}
+    if run.project.targets:
+        with run.progress.section("prepare"):
+            client, local = _prepare(run)
+        with run.progress.section("build"):
+            if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
+                return _build_here(run, client, local)
+            digests = _build(run, client, local)
+    if verdicts:
+        verdicts = only_changed.take_in(run, whole, verdicts)
     targets = manifest.published_targets(run.project)  # the builders have said what is built where
-    with run.progress.section("build"):
-        if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
-            return _build_here(run, client, local)
-        digests = _build(run, client, local)
     if not targets:
         _show_table(run)
         run.progress.say(f"built; nothing is pushed{run.settings.publish.push.reason}")
         return ()
     with run.progress.section("publish"):
-        published = manifest.publish(run, targets, digests)
+        published = manifest.publish(run, targets, digests, verdicts)
     _tell(run, targets, published)
     return tuple(tag for one in published for tag in one.tags)
 
@@ -195,21 +201,9 @@ def _build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageR
         (loaded,) = _build_groups(run, client, local, build_and_load)
         return loaded
     path = Path(output.dest)
-    with _directory_beside(path) as directory:
+    with directory_beside(path) as directory:
         join_archives(_build_groups(run, client, local, build), path)
     return (path,)
-
-
-@contextmanager
-def _directory_beside(path: Path) -> Iterator[Path]:
-    """Yield a directory on the file system of a path, which has room for what will be there; remove it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.TemporaryDirectory(prefix=".multiarch-", dir=path.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ConfigurationError("--output", f"cannot write to {path}: {error.strerror}") from None
-    with directory as name:
-        yield Path(name)
 
 
 def _build_groups(
@@ -296,4 +290,7 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -
 def _show_table(run: Run) -> None:
     from multiarch.display.summary import summarise
 
-    run.progress.table(summarise(run.project.matrix, run.solves, run.images, run.machine, run.findings))
+    built = {leg for solve in run.solves for leg in solve.legs}
+    # Of what was left out of the build there is nothing to tell here.
+    matrix = [entry for entry in run.project.matrix if entry.leg in built or not run.settings.build.only_changed]
+    run.progress.table(summarise(matrix, run.solves, run.images, run.machine, run.findings))
