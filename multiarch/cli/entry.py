@@ -120,10 +120,7 @@ def run_of(
                 if pushes := pushes and project.settings.publish.push.wanted:
                     project.check_pushes()
                 stack.enter_context(logged_in(project.settings.registries, os.environ, needed=pushes))
-                if any(builder.tls and builder.tls.variables for builder in project.settings.builder.remote):
-                    from multiarch.registry.login_files import removing
-
-                    stack.enter_context(removing())
+                stack.enter_context(_without_certificates(project))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -172,6 +169,15 @@ def print_results(results: Iterable[object]) -> None:
                 raise OutputError from None
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"the results cannot be printed: {reason}") from None
+
+
+def _without_certificates(project: Project) -> Any:
+    """Return a context that leaves no certificates of builders behind that were out of variables."""
+    if not any(builder.tls and builder.tls.variables for builder in project.settings.builder.remote):
+        return nullcontext()
+    from multiarch.registry.login_files import removing
+
+    return removing()
 
 
 def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.builder import Builder
 from multiarch.fleet.pods import address, command
-from multiarch.fleet.tls_files import planned_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,11 @@ def planned_builder(entry: MatrixEntry) -> Builder | None:
 def planned(builder: RemoteBuilder) -> Builder:
     """Return a builder with the flags that buildctl is given; any pod of a pool is called POD."""
     place = address("POD", builder.pods) if builder.pods else builder.address
-    name = builder.tls.name if builder.tls else None
-    return Builder(place, name=builder.name, tls=planned_directory(builder), tls_name=name)
+    if builder.tls is None:
+        return Builder(place, name=builder.name)
+    # Variables become a directory for the run alone, which is called after them here.
+    certificates = Path(builder.tls.directory or f"${builder.tls.variables}")
+    return Builder(place, name=builder.name, tls=certificates, tls_name=builder.tls.name)
 
 
 def commands(entries: Iterable[MatrixEntry]) -> list[list[str]]:
