@@ -98,9 +98,8 @@ def run_of(
 ) -> Iterator[Run]:
     """Turn flags, by the names of settings, into a run, and errors into exits.
 
-    :param task: its name, for its report.
+    :param task: its name, for its report, whose file is *report*; None for no report.
     :param pushes: whether the task pushes, unless its output is another.
-    :param report: the file of a report, None for no report.
     """
     from multiarch.cli.standard_input import dockerfile_read
     from multiarch.config.project import load_project
