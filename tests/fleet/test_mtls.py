@@ -91,9 +91,9 @@ def test_certificates_out_of_variables_are_gone_with_the_run(project: Project, s
     assert 143 == project.end(run).status
     assert [] == list(Path("/dev/shm").glob("multiarch-login-*"))
     project.write("FROM busybox:stable\n", settings)
-    result = project.run("release", **variables)
+    result = project.end(project.begin("release", **variables))
     assert (0, []) == (result.status, list(Path("/dev/shm").glob("multiarch-login-*"))), result.err
-    missing = project.run("release", **{**variables, "FLEET_KEY": ""})
+    missing = project.end(project.begin("release", **{**variables, "FLEET_KEY": ""}))
     problem = "FLEET_KEY is not set: it is to hold what fleet-certs wrote into key.pem"
     assert (1, [f"multiarch.builders.arm-1.tls: {problem}"]) == (missing.status, missing.err.splitlines())
 
