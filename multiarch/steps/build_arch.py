@@ -12,6 +12,7 @@ from multiarch.buildkit.bases import Base, BuiltImage
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import build_command, export, export_one, record
+from multiarch.config.components import components
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError, EmptyMatrixError, NoBuilderError
 from multiarch.formatting import shell_line
@@ -183,13 +184,14 @@ def bases_of(project: Project, target: Target, entries: Sequence[MatrixEntry]) -
 
 
 def check_one_platform(project: Project) -> None:
-    """Check that a run is for one platform.
+    """Check that a run is for one platform, or for those that a base of one platform joins.
 
     :raises ConfigurationError: it is for several. :raises EmptyMatrixError: it is for none.
     """
     platforms = dict.fromkeys(entry.platform for target in project.asked_for for entry in target.settings.matrix)
     if not platforms:
         raise EmptyMatrixError
-    if len(platforms) > 1:
+    is_written = project.settings.build.output.kind not in (OutputKind.IMAGE, OutputKind.NONE)
+    if len(platforms) > 1 and (is_written or len(components(project)) > 1):
         known = ", ".join(map(str, platforms))
         raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
