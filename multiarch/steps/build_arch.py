@@ -12,7 +12,6 @@ from multiarch.buildkit.bases import Base, BuiltImage
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.buildkit.builder import Builder, builder_of
 from multiarch.buildkit.command import build_command, export, export_one, record
-from multiarch.config.components import components
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError, EmptyMatrixError, NoBuilderError
 from multiarch.formatting import shell_line
@@ -192,6 +191,12 @@ def check_one_platform(project: Project) -> None:
     if not platforms:
         raise EmptyMatrixError
     is_written = project.settings.build.output.kind not in (OutputKind.IMAGE, OutputKind.NONE)
-    if len(platforms) > 1 and (is_written or len(components(project)) > 1):
+    if len(platforms) > 1 and (is_written or not _is_one_component(project)):
         known = ", ".join(map(str, platforms))
         raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
+
+
+def _is_one_component(project: Project) -> bool:
+    from multiarch.config.components import components
+
+    return len(components(project)) == 1
