@@ -57,15 +57,15 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 
 
 @step_task(
-    iterable=["image", "tag", "build_arg", "build_context", "label", "target"],
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "target"],
     help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | helps("output", "digests", "frontend", "source")
     | helps("no-cache", "pull", "report", "quiet", "verbose", "shell")
-    | {"platform": "the platform to build, such as linux/arm64"},
+    | {"platform": "the platform to build, such as linux/arm64; several where a base of one platform serves them"},
 )
 def build_arch(
     c: Context,
-    platform: str | None = None,
+    platform: list[str] | None = None,
     target: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
@@ -88,12 +88,7 @@ def build_arch(
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch.steps import build_arch, debug_shell
 
-    where: dict[str, Any] = {
-        "platforms": [platform] if platform else None,
-        "targets": target,
-        "image": image,
-        "tags": tag,
-    }
+    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     what["digests"] = digests
     flags = (
@@ -216,10 +211,10 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         here = Path.cwd()
         program = "invoke" if (here / "tasks.py").is_file() else "multiarch"
         if c.config.run.dry:
-            print_results(update.pipeline_file(run.settings, ci, here, program=program).wanted.splitlines())
+            print_results(update.pipeline_file(run.project, ci, here, program=program).wanted.splitlines())
             return
         act = update.check_pipeline if check else update.write_pipeline
-        path = act(run.settings, ci, here, program=program)
+        path = act(run.project, ci, here, program=program)
         print_results([path.relative_to(here)])
 
 

@@ -103,6 +103,23 @@ def test_steps_alone_publish_the_same(pair: Project) -> None:
     assert app["amd64"][:-1] == layers(f"{pair.path.name}/worker", "latest")["amd64"][:-1]
 
 
+def test_base_of_one_platform_is_built_once_for_all(pair: Project) -> None:
+    """By one job of a CI, which builds all platforms; two jobs would each push another."""
+    settings = (pair.path / "invoke.yaml").read_text()
+    pair.write(invoke_yaml=settings.replace("context: base,", "context: base, platforms: [linux/arm64],"))
+    (pair.path / "app" / "Dockerfile").write_text("FROM scratch\nCOPY --from=base /when /app\n")
+    (pair.path / "worker" / "Dockerfile").write_text("FROM scratch\nCOPY --from=base /when /worker\n")
+    for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):
+        pair.ok(step)
+
+    words = ("--no-cache", "--platform", "linux/amd64", "--platform", "linux/arm64", "--report", "report.json")
+    # BuildKit takes an image for another platform, but none out of an index, which attestations make of it.
+    built = pair.ok("build-arch", *words, INVOKE_MULTIARCH_ATTESTATIONS="")
+
+    assert (3, 1) == (len(built), len(solved(pair.path / "report.json", "base")))
+    assert ["base-arm64"] == tags(f"{pair.path.name}/base")
+
+
 def test_pull_request_is_built_and_pushes_nothing(pair: Project) -> None:
     """Not even the base: it is handed over in a directory."""
     result = pair.run("release", "--report", "report.json", **PULL_REQUEST)
