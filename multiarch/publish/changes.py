@@ -96,18 +96,25 @@ def _reason_of_bases(
 ) -> str:
     """Return why a target has changed with what it is built on; nothing where it has not."""
     for name in dict.fromkeys(target.bases.values()):
-        base = project.target(name).settings.publish
-        if base.tags and found[name].reason:
+        base = project.target(name)
+        if is_published(base) and found[name].reason:
             return f"{name}, which it is built on, has changed"
         reference = target.settings.publish.images[0].with_tag(target.settings.publish.tags[0])
+        repository = base.settings.publish.images[0]
+        published = found[name].index if is_published(base) else None
         try:
             if verdict.index:
-                built_from.check_base(reference, verdict.index, base.images[0], found[name].index)
+                built_from.check_base(reference, verdict.index, repository, published)
         except MovedError as error:
             return f"{name}, which it is built on: {error}"
         except MultiarchError as error:
             return f"{name}, which it is built on, cannot be read ({error})"
     return ""
+
+
+def is_published(target: Target) -> bool:
+    """Whether tags of a target move in this run; else it may be for those that are built on it alone."""
+    return target.is_asked_for and bool(target.settings.publish.tags)
 
 
 def to_build(project: Project, found: Mapping[str, Verdict]) -> Project:

@@ -24,7 +24,7 @@ def leave_out(run: Run) -> dict[str, Verdict]:
     """Take what is unchanged out of the project of a run; return what is known of each target, by its name."""
     whole = run.project
     run.start_embedded_registry()
-    unpublished = {one.settings.publish.images[0].name for one in whole if not one.settings.publish.tags}
+    unpublished = {one.settings.publish.images[0].name for one in whole if not changes.is_published(one)}
     found = changes.verdicts(whole, _commit(), BuiltFrom(run.sources, unpublished))
     for target in whole:
         verdict, name = found[target.name], target.name or "the image"
