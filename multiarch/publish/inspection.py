@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
+from multiarch.image.manifest import PREDICATE_TYPE
 from multiarch.publish.errors import NotPublishedError, UnreadableTagError
 from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import stop_all
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from multiarch.registry.client import Registry
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
-_PREDICATE = "in-toto.io/predicate-type"
 # The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
 _SHORT = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "sbom"}
 _NOTHING = "-"
@@ -116,7 +116,7 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
 
 
 def _predicates(manifest: Manifest) -> list[str]:
-    types = [_valid(layer.annotations.get(_PREDICATE) or "unknown", _URI) for layer in manifest.layers]
+    types = [_valid(layer.annotations.get(PREDICATE_TYPE) or "unknown", _URI) for layer in manifest.layers]
     return [next((name for start, name in _SHORT.items() if kind.startswith(start)), kind) for kind in types]
 
 

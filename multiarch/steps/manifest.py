@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch.config.settings import OutputKind
+from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
+    from multiarch.publish.bases import StagedBase
     from multiarch.publish.publication import Published
     from multiarch.publish.staged import StagedImage
     from multiarch.publish.tags import PublishedTag
@@ -60,11 +62,13 @@ def publish(
     """
     from multiarch.publish import publication
 
-    parts = []
+    parts, pushed = [], digests or {}
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
-        parts.append(publication.Part(target.settings, _digests(target.settings, (digests or {}).get(target.name))))
+        own = _digests(target.settings, pushed.get(target.name))
+        bases = _bases(run.project, target, pushed)
+        parts.append(publication.Part(target.settings, own, target.name, bases, is_seen=digests is not None))
     run.start_embedded_registry()
     with run.progress.detached():
         return publication.publish(
@@ -74,6 +78,26 @@ def publish(
             try_images=partial(_try_images, run, targets),
             on_moved=run.on_moved,
         )
+
+
+def _bases(
+    project: Project, target: Target, pushed: Mapping[str, Mapping[Platform, str]]
+) -> dict[Platform, tuple[StagedBase, ...]]:
+    """Return what each platform of a target should be built on: just pushed, handed over, or under staging tags."""
+    from multiarch.publish.bases import StagedBase
+
+    found: dict[Platform, list[StagedBase]] = {platform: [] for platform in target.settings.platforms}
+    for context, name in target.bases.items():
+        base = project.target(name)
+        digests = _digests(base.settings, pushed.get(name)) or {}
+        for platform in found:
+            own = target.base_platform(base, platform)
+            reference = base.settings.staging[own]
+            if base.settings.publish.digests is not None:
+                reference = reference.with_tag("")
+            leg = Leg(own, name)
+            found[platform].append(StagedBase(context, leg, reference.with_digest(digests.get(own, ""))))
+    return {platform: tuple(bases) for platform, bases in found.items()}
 
 
 def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mapping[Platform, str] | None:
