@@ -17,7 +17,6 @@ from multiarch.image.reference import ImageReference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PREDICATE = "in-toto.io/predicate-type"
 PROVENANCE = "https://slsa.dev/provenance/"
 LARGEST = 8 << 20  # bytes of a statement; one of mode=max has some hundred kilobytes
 _MOST = 1000  # materials of a build

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
-from multiarch.image.manifest import IMAGES
-from multiarch.image.provenance import LARGEST, PREDICATE, PROVENANCE, read_materials
+from multiarch.image.manifest import IMAGES, PREDICATE_TYPE
+from multiarch.image.provenance import LARGEST, PROVENANCE, read_materials
 from multiarch.publish.errors import NotAnImageError
 from multiarch.publish.staged import flattened, platform_of_entry
 
@@ -137,7 +137,7 @@ class BuiltFrom:
         if manifest is None or manifest.problem or manifest.media_type not in IMAGES:
             raise MovedError(f"a provenance of {reference} is gone, or is none")
         for layer in manifest.layers:
-            if layer.annotations.get(PREDICATE, "").startswith(PROVENANCE) and layer.size <= LARGEST:
+            if layer.annotations.get(PREDICATE_TYPE, "").startswith(PROVENANCE) and layer.size <= LARGEST:
                 try:
                     return read_materials(registry.blob(reference.repository, layer.digest, layer.size))
                 except ValueError as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
-from multiarch.image.provenance import PREDICATE, PROVENANCE
+from multiarch.image.manifest import PREDICATE_TYPE
+from multiarch.image.provenance import PROVENANCE
 from multiarch.publish.errors import NotPublishedError, UnreadableTagError
 from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import stop_all
@@ -116,7 +117,7 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
 
 
 def _predicates(manifest: Manifest) -> list[str]:
-    types = [_valid(layer.annotations.get(PREDICATE) or "unknown", _URI) for layer in manifest.layers]
+    types = [_valid(layer.annotations.get(PREDICATE_TYPE) or "unknown", _URI) for layer in manifest.layers]
     return [next((name for start, name in _SHORT.items() if kind.startswith(start)), kind) for kind in types]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.conftest import REGISTRY, Project
+from tests.integration.conftest import REGISTRY, Project, fresh_builder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ multiarch:
     base: {{context: base, tags: []}}
   groups: {{default: [app, worker]}}
 """
+BASE_OF = "org.opencontainers.image.base."
 PULL_REQUEST = {"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "7", "TRAVIS_BRANCH": "main", "TRAVIS_PULL_REQUEST": "3"}
 
 
@@ -68,11 +69,37 @@ def layers(repository: str, reference: str) -> dict[str, list[str]]:
     }
 
 
+def said_of_bases(repository: str, reference: str) -> list[dict[str, str]]:
+    """Return what an index, and then each platform's entry in it, says of its base."""
+    index = read(repository, reference)
+    entries = [entry for entry in index["manifests"] if entry["platform"]["os"] != "unknown"]
+    own = [one.get("annotations") or {} for one in (index, *entries)]
+    return [{key[len(BASE_OF) :]: text for key, text in one.items() if key.startswith(BASE_OF)} for one in own]
+
+
+def image(repository: str, tag: str) -> str:
+    """Return the digest of the one image under a staging tag."""
+    (entry,) = [one for one in read(repository, tag)["manifests"] if one["platform"]["os"] != "unknown"]
+    digest: str = entry["digest"]
+    return digest
+
+
 def solved(report: Path, target: str) -> list[str]:
     """Return the RUNs that ran for a target, by the report of a run."""
     solves = json.loads(report.read_text())["solves"]
     own = [solve for solve in solves if solve["platforms"][0].startswith(target)]
     return [step["name"] for solve in own for step in solve["steps"] if "] RUN " in step["name"] and not step["cached"]]
+
+
+def check_begun(name: str) -> None:
+    """Check that the layers of the base are the first of each image, on each platform."""
+    app, worker = layers(f"{name}/app", "1.0"), layers(f"{name}/worker", "1.0")
+    base = layers(f"{name}/base", "base-amd64") | layers(f"{name}/base", "base-arm64")
+    assert (["amd64", "arm64"], ["amd64"]) == (sorted(app), sorted(worker))
+    assert [base["amd64"], base["arm64"], base["amd64"]] == [
+        of[:-1] for of in (app["amd64"], app["arm64"], worker["amd64"])
+    ]
+    assert base["amd64"] != base["arm64"]
 
 
 def test_base_is_built_once_for_each_platform_and_begins_its_images(pair: Project) -> None:
@@ -84,11 +111,27 @@ def test_base_is_built_once_for_each_platform_and_begins_its_images(pair: Projec
         line.partition("@")[0] for line in published
     ]
     assert 2 == len(solved(pair.path / "report.json", "base"))
-    app, worker = layers(f"{name}/app", "1.0"), layers(f"{name}/worker", "1.0")
-    assert (["amd64", "arm64"], ["amd64"]) == (sorted(app), sorted(worker))
-    assert app["amd64"][:-1] == worker["amd64"][:-1]
-    assert 3 == len(app["arm64"])
-    assert {"base-amd64", "base-arm64"} >= set(tags(f"{name}/base"))
+    check_begun(name)
+    assert ["base-amd64", "base-arm64"] == tags(f"{name}/base")
+    bases = [image(f"{name}/base", f"base-{architecture}") for architecture in ("amd64", "arm64")]
+    of_each = [{"name": f"{REGISTRY}/{name}/base@{digest}", "digest": digest} for digest in bases]
+    assert [{}, *of_each] == said_of_bases(f"{name}/app", "1.0")
+    assert [{}, of_each[0]] == said_of_bases(f"{name}/worker", "1.0")
+
+
+def test_base_is_handed_over_to_another_builder(pair: Project) -> None:
+    """By the registry, or, of a pull request, by a directory: each builder builds the base of its platform once."""
+    with fresh_builder() as other:
+        address = other["BUILDKIT_HOST"]
+        platforms = f"[linux/amd64, {{platform: linux/arm64, builder: {address}}}]"
+        config = PAIR.format(registry=REGISTRY, name=pair.path.name)
+        pair.write(invoke_yaml=config.replace("[linux/amd64, linux/arm64]", platforms))
+        result = pair.run("release", "--report", "report.json", **PULL_REQUEST)
+        assert (0, []) == (result.status, result.out), result.err
+        assert [[]] * 3 == [tags(f"{pair.path.name}/{target}") for target in ("base", "app", "worker")]
+        pair.ok("release", "--no-cache", "--report", "report.json")
+    assert 2 == len(solved(pair.path / "report.json", "base"))
+    check_begun(pair.path.name)
 
 
 def test_steps_alone_publish_the_same(pair: Project) -> None:
@@ -144,6 +187,38 @@ def test_dockerfile_that_names_another_base_moves_no_tag(pair: Project) -> None:
     assert [[], []] == [
         [tag for tag in tags(f"{pair.path.name}/{t}") if tag in ("1.0", "latest")] for t in ("app", "worker")
     ]
+
+
+def test_manifest_alone_publishes_nothing_on_another_base(pair: Project) -> None:
+    """It was staged by a job that failed after its push; with provenance and without."""
+    words, name = ("--target", "worker", "--platform", "linux/amd64"), pair.path.name
+    pair.ok("start-buildkit")
+    pair.ok("copy-buildctl")
+    (pair.path / "worker" / "Dockerfile").write_text("FROM busybox:stable\nRUN echo > /worker\n")
+    for attestations in ("", "provenance"):
+        environ = {"INVOKE_MULTIARCH_ATTESTATIONS": attestations}
+        assert 1 == pair.run("build-arch", *words, **environ).status
+        result = pair.run("manifest", *words, **environ)
+        assert (1, []) == (result.status, result.out)
+        problem = (
+            f"worker linux/amd64 ({REGISTRY}/{name}/worker:1.0-amd64) is not known to be built on base linux/amd64"
+        )
+        start = f"not published, gate 'the base is the base': {problem} ({REGISTRY}/{name}/base@sha256:"
+        assert result.err.splitlines()[-1].startswith(start), result.err
+        assert ["1.0-amd64"] == tags(f"{name}/worker")
+
+
+def test_base_that_is_only_copied_from_is_told_by_provenance(pair: Project) -> None:
+    """Also where a release has handed over an index of all platforms; without provenance nobody could know."""
+    (pair.path / "worker" / "Dockerfile").write_text("FROM busybox:stable\nCOPY --from=base /when /worker\n")
+    published = pair.ok("release")
+    assert published == pair.ok("manifest")
+    assert [{}, {}] == said_of_bases(f"{pair.path.name}/worker", "1.0")
+    words = ("--target", "worker", "--platform", "linux/amd64")
+    assert 2 == len(pair.ok("release", *words, INVOKE_MULTIARCH_ATTESTATIONS=""))
+    result = pair.run("manifest", *words)
+    assert (1, []) == (result.status, result.out)
+    assert "where it only copies from there, provenance tells of that (attestations)" in result.err.splitlines()[-1]
 
 
 def test_failure_of_one_platform_moves_no_tag(pair: Project) -> None:
