@@ -75,8 +75,9 @@ def publish(
     parts, pushed = [], digests
     if verdicts and pushed is not None:
         # What is built on an unchanged target is built on what is published of it.
-        indexes = {target: found.index for target in run.project if (found := verdicts[target.name]).index}
-        pushed = {**{t.name: dict.fromkeys(t.settings.platforms, i.digest) for t, i in indexes.items() if i}, **pushed}
+        known = {target: found.index for target, found in verdicts.items() if found.index}
+        platforms = {target.name: target.settings.platforms for target in run.project}
+        pushed = {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **pushed}
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
