@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -64,8 +63,11 @@ class Release:
         for target, digest in self.many.stage(word).items():
             (self.project.path / f"digest-{target}").write_text(digest)
 
-    def kill_at(self, number: int, seconds: float) -> bool:
-        """Run a release and kill it, with a request or after a time; return whether it came to its end before."""
+    def kill_at(self, number: int, seconds: float, *, of_tags: bool = False) -> bool:
+        """Run a release and kill it, with a request or after a time; return whether it came to its end before.
+
+        :param of_tags: whether only the writes of tags are counted.
+        """
         lock = threading.Lock()
         self.requests.clear()
         process = subprocess.Popen(
@@ -80,7 +82,8 @@ class Release:
         def react(server: RegistryServer, request: Request) -> Reply:
             with lock:
                 self.requests.append(request)
-                due = len(self.requests) == number
+                is_counted = not of_tags or is_write(request)
+                due = is_counted and number == sum(is_write(one) or not of_tags for one in self.requests)
             # Either has not been done, or was and is not answered.
             answer = server.from_contents(request) if number % 2 or not due else None
             if due:
@@ -100,7 +103,7 @@ class Release:
 
     def configs_seen(self) -> int:
         """Return how many configs had been read for the gates before the first tag was written."""
-        written = [n for n, one in enumerate(self.requests) if one.verb == "PUT" and one.path in PATHS]
+        written = [n for n, one in enumerate(self.requests) if is_write(one)]
         before = [f"{one.verb} {one.path}" for one in self.requests[: min(written, default=0)]]
         return len({line for line in before if line.startswith("GET ") and "/blobs/sha256:" in line})
 
@@ -110,11 +113,16 @@ def release(project: Project, cache: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """A project on a builder that answers, and two registries with a release before."""
     many = ManyTags(RegistryServer().start(), RegistryServer().start(), PLATFORMS)
     many.renew("old")
-    with socket.create_server(("127.0.0.1", 0)) as builder:
-        monkeypatch.setenv("BUILDKIT_HOST", f"tcp://127.0.0.1:{builder.getsockname()[1]}")
-        yield Release(project, many)
-    for server in many.servers:
+    builder = RegistryServer().start()  # it is asked for no more than a connection
+    monkeypatch.setenv("BUILDKIT_HOST", f"tcp://{builder.host}")
+    yield Release(project, many)
+    for server in (*many.servers, builder):
         server.stop()
+
+
+def is_write(request: Request) -> bool:
+    """Whether a request moves a published tag."""
+    return request.verb == "PUT" and request.path in PATHS
 
 
 def is_whole(server: RegistryServer, path: str) -> bool:
@@ -135,10 +143,11 @@ def test_kill_at_any_moment_leaves_whole_indexes(release: Release, capsys: pytes
         before = release.many.tags
         for server in release.many.servers:
             server.requests.clear()
-        if kill % 4:
-            ended = release.kill_at(chance.randrange(REQUESTS), 60)
-        else:
+        if kill % 3 == 0:
             ended = release.kill_at(10_000, chance.uniform(0.1, 1.0))
+        else:
+            of_tags = kill % 3 == 1
+            ended = release.kill_at(chance.randint(1, 24 if of_tags else REQUESTS), 60, of_tags=of_tags)
         time.sleep(0.05)  # for the requests that the registry has already, to be done
         changed = [tag for tag, content in release.many.tags.items() if content != before[tag]]
         for server, path in release.many.references:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from multiarch.publish.errors import TagsNotMovedError
-from tests.exhaustive.many import ManyTags
+from tests.exhaustive.many import TAGS, ManyTags
 from tests.exhaustive.test_publication import named_as_left
 from tests.exhaustive.world import ATTEMPTS
 from tests.unit.registry_server import EOF, RegistryServer, Reply, refusal
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from tests.unit.registry_server import Reaction, Request
 
 NUMBERS = range(24)
+# Each tag is read, read again when all gates are passed, written, and read back; an index is written once to each
+# repository; an image is a manifest and a config.
+REQUESTS = {"GET tag": 72, "PUT tag": 24, "PUT index": 3, "GET image": 6, "GET config": 6}
 
 
 @pytest.fixture
@@ -49,6 +53,32 @@ def test_all_24_tags_move(many: ManyTags) -> None:
         server.requests.clear()
     assert published == many.publish()
     assert [] == [asked for server in many.servers for asked in server.asked if not asked.startswith(("GET", "HEAD"))]
+
+
+def kind(request: Request) -> str:
+    """Return what a request is about."""
+    *_, folder, reference = request.path.split("/")
+    manifest = "index" if reference.startswith("sha256:") else "tag" if reference in TAGS else "image"
+    return f"{request.verb} {'config' if folder == 'blobs' else manifest}"
+
+
+def test_requests_are_four_for_each_tag(many: ManyTags) -> None:
+    """And none more for what several tags have in common; of tags that are new as of those that exist."""
+    many.platforms = ("amd64", "arm64")
+    many.renew()
+    many.publish()
+    assert REQUESTS == dict(Counter(kind(request) for server in many.servers for request in server.requests))
+
+
+def test_second_run_asks_once_for_each_tag(many: ManyTags) -> None:
+    """Nothing has to move."""
+    many.publish()
+    for server in many.servers:
+        server.requests.clear()
+    many.publish()
+    assert {"GET tag": 24, "GET image": 3} == dict(
+        Counter(kind(one) for server in many.servers for one in server.requests)
+    )
 
 
 @pytest.mark.parametrize("status", [403, 503])
