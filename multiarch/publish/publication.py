@@ -7,6 +7,8 @@ the image and its attestations. The gates are passed before any tag moves.
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from multiarch.publish.tags import Plan, TagState, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Manifest
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 # Requests for each platform at the same time: for its config and for its upper layers.
 _REQUESTS = 3
+# Connections to one registry that are begun before they are needed.
+_MOST_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,13 @@ def publish(
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
     on_failure = partial(stop_all, registries.values())
-    read = each(lambda part: _read(part, registries), parts, on_failure=on_failure)
+    with _connections_ahead(parts, registries):
+        read = each(lambda part: _read(part, registries), parts, on_failure=on_failure)
     bases = _read_bases(parts, registries)
     indexes: dict[str, PublishedTag | None] = {}
     plans: list[Plan] = []
     published: list[Published] = []
-    for part, (staged, existing_tags) in zip(parts, read, strict=True):
-        added = read_added(part.settings.publish.add, registries)
+    for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
         findings = check(part, staged, existing_tags, added)
         _say_findings(part.settings, findings, say)
         images = [image for place in staged for image in place.images]
@@ -223,22 +227,36 @@ def _look_again(
     return existing_tags
 
 
-def _read(part: Part, registries: Mapping[str, Registry]) -> tuple[list[StagedPlatform], list[TagState]]:
-    """Return what is staged, in the order of the matrix, and the tags to publish as they are before."""
+def _read(
+    part: Part, registries: Mapping[str, Registry]
+) -> tuple[list[StagedPlatform], list[TagState], list[StagedImage]]:
+    """Return what is staged, in the order of the matrix, the tags to publish as they are before, and what is added."""
     settings, digests = part.settings, part.digests
     registry = registries[settings.publish.images[0].registry]
     on_failure = partial(stop_all, registries.values())
     groups = _staging(settings, digests)
     jobs: list[Callable[[], Any]] = [partial(read_staged, group, registry) for group in groups]
     jobs += [partial(_read_tag, reference, settings, registries) for reference in settings.publish.references]
-    with registry.expecting(_REQUESTS * len(settings.platforms) + len(settings.publish.tags)):
-        results = together(jobs, on_failure=on_failure)
-        staged = {place.platform: place for group in results[: len(groups)] for place in group}
-        if digests and settings.publish.digests is None and part.published is None:
-            # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
-            images = [place.images[0] for place in staged.values() if len(place.images) == 1]
-            each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
-    return [staged[platform] for platform in settings.platforms], results[len(groups) :]
+    jobs.append(partial(read_added, settings.publish.add, registries))
+    *results, added = together(jobs, on_failure=on_failure)
+    staged = {place.platform: place for group in results[: len(groups)] for place in group}
+    if digests and settings.publish.digests is None and part.published is None:
+        # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
+        images = [place.images[0] for place in staged.values() if len(place.images) == 1]
+        each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
+    return [staged[platform] for platform in settings.platforms], results[len(groups) :], added
+
+
+@contextmanager
+def _connections_ahead(parts: Sequence[Part], registries: Mapping[str, Registry]) -> Iterator[None]:
+    """Begin connections for what is read at the same time of all parts."""
+    expected = Counter(reference.registry for part in parts for reference in part.settings.publish.references)
+    for part in parts:
+        expected[part.settings.publish.images[0].registry] += _REQUESTS * len(part.settings.platforms)
+    with ExitStack() as stack:
+        for host, requests in expected.items():
+            stack.enter_context(registries[host].expecting(min(requests, _MOST_AHEAD)))
+        yield
 
 
 def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list[list[StagedPlatform]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -231,6 +234,57 @@ def test_failure_of_one_platform_moves_no_tag(pair: Project) -> None:
     for leg in ("app linux/amd64", "app linux/arm64", "worker linux/amd64"):
         assert [leg] == [leg for line in result.err.splitlines() if line.startswith(f"{leg}: build failed")][:1]
     assert [[], []] == [tags(f"{pair.path.name}/{target}") for target in ("app", "worker")]
+
+
+def test_failure_of_one_platform_of_one_target_moves_no_tag(pair: Project) -> None:
+    """Worker fails on arm64 alone: neither its tags move nor those of app, which was built; and all is built again."""
+    file = pair.path / "invoke.yaml"
+    file.write_text(file.read_text().replace(", platforms: [linux/amd64]}", "}"))
+    before = pair.ok("release")
+    worker = pair.path / "worker" / "Dockerfile"
+    worker.write_text('FROM base\nRUN [ "$(uname -m)" = x86_64 ] || { echo no arm; exit 3; }\n')
+    (pair.path / "app" / "Dockerfile").write_text("FROM base\nRUN echo new > /app\n")
+    for flags in ([], ["--keep-going"]):
+        result = pair.run("release", *flags)
+        failed = [line for line in result.err.splitlines() if "build failed" in line]
+        assert (1, [], 1) == (result.status, result.out, len(failed)), result.err
+        assert "worker linux/arm64" in failed[0].partition(":")[0]
+        assert sorted(before) == sorted(inspected(pair))
+    assert failed[0].startswith("worker linux/arm64: build failed"), "each platform has a solve of its own"
+
+
+def inspected(pair: Project) -> list[str]:
+    """Return the tags of both targets with their digests."""
+    name = pair.path.name
+    references = [f"{REGISTRY}/{name}/{target}:{tag}" for target in ("app", "worker") for tag in ("1.0", "latest")]
+    found = []
+    for reference in references:
+        path, _, tag = reference.removeprefix(f"{REGISTRY}/").partition(":")
+        request = urllib.request.Request(f"http://{REGISTRY}/v2/{path}/manifests/{tag}", method="HEAD")
+        request.add_header("Accept", "application/vnd.oci.image.index.v1+json")
+        with urllib.request.urlopen(request) as answer:
+            found.append(f"{reference}@{answer.headers['Docker-Content-Digest']}")
+    return found
+
+
+def test_kill_in_a_release_leaves_whole_indexes(pair: Project) -> None:
+    """kill -9 at any moment, on the real BuildKit and registry; the next release succeeds."""
+    file = pair.path / "invoke.yaml"
+    file.write_text(file.read_text().replace(", smoke: [cat, /app]", ""))  # a container would be left
+    chance, began = random.Random(15), time.monotonic()  # noqa: S311 (the same moments in each run)
+    before = pair.ok("release", "--no-cache")
+    longest = time.monotonic() - began
+    for _ in range(3):
+        process = subprocess.Popen(
+            pair.command("release", "--no-cache"), cwd=pair.path, env=pair.env(), stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.2, longest))
+        process.kill()
+        process.wait()
+        for target, count in (("app", 2), ("worker", 1)):
+            for tag in ("1.0", "latest"):
+                assert count == len(layers(f"{pair.path.name}/{target}", tag)), (target, tag)
+    assert len(before) == len(pair.ok("release"))
 
 
 def test_failure_of_a_base_is_told_of_what_is_built_on_it(pair: Project) -> None:
