@@ -169,6 +169,7 @@ class Run:
         """
         from multiarch.fleet import settling
 
+        settling.check_reach(self.project)
         builders = settling.builders_of(self.project)
         if builders and self.fleet is None:
             from multiarch.fleet.asking import Asking

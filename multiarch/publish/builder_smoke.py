@@ -51,7 +51,8 @@ def check_runs(entry: MatrixEntry, image: StagedImage, given: SmokeSettings, cli
     if any("\n" in value for value in given.environment.values()):
         raise refuse("a value of smoke_env has line breaks, which no builder can be given")
     client.observer.say(f"{entry.leg}: running {command} on {builder.name}")
-    words = [*(inner.get("Entrypoint") or ()), *entry.smoke]
+    entrypoint = inner.get("Entrypoint") or ()
+    words = [*([entrypoint] if isinstance(entrypoint, str) else entrypoint), *entry.smoke]
     reference = f"{image.reference.name}@{image.manifest.digest}"
     with make_temporary_directory() as directory:
         (Path(directory) / "Dockerfile").write_text(_dockerfile(reference, words, given))

@@ -98,18 +98,26 @@ def _cells(member: Member, now: datetime.datetime) -> tuple[str, ...]:
     if health is None or (member.fault and not member.remote.platforms):
         brief = member.fault.brief if member.fault else _NOTHING
         platforms = ",".join(map(str, member.remote.platforms)) or _NOTHING
-        return (member.name, platforms, brief, _NOTHING, _NOTHING, _days(member.builder, now))
+        return (member.name, platforms, brief, _NOTHING, _NOTHING, _days(member.builder, now, answered=False))
     platforms_ = member.remote.platforms or health.native
     words = dict.fromkeys("natively" if health.is_native(p) else "emulated" for p in platforms_ if p in health.listed)
     built = member.fault.brief if member.fault else " and ".join(words)
     names = ",".join(f"{p}{'' if health.is_native(p) or len(words) < 2 else ' (emulated)'}" for p in platforms_)
-    return (member.name, names, built, health.version, f"{health.seconds:.1f}s", _days(member.builder, now))
+    return (
+        member.name,
+        names,
+        built,
+        health.version,
+        f"{health.seconds:.1f}s",
+        _days(member.builder, now, answered=True),
+    )
 
 
-def _days(builder: Builder, now: datetime.datetime) -> str:
+def _days(builder: Builder, now: datetime.datetime, *, answered: bool) -> str:
     """Return how many days the first of both certificates to end has left."""
     if builder.tls is None:
         return _NOTHING
-    both = (own_certificate(builder.tls), certificate_of(builder))
+    theirs = certificate_of(builder) if answered else None
+    both = (own_certificate(builder.tls), theirs)
     days = [left for der in both if (left := days_left(der, now)) is not None]
     return f"{int(min(days))} days" if days else "unknown"

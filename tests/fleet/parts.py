@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import processes
 from lab.buildkit import PROGRAMS
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
         try:
-            self.process.wait(10)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -128,6 +129,9 @@ class Builder:
     def end(self) -> None:
         """End it, and what it left mounted."""
         self.daemon.end()
+        processes.stop(processes.rooted_in(self.folder), 0)
+        for point in processes.mounts_in(self.folder):
+            subprocess.run(["umount", "--lazy", point], check=True)
         shutil.rmtree(self.folder / "root", ignore_errors=True)
 
 
@@ -166,6 +170,7 @@ class Forwarder:
     def __init__(self, to: tuple[str, int], address: str = "127.0.0.1") -> None:
         self.passed: list[bytes] = []
         self._to = to
+        self._open: list[socket.socket] = []
         self._server = socket.create_server((address, 0))
         self.address = f"{address}:{self._server.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -175,6 +180,7 @@ class Forwarder:
             while True:
                 client, _ = self._server.accept()
                 server = socket.create_connection(self._to)
+                self._open += [client, server]
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=pair, daemon=True).start()
 
@@ -192,8 +198,11 @@ class Forwarder:
         return b"".join(self.passed)
 
     def end(self) -> None:
-        """Take no more connections."""
-        self._server.close()
+        """Take no more connections, and close those that there are."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        for one in (self._server, *self._open):
+            one.close()
 
 
 @dataclass(frozen=True)

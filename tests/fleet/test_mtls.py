@@ -51,7 +51,7 @@ def test_no_secret_crosses_the_network_in_the_clear(project: Project, secured: S
     port = int(there.address.rpartition(":")[2])
     forwarder = Forwarder(("127.0.0.1", port))
     project.write(DOCKERFILE, ALIKE + builders(f"tcp://{forwarder.address}", str(client)))
-    result = project.run("release", TOKEN=SECRET)
+    result = project.run("release", TOKEN=SECRET, SOURCE_DATE_EPOCH="1700000000")
     forwarder.end()
     assert 0 == result.status, result.err
     assert (True, False, False) == (
@@ -68,7 +68,7 @@ def test_recording_sees_what_is_in_the_clear(project: Project, local: Start, tmp
     plain = Builder(tmp_path / "plain", f"tcp://127.0.0.1:{free_port()}").start()
     forwarder = Forwarder(("127.0.0.1", int(plain.address.rpartition(":")[2])))
     project.write(DOCKERFILE, ALIKE + f"  builders:\n    plain: {{address: 'tcp://{forwarder.address}'}}\n")
-    result = project.run("release", TOKEN=SECRET)
+    result = project.run("release", TOKEN=SECRET, SOURCE_DATE_EPOCH="1700000000")
     forwarder.end()
     plain.end()
     assert (0, True) == (result.status, SECRET.encode() in forwarder.text), result.err
@@ -91,9 +91,9 @@ def test_certificates_out_of_variables_are_gone_with_the_run(project: Project, s
     assert 143 == project.end(run).status
     assert [] == list(Path("/dev/shm").glob("multiarch-login-*"))
     project.write("FROM busybox:stable\n", settings)
-    result = project.run("release", **variables)
+    result = project.end(project.begin("release", **variables))
     assert (0, []) == (result.status, list(Path("/dev/shm").glob("multiarch-login-*"))), result.err
-    missing = project.run("release", **{**variables, "FLEET_KEY": ""})
+    missing = project.end(project.begin("release", **{**variables, "FLEET_KEY": ""}))
     problem = "FLEET_KEY is not set: it is to hold what fleet-certs wrote into key.pem"
     assert (1, [f"multiarch.builders.arm-1.tls: {problem}"]) == (missing.status, missing.err.splitlines())
 

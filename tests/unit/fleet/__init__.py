@@ -1,1 +1,1 @@
-"""Tests of the fleet."""
+"""Tests of `multiarch.fleet`."""
