@@ -93,19 +93,7 @@ class Solve:
         """
         trace = self.observer.trace
         ended = trace.command(command, self.legs) if trace else None
-        try:
-            # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environ,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given
-            reason = getattr(error, "strerror", None) or str(error)
-            raise BuildctlNotExecutableError(command[0], reason) from None
+        process = _start(command, environ)
         try:
             ends = _Any((stopped, lost) if lost else (stopped,))
             for line in _lines(_chunks(process, ends)):
@@ -181,6 +169,23 @@ class Solve:
             if file and number.isascii() and number.isdigit():
                 return where, words[rules[1] + 1 :]
         return "", words
+
+
+def _start(command: list[str], environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    """Start buildctl. :raises BuildctlNotExecutableError: it cannot be started."""
+    try:
+        # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environ,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BuildctlNotExecutableError(command[0], reason) from None
 
 
 class _Any:

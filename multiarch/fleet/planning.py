@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.builder import Builder
-from multiarch.fleet.pods import address, command
-from multiarch.fleet.tls_files import planned_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from multiarch.config.builders import RemoteBuilder
+    from multiarch.config.builders import Pods, RemoteBuilder
     from multiarch.config.settings import MatrixEntry
 
 
@@ -22,9 +21,12 @@ def planned_builder(entry: MatrixEntry) -> Builder | None:
 
 def planned(builder: RemoteBuilder) -> Builder:
     """Return a builder with the flags that buildctl is given; any pod of a pool is called POD."""
-    place = address("POD", builder.pods) if builder.pods else builder.address
-    name = builder.tls.name if builder.tls else None
-    return Builder(place, name=builder.name, tls=planned_directory(builder), tls_name=name)
+    place = _pod(builder.pods) if builder.pods else builder.address
+    if builder.tls is None:
+        return Builder(place, name=builder.name)
+    # Variables become a directory for the run alone, which is called after them here.
+    certificates = Path(builder.tls.directory or f"${builder.tls.variables}")
+    return Builder(place, name=builder.name, tls=certificates, tls_name=builder.tls.name)
 
 
 def commands(entries: Iterable[MatrixEntry]) -> list[list[str]]:
@@ -34,4 +36,15 @@ def commands(entries: Iterable[MatrixEntry]) -> list[list[str]]:
 
 def pods_commands(builders: Iterable[RemoteBuilder]) -> list[list[str]]:
     """Return the commands that find the pods of builders."""
-    return [command(builder.pods) for builder in builders if builder.pods]
+    pools = [builder.pods for builder in builders if builder.pods]
+    if not pools:
+        return []
+    from multiarch.fleet.pods import command
+
+    return [command(pods) for pods in pools]
+
+
+def _pod(pods: Pods) -> str:
+    from multiarch.fleet.pods import address
+
+    return address("POD", pods)

@@ -24,13 +24,6 @@ _SEQUENCE, _VERSION = 0x30, 0xA0
 _TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 
 
-def planned_directory(builder: RemoteBuilder) -> Path | None:
-    """Return the directory of a builder's certificates for a command that is only shown; None without any."""
-    if builder.tls is None:
-        return None
-    return Path(builder.tls.directory or f"${builder.tls.variables}")
-
-
 def provide(builder: RemoteBuilder) -> Path | None:
     """Return the directory of a builder's certificates, which is there; None for a builder without any.
 

@@ -17,7 +17,6 @@ from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
 from multiarch.fleet import planning
-from multiarch.fleet.settling import check_emulation
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
@@ -97,9 +96,8 @@ def commands(project: Project) -> list[list[str]]:
 
 def _prepare(run: Run) -> tuple[Client, Builder]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
-    if any(entry.builders for entry in run.project.matrix):
+    if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
         run.ask_builders(_buildctl(run))
-    check_emulation(run.project, lambda: run.machine)
     settings, host = run.settings, run.host
     jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:

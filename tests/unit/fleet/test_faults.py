@@ -44,12 +44,12 @@ FORBIDDEN += r'API group \"\" in the namespace \"builders\"\n"'
         ),
         (
             (
-                'error: failed to call info: Unavailable: connection error: desc = "transport: Error while dialing: exec: '
-                r'\"kubectl\": executable file not found in $PATH"'
+                'error: failed to call info: Unavailable: connection error: desc = "transport: Error while dialing: '
+                r'exec: \"kubectl\": executable file not found in $PATH"'
             ),
             (
-                "builder z (kube-pod://x) is reached through the kubectl command, which is not there: install it, or choose "
-                "another address"
+                "builder z (kube-pod://x) is reached through the kubectl command, which is not there: install it, or "
+                "choose another address"
             ),
             "needs the kubectl command",
         ),
