@@ -19,6 +19,11 @@ def cache_directory() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "multiarch"
 
 
+def configuration_directory() -> Path:
+    """Return the directory of files that this user keeps."""
+    return _base("XDG_CONFIG_HOME", ".config") / "multiarch"
+
+
 def state_directory() -> Path:
     """Return the directory of files that outlive a reboot but are of no use to anybody else."""
     return _base("XDG_STATE_HOME", ".local/state") / "multiarch"

@@ -10,7 +10,7 @@ from invoke.program import Program
 
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
-from multiarch.cli.fleet import fleet
+from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -239,9 +239,8 @@ def init(c: Context, check: bool = False) -> None:
         print_results(file.name for file in plan.files)
 
 
-ns = Collection(
-    setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline, init, fleet
-)
+_STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods)
 
 
 class _Program(Program):
