@@ -198,11 +198,7 @@ class Recipe:
                 platform = _platform(one)
                 if platform is None or not is_sure(dockerfile):
                     hidden = True
-                    draft.file = place.file
-                    what = one or "the platform" if platform is None else dockerfile
-                    draft.doubt("platforms", f"{what} is not sure, or none", place.line)
-                    if platform is None and not is_sure(dockerfile):
-                        draft.doubt("dockerfile", f"{dockerfile} is not sure", place.line)
+                    _doubt_build(draft, platform, one, dockerfile, place)
                 elif dockerfile and entries.setdefault(platform, {}).setdefault("dockerfile", dockerfile) != dockerfile:
                     draft.file = place.file
                     draft.doubt("platforms", f"{platform} is built from several Dockerfiles", place.line)
@@ -273,6 +269,15 @@ class Recipe:
             known = draft.findings[setting].value if setting in draft.findings else {}
             pairs = {key: Text(value, place.line) for key, value in [*known.items(), (name.partition(":")[2], only)]}
             builds.put_pairs(draft, setting, pairs)
+
+
+def _doubt_build(draft: Draft, platform: Platform | None, text: str, dockerfile: str, place: Place) -> None:
+    """Note a build whose platform, written as *text*, or whose Dockerfile is not sure."""
+    draft.file = place.file
+    what = text or "the platform" if platform is None else dockerfile
+    draft.doubt("platforms", f"{what} is not sure, or none", place.line)
+    if platform is None and not is_sure(dockerfile):
+        draft.doubt("dockerfile", f"{dockerfile} is not sure", place.line)
 
 
 def _platform(text: str) -> Platform | None:
