@@ -47,17 +47,8 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.buildkit.inputs import check_inputs
-
     output = run.settings.build.output
-    _check_output(run.project)
-    targets = manifest.published_targets(run.project)
-    for target in targets:
-        target.settings.publish.check()
-    for target in run.project:
-        target.settings.platforms  # noqa: B018 (an empty matrix is an error)
-        for entry in target.settings.matrix:
-            check_inputs(target.settings, entry)
+    _check(run.project)
     whole = run.project
     verdicts = only_changed.leave_out(run) if run.settings.build.only_changed else {}
     digests = {}
@@ -144,6 +135,19 @@ def _buildctl(run: Run) -> Path:
             raise
         run.progress.say(f"the client of {settings.builder.image} cannot run here; building with {other}")
         return other
+
+
+def _check(project: Project) -> None:
+    """Check what is known before anything is done: the output, the tags, the contexts and Dockerfiles."""
+    from multiarch.buildkit.inputs import check_inputs
+
+    _check_output(project)
+    for target in manifest.published_targets(project):
+        target.settings.publish.check()
+    for target in project:
+        target.settings.platforms  # noqa: B018 (an empty matrix is an error)
+        for entry in target.settings.matrix:
+            check_inputs(target.settings, entry)
 
 
 def _check_output(project: Project) -> None:
