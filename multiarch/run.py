@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PATIENCE = 10.0  # seconds, for images that would be nice to know
+
 
 class Run:
     """One run of a task. Connections are made when they are needed first.
@@ -89,22 +91,47 @@ class Run:
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
+        images = (*self.settings.publish.images, *self.settings.publish.add)
+        return {name: self.registry(name) for name in dict.fromkeys(image.registry for image in images)}
+
+    @cached_property
+    def _sources(self) -> dict[str, list[Registry]]:
+        return {}
+
+    def sources(self, registry: str) -> list[Registry]:
+        """Return clients of those who have the images of a registry: mirrors that Docker has for it, and then itself.
+
+        They soon give up: what cannot be read is not waited for.
+        """
+        if registry not in self._sources:
+            policy = replace(self.policy, seconds=min(self.policy.seconds, _PATIENCE))
+            clients = []
+            with suppress(MultiarchError):
+                known = self.host.info.registries if self.settings.starts_buildkit else ()
+                for url in (url for one in known if one.name == registry for url in one.mirrors):
+                    scheme, _, place = url.rpartition("://")
+                    if "/" not in place.rstrip("/"):
+                        clients.append(self.registry(place.rstrip("/"), policy, insecure=scheme == "http"))
+            own = self.registries.get(registry) or self.registry(registry, policy)
+            self._sources.setdefault(registry, [*clients, own])
+        return self._sources[registry]
+
+    def registry(self, name: str, policy: Policy | None = None, *, insecure: bool = False) -> Registry:
+        """Return a new client for any registry.
+
+        :param policy: how its requests are retried; None for that of the run.
+        :param insecure: whether TLS may go unverified, or be missing, also where the settings do not say so.
+        """
         from multiarch.registry.client import Registry
 
-        images = (*self.settings.publish.images, *self.settings.publish.add)
-        insecure = self.settings.publish.insecure_registries
-        say, trace = self.progress.say, self.progress.trace
-        return {
-            name: Registry(
-                name,
-                self.policy,
-                say,
-                insecure=name in insecure,
-                declared=partial(self._is_insecure_for_docker, name),
-                trace=trace,
-            )
-            for name in dict.fromkeys(image.registry for image in images)
-        }
+        return Registry(
+            name,
+            policy or self.policy,
+            self.progress.say,
+            insecure=insecure or name in self.settings.publish.insecure_registries,
+            declared=partial(self._is_insecure_for_docker, name),
+            trace=self.progress.trace,
+        )
 
     def _is_insecure_for_docker(self, registry: str) -> bool:
         """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""

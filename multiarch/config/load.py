@@ -175,6 +175,7 @@ class _Reader:
             exporter=read_exporter(self.layers),
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
+            only_changed=block.only_changed,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 

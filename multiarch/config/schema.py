@@ -87,6 +87,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_seconds: float = 180.0
     jobs: int = 0
     keep_going: bool = False
+    only_changed: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
     targets: dict[str, Any] = {}
@@ -111,6 +112,7 @@ OF_THE_PROJECT = frozenset(
         "installer",
         "jobs",
         "keep_going",
+        "only_changed",
         "output",
         "recreate",
         "retry_seconds",

@@ -164,6 +164,7 @@ class BuildSettings(_Checked):
     :ivar exporter: attributes of an image's output, as BuildKit's exporters take them.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
+    :ivar only_changed: whether targets are left out that are published as they would be built now.
     """
 
     labels: Mapping[str, str]
@@ -179,6 +180,7 @@ class BuildSettings(_Checked):
     exporter: tuple[str, ...]
     attestations: Mapping[str, str]
     keep_going: bool
+    only_changed: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,8 +61,14 @@ class Member:
         return self.health is None or entry.platform in self.health.native
 
     def has(self, platform: Platform) -> bool:
-        """Whether it can build a platform now."""
-        return self.fault is None and self.health is not None and platform in self.health.listed
+        """Whether it can build a platform now.
+
+        One that is given by its address alone may build what it does not list: a Dockerfile without a RUN needs no
+        program of the platform.
+        """
+        if self.fault is not None or self.health is None:
+            return False
+        return self.pool == self.remote.address or platform in self.health.listed
 
     def emulates(self, platform: Platform) -> bool:
         """Whether it is known to build a platform under an emulator."""
@@ -72,11 +78,10 @@ class Member:
         """Return the fault of a builder that lacks a platform that it is to have; None where it has all."""
         listed = self.health.listed if self.health else ()
         missing = [platform for platform in self.remote.platforms if platform not in listed]
-        if not missing:
+        if not missing or self.pool == self.remote.address:
             return None
         known = ", ".join(map(str, listed))
-        is_named = self.pool != self.remote.address
-        remedy = f"correct {self.remote.where}.platforms" if is_named else "correct multiarch.platforms"
+        remedy = f"correct {self.remote.where}.platforms"
         return BuilderFaultError(
             f"builder {self.name}",
             f"cannot run {missing[0]} (it lists {known}); {remedy}",

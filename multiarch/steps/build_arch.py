@@ -186,13 +186,20 @@ def bases_of(project: Project, target: Target, entries: Sequence[MatrixEntry]) -
 
 
 def check_one_platform(project: Project) -> None:
-    """Check that a run is for one platform.
+    """Check that a run is for one platform, or for those that a base of one platform joins.
 
     :raises ConfigurationError: it is for several. :raises EmptyMatrixError: it is for none.
     """
     platforms = dict.fromkeys(entry.platform for target in project.asked_for for entry in target.settings.matrix)
     if not platforms:
         raise EmptyMatrixError
-    if len(platforms) > 1:
+    is_written = project.settings.build.output.kind not in (OutputKind.IMAGE, OutputKind.NONE)
+    if len(platforms) > 1 and (is_written or not _is_one_component(project)):
         known = ", ".join(map(str, platforms))
         raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
+
+
+def _is_one_component(project: Project) -> bool:
+    from multiarch.config.components import components
+
+    return len(components(project)) == 1

@@ -133,6 +133,15 @@ def test_platform_that_a_builder_does_not_list_is_told(project: Project, local: 
     assert line.endswith("; correct multiarch.builders.arm-1.platforms")
 
 
+def test_builder_that_is_an_address_may_build_what_it_does_not_list(project: Project, local: Start) -> None:
+    """As it always could: without a RUN, no program of the platform runs."""
+    one = local("one")
+    platform = f"{{platform: linux/mips64le, builder: '{one.address}'}}"
+    project.write("FROM scratch\nCOPY Dockerfile /\n", f"  platforms: [{platform}]\n")
+    result = project.run("release")
+    assert (0, True) == (result.status, f"emulated on {one.address}" in result.err), result.err
+
+
 def test_image_is_tried_where_it_was_built(project: Project, local: Start) -> None:
     """By its digest, with its ENTRYPOINT, without a network; a command that fails or does not end keeps the tag."""
     one = local("one")

@@ -159,7 +159,7 @@ def test_fault_of_ssh_is_told_at_once(project: Project, machine: Machine, fault:
 
 def test_missing_ssh_is_named(project: Project, tmp_path: Path) -> None:
     """It is what buildctl dials through."""
-    project.write("FROM scratch\n", PLATFORM.format("ssh://build@arm-2"))
+    project.write("FROM scratch\n", PLATFORM.format("ssh://build@localhost"))
     result = project.run("release", seconds=25, PATH=str(tmp_path))
     problem = "is reached through the ssh command, which is not there: install it, or choose another address"
-    assert (1, [f"builder arm-2 (ssh://build@arm-2) {problem}"]) == (result.status, result.err.splitlines())
+    assert (1, [f"builder arm-2 (ssh://build@localhost) {problem}"]) == (result.status, result.err.splitlines())
