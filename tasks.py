@@ -60,13 +60,16 @@ def integration(c: Context) -> None:
 
 @task
 def fleet_test(c: Context) -> None:
-    """Run the tests of builders elsewhere, on buildkitd, sshd and networks of this machine (root, and the lab)."""
+    """Run the tests of builders elsewhere, on buildkitd, sshd and Kubernetes of this machine (root, and the lab)."""
     c.run(f"{PYTHON} -m pytest tests/fleet")
 
 
-@task(lint, types, unit, exhaustive, integration, fleet_test)
+@task(lint, types, unit, exhaustive, integration)
 def test(c: Context) -> None:
-    """Run all checks and tests."""
+    """Run all checks and tests; those on Kubernetes where the lab has it (lab.kubernetes, or fleet-test, makes it)."""
+    from lab.cluster import is_cached
+
+    c.run(f"{PYTHON} -m pytest tests/fleet" + ("" if is_cached() else " --ignore=tests/fleet/kubernetes"))
 
 
 ns.add_task(lint)

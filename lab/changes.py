@@ -39,6 +39,11 @@ class Changes:
         if not Path("/sys/class/net", name).exists():
             self._record("bridge", name)
 
+    def directory(self, path: Path) -> None:
+        """Record a directory, and those above it, before one of our programs makes it; it is empty in the end."""
+        for missing in [one for one in reversed((path, *path.parents)) if not one.exists()]:
+            self._record("directory", str(missing))
+
     def make_bridge(self, name: str, network: str) -> None:
         """Make a network bridge with an address."""
         if not Path("/sys/class/net", name).exists():
@@ -77,6 +82,9 @@ class Changes:
                 _quietly(["umount", name])
             elif kind == "bridge" and Path("/sys/class/net", name).exists():
                 _quietly(["ip", "link", "delete", name])
+            elif kind == "directory":
+                with contextlib.suppress(OSError):
+                    Path(name).rmdir()
             elif kind == "user":
                 _quietly(["userdel", name])
             elif kind == "mode":

@@ -25,4 +25,7 @@ EXEC_ROOT = RUN / "docker"
 # Docker hosts beside the lab's own, for tests.
 HOSTS = STATE / "hosts"
 
+# A Kubernetes of one node, for tests.
+CLUSTER = STATE / "cluster"
+
 LOGS = Path("/var/log") / NAME

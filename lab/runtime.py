@@ -43,11 +43,18 @@ def needed(status: str) -> bool:
     return match is not None and not int(match.group(1), 16) >> _CAP_SYS_RESOURCE & 1
 
 
+def write(path: Path = PATH) -> bool:
+    """Write the runtime where it is needed; return whether it is."""
+    if not needed(Path("/proc/self/status").read_text()):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(SCRIPT)
+    path.chmod(0o755)
+    return True
+
+
 def arguments() -> list[str]:
     """Write the runtime where it is needed, and return dockerd's arguments for it."""
-    if not needed(Path("/proc/self/status").read_text()):
+    if not write():
         return []
-    PATH.parent.mkdir(parents=True, exist_ok=True)
-    PATH.write_text(SCRIPT)
-    PATH.chmod(0o755)
     return ["--add-runtime", f"{RUNTIME}={PATH}", "--default-runtime", RUNTIME]

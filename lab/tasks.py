@@ -69,13 +69,14 @@ def up(_: Context) -> None:
 @_task
 def down(_: Context) -> None:
     """Stop and remove what the lab started; keep its cache."""
-    from lab import daemons, hosts
+    from lab import cluster, daemons, hosts
     from lab.changes import Changes
     from lab.lock import alone
     from lab.paths import LOGS, RUN, STATE
 
     _check_root()
     with alone():
+        cluster.stop()
         hosts.stop_all()
         stopped = daemons.stop_all()
         Changes().undo()
@@ -83,6 +84,20 @@ def down(_: Context) -> None:
             if folder.exists():
                 shutil.rmtree(folder)
     say(f"down: stopped {' and '.join(stopped)}" if stopped else "down: nothing of it ran")
+
+
+@_task
+def kubernetes(_: Context) -> None:
+    """Make the Kubernetes that fleet-test needs: some minutes, once."""
+    from lab import cluster
+    from lab.jobs import run_jobs
+    from lab.lock import alone
+    from lab.plan import jobs_of
+
+    _check_machine()
+    with alone():
+        if not run_jobs(jobs_of(cluster.PARTS)):
+            say("Kubernetes is there already")
 
 
 @_task

@@ -44,7 +44,10 @@ class Builder:
 
     def __str__(self) -> str:
         place = shown_address(self.address)
-        return f"builder {self.name} ({place})" if self.name not in ("", self.address) else f"builder {place}"
+        if self.name in ("", self.address):
+            return f"builder {place}"
+        # A pool of pods has no address before they are found.
+        return f"builder {self.name}" if place.endswith("://") else f"builder {self.name} ({place})"
 
     def emulates(self, platform: Platform) -> bool:
         """Whether *platform*'s programs run under an emulator here."""

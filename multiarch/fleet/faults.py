@@ -22,10 +22,7 @@ _REFUSED = (
 )
 _PLAIN = "speaks TLS, and is spoken to without: add tls: DIR (fleet-certs makes one)"
 _NO_TLS = "speaks no TLS: start its buildkitd with certificates (fleet-certs makes them)"
-_FORBIDDEN = (
-    "may not exec into pods of {namespace}; it needs pods: get, list and pods/exec: get, create (fleet-pods prints the "
-    "Role)"
-)
+_RIGHTS = "pods of {namespace}; it needs pods: get, list and pods/exec: get, create (fleet-pods prints the Role)"
 # Words, a sentence about the builder (with a colon before it where it begins with "its", "user" …), and in brief.
 # {host} and {user_host} are of its address, the other names those of groups.
 _FAULTS: tuple[tuple[str, str, str], ...] = (
@@ -81,8 +78,16 @@ _FAULTS: tuple[tuple[str, str, str], ...] = (
         "has no buildctl",
     ),
     (
+        (
+            r'User "(?P<user>[^"]{1,200})" cannot (?P<verb>\w{1,20}) resource "pods"[^\n]{0,200} '
+            r'namespace "(?P<namespace>[\w-]+)"'
+        ),
+        ": user {user} may not {verb} " + _RIGHTS,
+        "may not be used by {user}",
+    ),
+    (
         r'User "(?P<user>[^"]{1,200})" cannot \w+ resource "[\w/]+"[^\n]{0,200} namespace "(?P<namespace>[\w-]+)"',
-        ": user {user} " + _FORBIDDEN,
+        ": user {user} may not exec into " + _RIGHTS,
         "may not be used by {user}",
     ),
     (

@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from multiarch.errors import BuildctlNotExecutableError
 from multiarch.fleet.errors import BuilderFaultError
+from multiarch.fleet.faults import fault_of
 
 if TYPE_CHECKING:
     from multiarch.buildkit.builder import Builder
@@ -82,7 +84,10 @@ def addresses(remote: RemoteBuilder, pool: Builder, asking: Asking) -> tuple[Pod
     pods = remote.pods
     if pods is None:
         return ()
-    text = asking.run(command(pods), pool, longest=_LONGEST)
+    try:
+        text = asking.run(command(pods), pool, longest=_LONGEST)
+    except BuildctlNotExecutableError:
+        raise fault_of(pool, 'exec: "kubectl": executable file not found') from None
     try:
         found = _LIST.decode(text) if len(text) <= _LONGEST else _List()
     except (msgspec.MsgspecError, RecursionError):

@@ -31,13 +31,13 @@ def project(tmp_path: Path, registry: Registry) -> Project:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Callable[[str], Builder]]:
-    """Start a builder on a socket of this machine, by its name."""
+def local(tmp_path: Path) -> Iterator[Callable[..., Builder]]:
+    """Start a builder on a socket of this machine, by its name, for these registries without TLS."""
     with ExitStack() as stack:
 
-        def start(name: str) -> Builder:
+        def start(name: str, *plain: str) -> Builder:
             # A socket's path may have 107 bytes.
-            builder = Builder(tmp_path / name, f"unix://{tmp_path}/{name}.sock").start()
+            builder = Builder(tmp_path / name, f"unix://{tmp_path}/{name}.sock", plain_registries=plain).start()
             stack.callback(builder.end)
             return builder
 

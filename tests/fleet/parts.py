@@ -272,15 +272,16 @@ def published(project: Project, tag: str = "latest") -> str:
 def processes_of(word: str) -> list[str]:
     """Return the command lines of buildctl, ssh and kubectl that have a word in them."""
     names = ("buildctl", "ssh", "kubectl")
-    return [words for words in _command_lines() if Path(words.split(" ")[0]).name in names and word in words]
+    return [words for words in command_lines() if Path(words.split(" ")[0]).name in names and word in words]
 
 
 def commands_of(word: str) -> list[str]:
     """Return the shells of RUNs that have a word in their command."""
-    return [words for words in _command_lines() if words.startswith("/bin/sh -c ") and word in words]
+    return [words for words in command_lines() if words.startswith("/bin/sh -c ") and word in words]
 
 
-def _command_lines() -> list[str]:
+def command_lines() -> list[str]:
+    """Return the command lines of all processes."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -33,6 +33,17 @@ FORBIDDEN += r'API group \"\" in the namespace \"builders\"\n"'
             "may not be used by ci",
         ),
         (
+            (
+                'Error from server (Forbidden): pods is forbidden: User "system:serviceaccount:a:b" cannot list '
+                'resource "pods" in API group "" in the namespace "builders"'
+            ),
+            (
+                "builder z (kube-pod://x): user system:serviceaccount:a:b may not list pods of builders; it needs "
+                "pods: get, list and pods/exec: get, create (fleet-pods prints the Role)"
+            ),
+            "may not be used by system:serviceaccount:a:b",
+        ),
+        (
             KUBECTL + r'Error from server (NotFound): pods \"x\" not found\n"',
             "builder z (kube-pod://x): there is no pod x; correct its name",
             "is no pod",

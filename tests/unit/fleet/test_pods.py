@@ -83,7 +83,16 @@ def test_pool_without_a_pod_is_told(asking: Asking, tmp_path: Path, answer: byte
     """In one line."""
     with pytest.raises(BuilderFaultError) as caught:
         found(asking, tmp_path, answer)
-    assert str(caught.value).startswith(f"builder z (kube-pod://): {expected}")
+    assert str(caught.value).startswith(f"builder z: {expected}")
+
+
+def test_missing_kubectl_is_told(asking: Asking, tmp_path: Path) -> None:
+    """By its own name: buildctl is another program, and may well be there."""
+    (tmp_path / "kubectl").unlink()
+    with pytest.raises(BuilderFaultError) as caught:
+        found(asking, tmp_path, b"")
+    expected = "builder z is reached through the kubectl command, which is not there: install it, or choose another"
+    assert (True, f"{expected} address") == (caught.value.lasts, str(caught.value))
 
 
 def order(names: list[str], image: str, platform: str = "arm64") -> list[str]:

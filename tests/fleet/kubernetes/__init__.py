@@ -1,0 +1,1 @@
+"""Builders in the pods of a real Kubernetes."""
