@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 PYTHON = sys.executable
+# Tests that share nothing, on all processors; those on the Docker host share it.
+SIDE_BY_SIDE = "-n auto --dist worksteal"
 LINT_IMPORTS = Path(PYTHON).with_name("lint-imports")  # not a module that `python -m` runs
 
 
@@ -41,13 +43,13 @@ def unit(c: Context) -> None:
     """Run the tests that need no Docker host; in a CI, check their coverage too."""
     # Not everywhere: before Python 3.14, measuring branches takes half as long again.
     coverage = " --cov --cov-report=" if os.environ.get("CI") == "true" else ""
-    c.run(f"{PYTHON} -m pytest tests/unit{coverage}")
+    c.run(f"{PYTHON} -m pytest {SIDE_BY_SIDE} tests/unit{coverage}")
 
 
 @task
 def exhaustive(c: Context) -> None:
     """Run the tests that go through every fault and every point of failure."""
-    c.run(f"{PYTHON} -m pytest tests/exhaustive")
+    c.run(f"{PYTHON} -m pytest {SIDE_BY_SIDE} tests/exhaustive")
 
 
 @task

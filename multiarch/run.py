@@ -92,14 +92,7 @@ class Run:
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
         images = (*self.settings.publish.images, *self.settings.publish.add)
-        return {name: self._registry(name, self.policy) for name in dict.fromkeys(image.registry for image in images)}
-
-    def _registry(self, name: str, policy: Policy, *, insecure: bool = False) -> Registry:
-        from multiarch.registry.client import Registry
-
-        is_insecure = insecure or name in self.settings.publish.insecure_registries
-        declared, say = partial(self._is_insecure_for_docker, name), self.progress.say
-        return Registry(name, policy, say, insecure=is_insecure, declared=declared, trace=self.progress.trace)
+        return {name: self.registry(name) for name in dict.fromkeys(image.registry for image in images)}
 
     @cached_property
     def _sources(self) -> dict[str, list[Registry]]:
@@ -118,10 +111,27 @@ class Run:
                 for url in (url for one in known if one.name == registry for url in one.mirrors):
                     scheme, _, place = url.rpartition("://")
                     if "/" not in place.rstrip("/"):
-                        clients.append(self._registry(place.rstrip("/"), policy, insecure=scheme == "http"))
-            own = self.registries.get(registry) or self._registry(registry, policy)
+                        clients.append(self.registry(place.rstrip("/"), policy, insecure=scheme == "http"))
+            own = self.registries.get(registry) or self.registry(registry, policy)
             self._sources.setdefault(registry, [*clients, own])
         return self._sources[registry]
+
+    def registry(self, name: str, policy: Policy | None = None, *, insecure: bool = False) -> Registry:
+        """Return a new client for any registry.
+
+        :param policy: how its requests are retried; None for that of the run.
+        :param insecure: whether TLS may go unverified, or be missing, also where the settings do not say so.
+        """
+        from multiarch.registry.client import Registry
+
+        return Registry(
+            name,
+            policy or self.policy,
+            self.progress.say,
+            insecure=insecure or name in self.settings.publish.insecure_registries,
+            declared=partial(self._is_insecure_for_docker, name),
+            trace=self.progress.trace,
+        )
 
     def _is_insecure_for_docker(self, registry: str) -> bool:
         """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""

@@ -11,6 +11,7 @@ from invoke.program import Program
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
+from multiarch.cli.upkeep import doctor
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def init(c: Context, check: bool = False) -> None:
 
 
 _STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
-ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods)
+ns = Collection(*_STEPS, prune, pipeline, init, doctor, fleet, fleet_certs, fleet_pods)
 
 
 class _Program(Program):
