@@ -42,6 +42,10 @@ class HostInfo:
     :ivar memory: bytes; 0 where the host does not say.
     :ivar insecure_networks: the networks whose registries are not verified.
     :ivar identity: tells it from any other Docker host, and stays the same; empty where the host says nothing.
+    :ivar version: of the daemon; empty where the host does not say.
+    :ivar is_podman: whether the daemon is Podman, whose versions are its own.
+    :ivar root: the directory of its images and volumes; empty where the host does not say.
+    :ivar time: its clock when it answered (RFC 3339); empty where it does not say.
     """
 
     machine: str
@@ -52,6 +56,10 @@ class HostInfo:
     insecure_networks: tuple[Network, ...] = ()
     security_options: tuple[str, ...] = ()
     identity: str = ""
+    version: str = ""
+    is_podman: bool = False
+    root: str = ""
+    time: str = ""
 
     @property
     def remaps_users(self) -> bool:
@@ -100,6 +108,10 @@ def read_info(answer: object) -> HostInfo:
         insecure_networks=tuple(_network(text) for text in networks),
         security_options=_texts(info.get("SecurityOptions"), "SecurityOptions"),
         identity=_identity(info),
+        version=_text(info.get("ServerVersion"), "ServerVersion"),
+        is_podman="BuildahVersion" in info,
+        root=_text(info.get("DockerRootDir"), "DockerRootDir"),
+        time=_text(info.get("SystemTime"), "SystemTime"),
     )
 
 

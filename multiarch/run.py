@@ -76,22 +76,25 @@ class Run:
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
-        from multiarch.registry.client import Registry
-
         images = (*self.settings.publish.images, *self.settings.publish.add)
         insecure = self.settings.publish.insecure_registries
-        say, trace = self.progress.say, self.progress.trace
         return {
-            name: Registry(
-                name,
-                self.policy,
-                say,
-                insecure=name in insecure,
-                declared=partial(self._is_insecure_for_docker, name),
-                trace=trace,
-            )
+            name: self.registry(name, insecure=name in insecure)
             for name in dict.fromkeys(image.registry for image in images)
         }
+
+    def registry(self, name: str, *, insecure: bool = False) -> Registry:
+        """Return a new client for any registry. :param insecure: whether TLS may go unverified, or be missing."""
+        from multiarch.registry.client import Registry
+
+        return Registry(
+            name,
+            self.policy,
+            self.progress.say,
+            insecure=insecure,
+            declared=partial(self._is_insecure_for_docker, name),
+            trace=self.progress.trace,
+        )
 
     def _is_insecure_for_docker(self, registry: str) -> bool:
         """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""

@@ -30,6 +30,8 @@ _HEADING = re.compile(
     r"((?:#.*\n|[^\S\n]*\n){0,1000}?)"
     r"# Written by `\w+ pipeline --ci \w+`.*\n(?:#.*\n){0,9}?# To be set at the CI: .*\n"
 )
+# The step that each of our jobs runs, which is nobody else's word.
+_STEP = re.compile(r"\b(?:invoke|multiarch) build-arch --platform\b")
 _BLANK = re.compile(r"(?:[ \t]*\n)*")
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -124,6 +126,15 @@ def _mistakes(text: str, name: str) -> list[str]:
     from multiarch.pipelines.travis import lint
 
     return lint.check(text, name)
+
+
+def existing_pipelines(directory: Path) -> list[str]:
+    """Return the CIs whose file in a directory runs our steps, whether or not it is up to date.
+
+    :raises PipelineError: a file cannot be read.
+    """
+    texts = {ci: read_text(directory, writer.PATH) or "" for ci, writer in _WRITERS.items()}
+    return [ci for ci, text in texts.items() if _HEADING.match(text) or _STEP.search(text)]
 
 
 def pipeline_file(settings: Settings, ci: str, directory: Path, *, program: str) -> PipelineFile:

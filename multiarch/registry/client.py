@@ -66,6 +66,13 @@ class Registry:
         """Begin connections for so many requests at the same time, which are sent within the context."""
         return self._transport.connections.ahead.begun(requests)
 
+    def ask_base(self) -> Answer:
+        """Return the answer to ``GET /v2/`` ("Determining Support"), which may be a refusal (401, 403, 404).
+
+        :raises RegistryError: a token is refused, or the registry fails. :raises RegistryUnreachableError: no answer.
+        """
+        return self._transport.ask("GET", "", (), fine=(401, 403, 404))
+
     # Manifests.
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
@@ -92,9 +99,12 @@ class Registry:
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest; it is not read."""
-        path = self._path(repository, "manifests", digest)
-        answer = self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
-        return answer.status != 404
+        return self.manifest_head(repository, digest).status != 404
+
+    def manifest_head(self, repository: str, reference: str) -> Answer:
+        """Return the head of a manifest under a tag or digest; its status is 404 where there is none."""
+        path = self._path(repository, "manifests", reference)
+        return self._transport.ask("HEAD", path, _pull(repository), headers={"Accept": _ACCEPT}, fine=(404,))
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest, *, awaited: bool = False) -> str:
         """Write a manifest or index under a tag or its digest; return the digest ("Pushing manifests").

@@ -77,6 +77,11 @@ def logged_in(registries: Sequence[str], environ: Mapping[str, str], *, needed: 
             os.environ[VARIABLE] = former
 
 
+def check_variables(registries: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Check that no user is without its password. :raises ConfigurationError: one is, or the other way round."""
+    _logins(registries, environ, needed=True)
+
+
 def docker_login(image: str) -> dict[str, str]:
     """Return the credentials for the registry of an image, as Docker's SDK takes them; empty without any.
 

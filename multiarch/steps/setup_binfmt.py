@@ -184,14 +184,14 @@ def read_state(host: DockerHost, builder: BuilderSettings) -> HostState:
 
     :param builder: names our server, which is asked where it runs, and an image with a shell, which installers lack.
     """
-    text = _ask_server(host, builder.container)
+    text = ask_server(host, builder.container)
     if not text:
         probe = host.need_image(builder.probe_image, "probe_image")
         text = host.run_once(probe, ["sh", "-c", _PROBE], privileged=True, name=builder.probe_image)
     return HostState(host.machine, "# aarch32" in text.splitlines(), tuple(parse_entries(text)))
 
 
-def _ask_server(host: DockerHost, name: str) -> str:
+def ask_server(host: DockerHost, name: str) -> str:
     """Return what the probe prints in our server, in a mount namespace of its own; empty where it cannot run there.
 
     A container of its own takes longer than all else that a warm release does before it builds. The server may end or
