@@ -26,13 +26,15 @@ from multiarch.interrupts import DeferringStack, Interrupts
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from invoke.collection import Collection
     from invoke.context import Context
 
     from multiarch.config.project import Project
     from multiarch.run import Run
+
+    Loader = Callable[[object, Mapping[str, str], Mapping[str, Any]], Project]
 
 _EX_SOFTWARE = 70  # exit status of an internal error (sysexits.h)
 _INTERRUPTED = 128  # exit status of a signal, without its number
@@ -94,16 +96,16 @@ def run_of(
     report: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
+    load: Loader | None = None,
     **flags: Any,
 ) -> Iterator[Run]:
     """Turn flags, by the names of settings, into a run, and errors into exits.
 
     :param task: its name, for its report.
     :param pushes: whether the task pushes, unless its output is another.
-    :param report: the file of a report, None for no report.
+    :param report: the file of a report, None for no report. :param load: as of `_project_of`.
     """
     from multiarch.cli.standard_input import dockerfile_read
-    from multiarch.config.project import load_project
     from multiarch.display.console import progress_for
     from multiarch.registry.credentials import logged_in
     from multiarch.run import Run
@@ -114,7 +116,7 @@ def run_of(
         try:
             with stack:
                 flags = stack.enter_context(dockerfile_read(flags, dry=c.config.run.dry))
-                project = load_project(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
+                project = _project_of(c, flags, load)
                 run = Run(project, progress_for(sys.stderr, os.environ, quiet=quiet, verbose=verbose))
                 _connect(signals, run)
                 if pushes := pushes and project.settings.publish.push.wanted:
@@ -126,6 +128,13 @@ def run_of(
             # Does nothing, unless the one signal that is raised came just before the stack began to end itself.
             stack.close()
         _end(run, signals)
+
+
+def _project_of(c: Context, flags: Mapping[str, Any], load: Loader | None) -> Project:
+    """Return the project of the settings. :param load: reads it, None for ``load_project``."""
+    from multiarch.config.project import load_project
+
+    return (load or load_project)(_plain(c.config.get("multiarch")), ChainMap(_variables, dict(os.environ)), flags)
 
 
 def _end(run: Run, signals: Interrupts) -> None:

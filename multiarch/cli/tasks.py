@@ -10,6 +10,7 @@ from invoke.program import Program
 
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
+from multiarch.cli.upkeep import doctor
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -242,7 +243,10 @@ def init(c: Context, check: bool = False) -> None:
         print_results(file.name for file in plan.files)
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline, init)
+ns = Collection(
+    *(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline, init),
+    *(doctor,),
+)
 
 
 class _Program(Program):

@@ -88,6 +88,7 @@ class RegistryServer:
     :ivar knows_ranges: whether a range of a blob is answered with the range; else with the whole blob.
     :ivar otherwise: answers what is not in the table; from the contents by default.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
+    :ivar skew: seconds that its clock is ahead.
     :param tls: the context to speak TLS with; None for plain HTTP.
     """
 
@@ -100,6 +101,7 @@ class RegistryServer:
         self.knows_ranges = True
         self.deletes: tuple[str, ...] = ("tag", "digest")
         self.otherwise: Callable[[Request], Reply] = self.from_contents
+        self.skew = 0.0
         self._lock = threading.Lock()
         self._http = _HttpServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
@@ -275,6 +277,9 @@ class RegistryServer:
                 if self.command != "HEAD":
                     self.wfile.write(reply.body[: reply.sent])
                 self.close_connection = self.close_connection or reply.sent is not None
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((time.time() if timestamp is None else timestamp) + server.skew)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)
                 pass

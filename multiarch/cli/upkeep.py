@@ -1,0 +1,35 @@
+"""The Invoke face of the steps before and after a release: each a task with its flags. No logic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiarch.cli.entry import print_results, run_of
+from multiarch.cli.flags import helps, step_task
+from multiarch.formatting import shell_line
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+
+@step_task(
+    iterable=["platform", "target"],
+    help=helps("platform", "target", "verbose") | {"json": "print the findings as one line of JSON"},
+)
+def doctor(
+    c: Context,
+    platform: list[str] | None = None,
+    target: list[str] | None = None,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Check all that a release needs before it builds, and print a line for each with its remedy."""
+    from multiarch.steps.doctor.step import Doctor
+
+    step = Doctor(as_json=json)
+    with run_of(c, verbose=verbose, load=step.load, platforms=platform, targets=target) as run:
+        if c.config.run.dry:
+            print_results(shell_line(command) for command in step.commands(run.project))
+            return
+        print_results(step.run(run))
+        step.check()

@@ -1,0 +1,1 @@
+"""``doctor``: what can be known of a release before it builds, in checks of their own, one module each."""
