@@ -94,10 +94,13 @@ def commands(project: Project) -> list[list[str]]:
 
 def _prepare(run: Run) -> tuple[Client, Builder]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
+    from multiarch.steps.doctor.checks import check_host
+
     settings, host = run.settings, run.host
     jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
         host.info  # noqa: B018 (asked for once, before several threads want it)
+        check_host(run)
     if settings.starts_buildkit or settings.tries_images:
         jobs.append(partial(setup_binfmt.run, run))
     for address in {entry.builder for entry in settings.matrix if entry.builder}:
