@@ -14,7 +14,7 @@ from multiarch.errors import MultiarchError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from multiarch.display.report import Report
+    from multiarch.display.reported import Report
     from multiarch.run import Run
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from multiarch.display.report import ReportedVertex
+    from multiarch.display.reported import ReportedSolve, ReportedVertex
 
 # vertices; the slowest few hold most of the time that can be saved
 _MOST = 3
@@ -26,6 +26,7 @@ class Advice:
 
     :ivar share: its part of the time of the whole run, 0 to 1.
     :ivar texts: one for each remedy; what stands between backticks is code.
+    :ivar target: the name of its target; empty where the project has none.
     """
 
     platform: str
@@ -34,23 +35,25 @@ class Advice:
     seconds: float
     share: float
     texts: tuple[str, ...]
+    target: str = ""
 
 
-def advice_on(vertices: Iterable[ReportedVertex], total: float) -> tuple[Advice, ...]:
+def advice_on(solves: Iterable[ReportedSolve], total: float) -> tuple[Advice, ...]:
     """Return advice on the slowest emulated vertices; of one that was retried, the slowest attempt counts.
 
     :param total: seconds of the whole run.
     """
-    slowest: dict[tuple[str, str], Advice] = {}
-    for vertex in vertices:
+    slowest: dict[tuple[str, str, str], Advice] = {}
+    for target, vertex in ((solve.target, vertex) for solve in solves for vertex in solve.steps):
         if not vertex.emulated or vertex.cached or not vertex.started or not vertex.completed:
             continue
         seconds = vertex.completed - vertex.started
-        known = slowest.get((vertex.target, vertex.name))
+        known = slowest.get((target, vertex.target, vertex.name))
         if not known or known.seconds < seconds:
             share = min(seconds / total, 1.0) if total > 0 else 0.0
-            advice = Advice(vertex.platform, vertex.name, vertex.instruction, seconds, share, _texts(vertex))
-            slowest[vertex.target, vertex.name] = advice
+            words = vertex.platform, vertex.name, vertex.instruction
+            advice = Advice(*words, seconds, share, _texts(vertex), target)
+            slowest[target, vertex.target, vertex.name] = advice
     return tuple(sorted(slowest.values(), key=lambda advice: -advice.seconds)[:_MOST])
 
 
@@ -64,6 +67,6 @@ def _texts(vertex: ReportedVertex) -> tuple[str, ...]:
         )
     texts.append(
         f"Build {vertex.platform} on a machine of its own kind: give it a native builder, "
-        "`builder: tcp://…` in the platform's entry under `platforms`."
+        "`builder: ssh://…` in the platform's entry under `platforms`."
     )
     return tuple(texts)

@@ -1,25 +1,29 @@
-"""Rows on a terminal: one for each platform, redrawn in place and left at the end; other lines scroll above them."""
+"""Rows on a terminal, one for each platform of each target: redrawn in place and left at the end, below other lines."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
+from multiarch.display.fold import draw_rows
 from multiarch.display.progress import Progress
-from multiarch.display.rows import FREE_COLUMNS, Row, RowState, cut
+from multiarch.display.rows import FREE_COLUMNS, Row, RowState
 from multiarch.display.summary import summary_lines
 from multiarch.display.vertices import owners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.console import ConsoleRenderable
 
     from multiarch.buildkit.status import Vertex
     from multiarch.display.summary import Summary
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
 
 # drawings a second; more is work for the terminal and nothing for the eye
 _REFRESHES = 8
-# characters of a digest in the table; of a shorter one little more than "sha256:" would be left
-_LEAST_DIGEST = 8
+# Between these a terminal shows nothing of what it is told, and then all of it; one that does not know them goes on.
+# Source: "Synchronized Output" (contour-terminal/vt-extensions), DEC private mode 2026
+_BEGIN_UPDATE, _END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"
 # columns and lines of a terminal that does not say its size, as of the VT100
 _DEFAULT_SIZE = 80, 24
 
@@ -88,8 +93,8 @@ class LiveProgress(Progress):
     def begin(self, legs: Mapping[Leg, bool]) -> None:
         """Draw a row for each of *legs* from now on; a value is whether its platform is emulated."""
         self._writer.align(legs)
-        self._rows = {leg: Row(str(leg), emulated) for leg, emulated in legs.items()}
-        self._live = Live(
+        self._rows = {leg: Row(leg, emulated) for leg, emulated in legs.items()}
+        self._live = _Rows(
             console=self._console,
             get_renderable=self._draw,
             refresh_per_second=_REFRESHES,
@@ -112,13 +117,13 @@ class LiveProgress(Progress):
         self._writer.align(())
 
     def table(self, rows: Sequence[Summary]) -> None:
-        """Write the table of results, its digests cut to the room that the other columns leave."""
+        """Write the table of results, as wide as the terminal is."""
         width, _ = self._terminal_size()
-        excess = max(map(cell_len, summary_lines(rows))) - width
-        if excess > 0:
-            room = max(len(row.digest) for row in rows) - excess
-            rows = [replace(row, digest=cut(row.digest, max(room, _LEAST_DIGEST))) for row in rows]
-        super().table(rows)
+        lines = summary_lines(rows, width)
+        # A letter may take two columns, such as in the path of a program.
+        wider = max(cell_len(line) - len(line) for line in lines)
+        for line in summary_lines(rows, width - wider) if wider > 0 else lines:
+            self._writer.lines(line)
 
     def _print_above(self, text: str) -> None:
         """Print lines above the rows."""
@@ -136,9 +141,34 @@ class LiveProgress(Progress):
         return columns or _DEFAULT_SIZE[0], lines or _DEFAULT_SIZE[1]
 
     def _draw(self) -> Group:
-        self._console.size = width, _ = self._terminal_size()
+        self._console.size = width, height = self._terminal_size()
         with self._state:
-            rows = list(self._rows.values())
-            emulated = any(row.emulated for row in rows)
-            lines = [row.draw(self._writer.width, width - FREE_COLUMNS, emulated=emulated) for row in rows]
-        return Group(*lines)
+            # A line is left for what scrolls above them. The last drawing stays, and may be as high as it likes.
+            lines = draw_rows(
+                tuple(self._rows.values()), width - FREE_COLUMNS, max(height - 1, 1) if self._live else None
+            )
+        return Group(*map(self._encodable, lines))
+
+    def _encodable(self, line: Text) -> Text:
+        """Return a row of letters that the terminal's encoding has, which is not wider for it."""
+        encoding = self._writer.outlet.encoding
+        try:
+            line.plain.encode(encoding)
+        except UnicodeError:
+            line.plain = line.plain.replace("…", ".").encode(encoding, "replace").decode(encoding)
+        return line
+
+
+class _Rows(Live):
+    """Rows that are erased and drawn again in one update of the terminal, so that they do not flicker."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Put the marks of one update around what is written."""
+        return [_mark(_BEGIN_UPDATE), *super().process_renderables(renderables), _mark(_END_UPDATE)]
+
+
+def _mark(code: str) -> Control:
+    """Return what writes a code that moves no cursor."""
+    control = Control(ControlType.BELL)  # of rich's kinds of codes the one that has no place on the screen either
+    control.segment = Segment(code, None, control.segment.control)
+    return control

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Leg
     from multiarch.trace import Trace
 
+_LOG_WIDTH = 100  # columns; in wider tables of many images the eye loses the line, and pages of CIs wrap it
+
 
 class Progress(Observer):
     """Turns the events of a run into lines, for logs and pipes.
@@ -97,8 +99,8 @@ class Progress(Observer):
         self._writer.align(())
 
     def table(self, rows: Sequence[Summary]) -> None:
-        """Write the table of results."""
-        for line in summary_lines(rows):
+        """Write the table of results; that of several targets is as wide as the pages on which logs are read."""
+        for line in summary_lines(rows, _LOG_WIDTH if any(row.target for row in rows) else None):
             self._writer.lines(line)
 
     def hurry(self) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.schedule import is_emulated
 from multiarch.display.advice import advice_on
 from multiarch.display.bounded_log import bounded_log, shortened
+from multiarch.display.reported import Report, ReportedBase, ReportedSolve, ReportedTarget, ReportedVertex
 from multiarch.display.vertices import built_for, runs_on
 from multiarch.errors import ConfigurationError
 from multiarch.formatting import clean
@@ -21,86 +23,20 @@ from multiarch.image.platform import Platform
 from multiarch.paths import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from multiarch.buildkit.solve import Solve
     from multiarch.buildkit.status import Vertex
-    from multiarch.config.project import Project
+    from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
-    from multiarch.display.advice import Advice
     from multiarch.display.summary import Summary
+    from multiarch.image.platform import Leg
 
-# version of the JSON format; its fields do not change while it stays
-VERSION = 1
 _SUFFIXES = (".html", ".json")
 # characters of a name or an error
 _LONGEST_TEXT = 20_000
 # characters of the output of all vertices; a page of more takes a browser long to open
 _ALL_OUTPUT = 32_000_000
-
-
-@dataclass(frozen=True)
-class ReportedVertex:
-    """A vertex as BuildKit described it last (`multiarch.buildkit.status.Vertex`).
-
-    :ivar platform: the platform that it runs on; empty where that is unknown.
-    :ivar target: the platform that it is for; empty when it is for all platforms of its solve.
-    :ivar started: seconds since the epoch; None when it never began.
-    :ivar completed: seconds since the epoch; None when it did not end.
-    :ivar emulated: whether it ran programs of another architecture than the builder's.
-    """
-
-    platform: str
-    target: str
-    name: str
-    instruction: str
-    number: int
-    total: int
-    started: float | None
-    completed: float | None
-    cached: bool
-    emulated: bool
-    error: str
-    log: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ReportedSolve:
-    """An attempt at a solve.
-
-    :ivar retries: number of earlier attempts for the same platforms.
-    :ivar steps: its vertices; the name is that of the JSON format.
-    """
-
-    platforms: tuple[str, ...]
-    retries: int
-    steps: tuple[ReportedVertex, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run of ``release`` or ``build-arch``.
-
-    :ivar started: seconds since the epoch.
-    :ivar finished: seconds since the epoch.
-    :ivar outcome: ``published``, ``built``, or the text of the error.
-    """
-
-    task: str
-    images: tuple[str, ...]
-    tags: tuple[str, ...]
-    started: float
-    finished: float
-    succeeded: bool
-    outcome: str
-    platforms: tuple[Summary, ...]
-    advice: tuple[Advice, ...]
-    solves: tuple[ReportedSolve, ...]
-
-    def as_data(self) -> dict[str, Any]:
-        """Return the report as plain data, for JSON."""
-        rows = [{**asdict(row), "platform": str(row.platform)} for row in self.platforms]
-        return {"version": VERSION, **asdict(self), "platforms": rows}
 
 
 def report_of(
@@ -123,22 +59,22 @@ def report_of(
     """
     # Each vertex has its share, so that none hides what others wrote.
     room = _ALL_OUTPUT // max(sum(bool(vertex.output) for s in solves for vertex in s.vertices), 1)
-    reported = tuple(_solve(solve, solves[:index], project.matrix, machine, room) for index, solve in enumerate(solves))
-    targets = [target.settings for target in project.asked_for]
-    tags = {tag: None for settings in targets for tag in settings.publish.tags}
-    staging_tags = [entry.staging.tag for settings in targets for entry in settings.matrix]
+    reported = tuple(_solves(solves, project, machine, room))
     is_release = task == "release"
+    targets = [_target(target, is_release=is_release) for target in project]
+    own = [one for one, target in zip(targets, project, strict=True) if target.is_asked_for]
     return Report(
         task=task,
-        images=tuple({str(image): None for s in targets for image in s.publish.images[: None if is_release else 1]}),
-        tags=tuple(tags if is_release else staging_tags),
+        images=tuple(dict.fromkeys(image for target in own for image in target.images)),
+        tags=tuple(dict.fromkeys(tag for target in own for tag in target.tags)),
         started=started,
         finished=finished,
         succeeded=not error,
         outcome=shortened(error, _LONGEST_TEXT) or ("published" if is_release else "built"),
         platforms=tuple(platforms),
-        advice=advice_on((vertex for solve in reported for vertex in solve.steps), finished - started),
+        advice=advice_on(reported, finished - started),
         solves=reported,
+        targets=tuple(target for target in targets if target.name),
     )
 
 
@@ -188,15 +124,34 @@ def _clean(value: Any) -> Any:
     return [_clean(member) for member in value] if isinstance(value, list | tuple) else value
 
 
-def _solve(
-    solve: Solve, before: Sequence[Solve], matrix: Sequence[MatrixEntry], machine: str, room: int
-) -> ReportedSolve:
-    entry = next(entry for entry in matrix if entry.leg in solve.legs)
-    return ReportedSolve(
-        platforms=tuple(map(str, solve.legs)),
-        retries=sum(earlier.legs == solve.legs for earlier in before),
-        steps=tuple(_vertex(vertex, solve, entry, machine, room) for vertex in solve.vertices),
-    )
+def _target(target: Target, *, is_release: bool) -> ReportedTarget:
+    """Return a target with what is published of it: by a release its tags, else its staging tags."""
+    publish = target.settings.publish
+    images = tuple(dict.fromkeys(map(str, publish.images if is_release else publish.images[:1])))
+    tags = publish.tags if is_release else [entry.staging.tag for entry in target.settings.matrix]
+    return ReportedTarget(target.name, images, tuple(dict.fromkeys(tags)) if target.is_asked_for else ())
+
+
+def _solves(solves: Sequence[Solve], project: Project, machine: str, room: int) -> Iterator[ReportedSolve]:
+    """Yield the attempts. *room* is that of the output of each vertex, in characters."""
+    entries = {entry.leg: entry for entry in project.matrix}
+    attempts: Counter[tuple[Leg, ...]] = Counter()
+    for solve in solves:
+        target = project.target(solve.legs[0].target)
+        yield ReportedSolve(
+            platforms=tuple(map(str, solve.legs)),
+            retries=attempts[solve.legs],
+            steps=tuple(_vertex(vertex, solve, entries[solve.legs[0]], machine, room) for vertex in solve.vertices),
+            target=target.name,
+            built_on=tuple(
+                ReportedBase(str(leg.platform), context, name, str(target.base_platform(base, leg.platform)))
+                for context, name in target.bases.items()
+                for base in (project.target(name),)
+                for leg in solve.legs
+            ),
+            builder=solve.builder.name if solve.builder else "",
+        )
+        attempts[solve.legs] += 1
 
 
 def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room: int) -> ReportedVertex:
@@ -213,15 +168,17 @@ def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room
         started=vertex.started,
         completed=vertex.completed if is_over else None,
         cached=vertex.cached,
-        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, entry, machine),
+        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, solve, entry, machine),
         error=shortened(vertex.error, _LONGEST_TEXT),
         log=bounded_log(vertex.output, room),
     )
 
 
-def _runs_emulated(platform: str, entry: MatrixEntry, machine: str) -> bool:
-    """Return whether the builder of *entry* emulates the programs of *platform*."""
+def _runs_emulated(platform: str, solve: Solve, entry: MatrixEntry, machine: str) -> bool:
+    """Return whether the builder of a solve emulates the programs of *platform*."""
     try:
+        if solve.builder is not None and solve.builder.name:
+            return solve.builder.emulates(Platform.parse(platform))
         return is_emulated(replace(entry, platform=Platform.parse(platform)), machine)
     except ValueError:  # it is unknown on which platform they run
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from multiarch.display.vertices import transferred
 from multiarch.formatting import duration, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from multiarch.buildkit.status import Vertex
+    from multiarch.image.platform import Leg
 
 # columns; left free at the end of a row, so that the "^C" that a terminal echoes there moves nothing
 FREE_COLUMNS = 3
@@ -23,6 +25,8 @@ FREE_COLUMNS = 3
 _WIDE = 80
 # columns; in less room the beginning of a vertex's output says nothing
 _LEAST_OUTPUT = 12
+# columns of a target's name, at least; of a longer name the end is shown, in which the targets of a matrix differ
+_LEAST_TARGET = 8
 
 
 class RowState(Enum):
@@ -41,6 +45,11 @@ class RowState(Enum):
         """Whether nothing more happens to the platform."""
         return self in (RowState.DONE, RowState.FAILED, RowState.STOPPED)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether something happens to the platform now."""
+        return self in (RowState.BUILDING, RowState.PUSHING, RowState.RETRYING)
+
 
 # characters of a text of which a row shows the beginning; wider than terminals are, and cleaned at each drawing
 _LONGEST = 1_000
@@ -56,11 +65,39 @@ _STYLES = {
 }
 
 
-class Row:
-    """A platform: its state, its retries and the vertices that run for it."""
+@dataclass(frozen=True)
+class Layout:
+    """The columns that the rows of a run have in common, in cells; 0 for one that no row needs.
 
-    def __init__(self, name: str, emulated: bool) -> None:
-        self.name = name
+    :ivar width: of a whole row.
+    """
+
+    width: int
+    target: int
+    platform: int
+    emulated: int
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], width: int) -> Layout:
+        """Return the layout of *rows*, at most *width* columns wide."""
+        rows = tuple(rows)
+        longest = max((len(row.leg.target) for row in rows), default=0)
+        target = min(longest, max(width // 4, _LEAST_TARGET))
+        platform = max((len(str(row.leg.platform)) for row in rows), default=0)
+        word = len("emulated" if cls(width, target, platform, 0).is_wide else "emu")
+        return cls(width, target, platform, word if any(row.emulated for row in rows) else 0)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room for whole words."""
+        return self.width - self.target > _WIDE - FREE_COLUMNS - 1
+
+
+class Row:
+    """A platform of a target: its state, its retries and the vertices that run for it."""
+
+    def __init__(self, leg: Leg, emulated: bool) -> None:
+        self.leg = leg
         self.emulated = emulated
         self.retries = 0
         self._state = RowState.WAITING
@@ -120,28 +157,26 @@ class Row:
             self._shown = self._shown if state is RowState.FAILED else None
             self._running.clear()
 
-    def draw(self, name_width: int, width: int, *, emulated: bool) -> Text:
-        """Return the row, at most *width* columns wide.
+    def draw(self, layout: Layout, *, names_target: bool = True) -> Text:
+        """Return the row, at most as wide as its layout.
 
-        :param emulated: whether any row is emulated, so that the others leave room for the word.
+        :param names_target: whether the row begins with its target, which the row above it may do as well.
         """
         vertex = self._vertex
-        word = "emulated" if width > _WIDE - FREE_COLUMNS - 1 else "emu"
-        line = Text(f"{self.name:<{name_width}}  ", no_wrap=True, overflow="ellipsis", end="")
-        if emulated:
-            line.append(f"{word if self.emulated else '':<{len(word)}}  ", "dim")
+        line = Text(no_wrap=True, end="")
+        if layout.target:
+            name = self.leg.target if names_target else ""
+            line.append(f"{_cut_front(name, layout.target):<{layout.target}}  ", "bold")
+        line.append(f"{self.leg.platform!s:<{layout.platform}}  ")
+        if layout.emulated:
+            word = "emulated"[: layout.emulated] if self.emulated else ""
+            line.append(f"{word:<{layout.emulated}}  ", "dim")
         line.append(f"{self.state.value:<8}  ", _STYLES[self.state])
-        figures = "  ".join(self._figures(vertex, short=width < _WIDE - FREE_COLUMNS))
-        room = max(width - line.cell_len - cell_len(figures) - 2, 0)
-        title, output = _title(vertex), _last_output(vertex)
-        rest = room - cell_len(title)
-        if output and rest >= _LEAST_OUTPUT:
-            line.append(title)
-            line.append(set_cell_size(cut(f"  {output}", rest), rest), "dim")
-        else:
-            line.append(set_cell_size(cut(title, room), room))
+        figures = "  ".join(self._figures(vertex, short=not layout.is_wide))
+        room = max(layout.width - line.cell_len - cell_len(figures) - 2, 0)
+        _append_work(line, _title(vertex), _last_output(vertex), room)
         line.append(f"  {figures}")
-        line.truncate(width, overflow="ellipsis")
+        line.truncate(max(layout.width, 1), overflow="ellipsis")
         line.end = "\n"
         return line
 
@@ -163,6 +198,22 @@ class Row:
 def cut(text: str, width: int) -> str:
     """Return text of at most *width* columns, with an ellipsis where it is too wide."""
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…" * (width > 0)
+
+
+def _cut_front(name: str, width: int) -> str:
+    """Return a name of at most *width* columns, with an ellipsis in place of its beginning where it is too long."""
+    return name if len(name) <= width else f"…{name[len(name) - width + 1 :]}"
+
+
+def _append_work(line: Text, title: str, output: str, room: int) -> None:
+    """Append what a vertex does, and dimmed behind it what it wrote last; both share *room*, and fill it."""
+    shared = cut(title, max(room - cell_len(output) - 2, room // 2))
+    rest = room - cell_len(shared)
+    if output and rest >= _LEAST_OUTPUT:
+        line.append(shared)
+        line.append(set_cell_size(cut(f"  {output}", rest), rest), "dim")
+    else:
+        line.append(set_cell_size(cut(title, room), room))
 
 
 def _title(vertex: Vertex | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, groupby, islice
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.schedule import is_emulated
@@ -11,11 +12,15 @@ from multiarch.formatting import columns, duration, size
 from multiarch.image.suitability import Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.buildkit.solve import Solve
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Leg, Platform
+
+# characters of a digest in the table; of a shorter one little more than "sha256:" would be left
+_LEAST_DIGEST = 8
+_SHORT_DIGEST = 20  # characters; enough to tell images apart: Docker shows twelve of the digits
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Summary:
     :ivar steps: number of its instructions.
     :ivar cached: number of its instructions that BuildKit did not run.
     :ivar emulated: whether its programs ran under an emulator.
+    :ivar builder: the name of the builder elsewhere that built it; empty where the local one did.
+    :ivar lost: the names of builders that were lost while they built it.
     :ivar unchecked: number of the gates' notes on what its image starts.
     :ivar foreign: programs in its image that are for another platform on purpose.
     """
@@ -43,6 +50,15 @@ class Summary:
     unchecked: int = 0
     foreign: tuple[str, ...] = ()
     target: str = ""
+    builder: str = ""
+    lost: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> str:
+        """How and where it was built: ``natively on arm-2; arm-1 was lost``."""
+        how = "emulated" if self.emulated else "natively"
+        place = f" on {self.builder}" if self.builder else ""
+        return "; ".join([f"{how}{place}", *(f"{name} was lost" for name in self.lost)])
 
 
 def summarise(
@@ -62,10 +78,9 @@ def summarise(
     rows = []
     for entry in matrix:
         platform = entry.platform
+        own = [solve for solve in solves if entry.leg in solve.legs]
         attempts = [
-            [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)]
-            for solve in solves
-            if entry.leg in solve.legs
+            [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)] for solve in own
         ]
         times = [(v.started, v.completed) for vertices in attempts for v in vertices if v.started and v.completed]
         seconds = max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
@@ -73,29 +88,81 @@ def summarise(
         cached = sum(vertex.cached for vertex in instructions)
         digest, bytes_ = images.get(entry.leg, ("", 0))
         found = (findings or {}).get(entry.leg, Findings())
-        counts = len(instructions), cached, is_emulated(entry, machine), len(found.notes)
-        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target))
+        builder = own[-1].builder if own else None
+        is_elsewhere = builder is not None and builder.name
+        emulated = builder.emulates(platform) if builder and is_elsewhere else is_emulated(entry, machine)
+        counts = len(instructions), cached, emulated, len(found.notes)
+        lost = tuple(dict.fromkeys(solve.builder.name for solve in own if solve.is_lost and solve.builder))
+        place = builder.name if builder else ""
+        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target, place, lost))
     return tuple(rows)
 
 
-def summary_lines(rows: Sequence[Summary]) -> list[str]:
-    """Return the table as lines, its head first."""
-    head = ["TARGET"] if any(row.target for row in rows) else []
-    # Most images have nothing to be shown in this column.
-    has_findings = any(row.unchecked or row.foreign for row in rows)
-    last = ["NOT CHECKED"] if has_findings else []
-    cells = [(*head, "PLATFORM", "DIGEST", "SIZE", "TIME", "CACHED", "BUILT", *last)]
-    cells += [
-        (
-            *((row.target,) if head else ()),
-            str(row.platform),
-            row.digest,
-            size(row.size) if row.size != 0 else "",
-            duration(row.seconds),
-            f"{row.cached} of {row.steps}",
-            "emulated" if row.emulated else "natively",
-            *([", ".join([str(row.unchecked), *(f"foreign {path}" for path in row.foreign)])] if has_findings else []),
-        )
-        for row in rows
-    ]
-    return columns(cells)
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table.
+
+    :ivar cell: its text for a row.
+    """
+
+    head: str
+    cell: Callable[[Summary], str]
+
+
+_TARGET = _Column("TARGET", lambda row: row.target)
+_PLATFORM = _Column("PLATFORM", lambda row: str(row.platform))
+_INDENTED = _Column("  PLATFORM", lambda row: f"  {row.platform}")
+_RESULTS = (
+    _Column("SIZE", lambda row: size(row.size) if row.size != 0 else ""),
+    _Column("TIME", lambda row: duration(row.seconds)),
+    _Column("CACHED", lambda row: f"{row.cached} of {row.steps}"),
+    _Column("BUILT", lambda row: row.built),
+)
+# Most images have nothing to be shown in this column.
+_FINDINGS = _Column(
+    "NOT CHECKED", lambda row: ", ".join([str(row.unchecked), *(f"foreign {path}" for path in row.foreign)])
+)
+
+
+def summary_lines(rows: Sequence[Summary], width: int | None = None) -> list[str]:
+    """Return the table as lines, its head first; each target is named once.
+
+    :param width: columns that there is room for, to which digests are cut; None where there is room for all.
+    """
+    results = (*_RESULTS, _FINDINGS) if any(row.unchecked or row.foreign for row in rows) else _RESULTS
+    if not any(row.target for row in rows):
+        return columns(_cells(rows, (_PLATFORM,), results, width, _LEAST_DIGEST))
+    of_targets = [tuple(members) for _, members in groupby(rows, key=lambda row: row.target)]
+    beside = _cells(rows, (_TARGET, _PLATFORM), results, width, _SHORT_DIGEST)
+    firsts = set(accumulate(map(len, of_targets), initial=1))
+    lines = columns([line if index in (0, *firsts) else ("", *line[1:]) for index, line in enumerate(beside)])
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    # Where names and figures have no room on one line, each name has one of its own.
+    head, *lines = columns(_cells(rows, (_INDENTED,), results, width, _LEAST_DIGEST))
+    rest = iter(lines)
+    return [head, *(line for members in of_targets for line in (members[0].target, *islice(rest, len(members))))]
+
+
+def _cells(
+    rows: Sequence[Summary], names: Sequence[_Column], results: Sequence[_Column], width: int | None, least: int
+) -> list[tuple[str, ...]]:
+    """Return the cells of the table, its head first.
+
+    :param width: as in `summary_lines`.
+    :param least: characters of a digest that are shown in any case.
+    """
+    longest = max((len(row.digest) for row in rows), default=0)
+
+    def cells(characters: int) -> list[tuple[str, ...]]:
+        digest = _Column("DIGEST", lambda row: _shortened(row.digest, characters))
+        every = (*names, digest, *results)
+        return [tuple(one.head for one in every), *(tuple(one.cell(row) for one in every) for row in rows)]
+
+    excess = max(map(len, columns(cells(longest)))) - width if width is not None else 0
+    return cells(longest) if excess <= 0 else cells(max(longest - excess, least))
+
+
+def _shortened(digest: str, length: int) -> str:
+    """Return a digest of at most *length* characters, with an ellipsis where it is longer."""
+    return digest if len(digest) <= length else f"{digest[: length - 1]}…"

@@ -85,6 +85,22 @@ def many(progress: Progress) -> None:
     progress.end()
 
 
+def fleet(progress: Progress) -> None:
+    """Show 24 images of four targets while three of them are built, until an interrupt comes."""
+    targets = [f"tool-{version}-{flavour}" for version in ("1.27", "1.26") for flavour in ("bookworm", "alpine3.24")]
+    legs = [leg(name, target) for target in targets for name in ("amd64", "arm64", "armhf", "386", "ppc64le", "s390x")]
+    progress.begin({one: str(one.platform) not in ("linux/amd64", "linux/386") for one in legs})
+    try:
+        for one in legs[:12]:
+            progress.done([one])
+        progress.say("warning: a line of another writer", [legs[13]])
+        for number, one in enumerate(legs[12:15]):
+            solve(progress, [one], vertex("a", "[3/9] RUN make"), log("a", f"  CC main{number}.c\n"))
+        time.sleep(60)
+    finally:
+        progress.end()
+
+
 def failure(progress: Progress) -> None:
     """Let one platform of a solve fail and stop the other; two more are never begun."""
     progress.begin(MATRIX)
@@ -120,5 +136,5 @@ def hostile(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
-    scenes = {"success": success, "working": working, "failure": failure, "many": many, "hostile": hostile}
+    scenes = {scene.__name__: scene for scene in (success, working, failure, many, fleet, hostile)}
     scenes[sys.argv[1]](progress_for(sys.stderr, os.environ, quiet=False))

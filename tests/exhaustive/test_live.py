@@ -152,12 +152,28 @@ def test_all_rows_are_left_on_a_terminal_with_fewer_lines(tmp_path: Path) -> Non
     assert names == [line.split()[0] for line in written[-len(MANY) :]]
 
 
+def test_of_24_images_those_that_are_built_are_shown(tmp_path: Path) -> None:
+    """On 12 lines of 100 columns, with what others write above them; at the end all are left."""
+    shown = _scene(tmp_path, "fleet", 100, lines=12, when="main2.c")
+    assert [
+        "tool-1.26-bookworm linux/arm64     │ warning: a line of another writer",
+        "tool-1.26-bookworm    linux/amd64              building  3/9 RUN make  CC main0.c              Ts",
+        "                      linux/arm64    emulated  building  3/9 RUN make  CC main1.c              Ts",
+        "                      linux/arm/v7   emulated  building  3/9 RUN make  CC main2.c              Ts",
+        "12 done, 9 waiting",
+    ] == [re.sub(r"\d+s$", "Ts", line) for line in shown.before]
+    written = re.sub(r"\x1b\[[?\d;]*\w", "", shown.written).rpartition("12 done, 9 waiting")[2]
+    rows = [line for line in re.split(r"[\r\n]+", written) if "linux/" in line and "│" not in line]
+    assert (24, 12, 12) == (len(rows), sum(" done " in row for row in rows), sum(" stopped " in row for row in rows))
+    assert (True, True) == _is_restored(shown)
+
+
 @pytest.mark.parametrize("columns", [1, 20, 120])
 def test_hostile_words_stay_where_they_are_shown(tmp_path: Path, columns: int) -> None:
     """Of builds and registries only words reach the terminal: they move no cursor and fill no clipboard."""
     shown = _scene(tmp_path, "hostile", columns)
     assert (0, (True, True)) == (shown.status, _is_restored(shown))
-    ours = r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[hl])|\r\x1b|\r\n"
+    ours = r"\x1b\[(?:[\d;]*m|\d*A|2K|\?(?:25|2026)[hl])|\r\x1b|\r\n"
     rest = re.sub(ours, "", shown.written.replace("\r\x1b[2K", ""))
     assert [] == [letter for letter in rest if letter in "\x1b\x07\x9b\u202e\u2028"]
     if columns == 120:

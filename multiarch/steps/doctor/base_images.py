@@ -83,7 +83,7 @@ def _images_of(run: Run, target: Target, entry: MatrixEntry) -> tuple[BaseImage,
     text = _text(dockerfile_path(entry))
     contexts = {name: "" if context.is_local else context.place for name, context in entry.contexts.items()}
     contexts |= dict.fromkeys(target.bases, "")
-    native = entry.platform if entry.builder else _own(run.machine, entry.platform)
+    native = entry.platform if not entry.is_local else _own(run.machine, entry.platform)
     build = Build(entry.platform, native, entry.stage, entry.build_args, contexts)
     return base_images(read_dockerfile(text), build)
 

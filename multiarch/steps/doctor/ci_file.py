@@ -30,7 +30,7 @@ def examine(run: Run) -> Iterator[Finding]:
         return
     for ci in kinds:
         try:
-            path = update.check_pipeline(run.settings, ci, here, program=program)
+            path = update.check_pipeline(run.project, ci, here, program=program)
         except MultiarchError as error:
             # The first line is the problem with its remedy; the lines that differ follow.
             yield failure(NAME, one_line(str(error).splitlines()[0]), f"see {program} pipeline --ci {ci} --check")

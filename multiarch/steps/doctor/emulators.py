@@ -31,9 +31,9 @@ def examine(run: Run) -> Iterator[Finding]:
     settings, host = run.settings, run.host
     if not settings.starts_buildkit and not settings.tries_images:
         return
-    foreign = [platform for platform in settings.run_platforms if not runs_natively(platform, host.machine)]
+    foreign = [platform for platform in settings.local_platforms if not runs_natively(platform, host.machine)]
     if not foreign:
-        yield ok(NAME, f"not needed: the Docker host runs {', '.join(map(str, settings.run_platforms))} itself")
+        yield ok(NAME, f"not needed: the Docker host runs {', '.join(map(str, settings.local_platforms))} itself")
         return
     own = host.platform.architecture
     entries = _known_entries(run)

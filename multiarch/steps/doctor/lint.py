@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.buildctl import find_buildctl
-from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command
 from multiarch.buildkit.faults import is_transient_fault
 from multiarch.buildkit.inputs import dockerfile_path
 from multiarch.concurrency import each
 from multiarch.config.settings import CacheKind
 from multiarch.errors import BuildctlMissingError, MultiarchError, NoBuilderError
+from multiarch.fleet.planning import planned_builder
 from multiarch.formatting import one_line
 from multiarch.steps.doctor.client import ClientError, ask
 from multiarch.steps.doctor.finding import Finding, failure, ok, unknown, warning
@@ -39,7 +40,7 @@ def examine(run: Run) -> Iterator[Finding]:
     """Yield the warnings about each Dockerfile of the matrix, those that are read alike once."""
     try:
         buildctl = str(find_buildctl(run.settings))
-        local = Builder(running_address(run.settings, run.host)) if run.settings.local_platforms else Builder("")
+        local = Builder(running_address(run.settings, run.host)) if run.settings.local_platforms else None
     except BuildctlMissingError:
         yield unknown(NAME, "not checked: BuildKit's client is not here yet", "invoke start-buildkit copy-buildctl")
         return
@@ -49,7 +50,10 @@ def examine(run: Run) -> Iterator[Finding]:
     jobs: dict[tuple[str, ...], tuple[str, dict[str, str] | None]] = {}
     for target in run.project:
         for entry in target.settings.matrix:
-            builder = builder_of(entry, local)
+            # Whoever reads it: it is the same Dockerfile.
+            builder = local or planned_builder(entry)
+            if builder is None:
+                continue
             command = _command(target.settings, entry, buildctl, builder)
             shown = f"{entry.target} {dockerfile_path(entry)}".strip()
             jobs.setdefault(tuple(command), (shown, builder.environ(run.host)))

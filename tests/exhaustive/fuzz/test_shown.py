@@ -20,7 +20,7 @@ from multiarch.buildkit.status import Vertex
 from multiarch.display.console import progress_for
 from multiarch.display.live import LiveProgress
 from multiarch.display.report import page
-from multiarch.display.rows import Row
+from multiarch.display.rows import Layout, Row
 from multiarch.formatting import clean, is_clean, one_line, shell_line, without_commands
 from tests.unit.display.test_report import embedded
 from tests.unit.legs import leg
@@ -147,9 +147,9 @@ def test_harmless_words_of_a_command_stay(text: str) -> None:
 @given(TEXTS, TEXTS, st.integers(1, 200))
 def test_a_row_is_one_line_of_its_width(name: str, output: str, width: int) -> None:
     """On a terminal of any width."""
-    row = Row("linux/arm64", emulated=True)
+    row = Row(leg("arm64", "app"), emulated=True)
     row.changed(Vertex(name=name, instruction=name, number=1, total=2, started=1.0, log=Output([output])))
-    drawn = row.draw(11, width, emulated=True)
+    drawn = row.draw(Layout.of([row], width))
     assert is_shown_clean(drawn.plain.removesuffix("\n"))
     assert drawn.cell_len <= width
 
@@ -165,7 +165,7 @@ def test_a_terminal_gets_no_code_but_ours(text: str) -> None:
     progress.changed(Vertex(name=text, instruction=text, started=1.0, log=Output([text])), [ARM64])
     progress.say(text, [ARM64])
     progress.end()
-    plain = re.sub(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[hl])|\r", "", stream.getvalue())
+    plain = re.sub(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?(?:25|2026)[hl])|\r", "", stream.getvalue())
     assert is_shown_clean(plain.replace("\n", "")), ascii(plain)
 
 

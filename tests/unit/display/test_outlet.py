@@ -181,11 +181,11 @@ def shown_name(progress: LiveProgress, name: str) -> str:
     """Return the row that shows a vertex of a name."""
     from multiarch.buildkit.output import Output
     from multiarch.buildkit.status import Vertex
-    from multiarch.display.rows import Row
+    from multiarch.display.rows import Layout, Row
 
-    row = Row("linux/arm64", emulated=True)
+    row = Row(ARM64, emulated=True)
     row.changed(Vertex(name=name, instruction=name, started=time.time(), log=Output([name])))
-    return row.draw(11, 70, emulated=True).plain
+    return row.draw(Layout.of([row], 70)).plain
 
 
 def test_no_descriptor_is_left_open() -> None:
