@@ -102,8 +102,7 @@ def run_of(
     """Turn flags, by the names of settings, into a run, and errors into exits.
 
     :param task: its name, for its report, whose file is *report*; None for no report.
-    :param pushes: whether the task pushes, unless its output is another.
-    :param load: as of `_project_of`.
+    :param pushes: whether the task pushes, unless its output is another. :param load: as of `_project_of`.
     """
     from multiarch.cli.standard_input import dockerfile_read
     from multiarch.display.console import progress_for

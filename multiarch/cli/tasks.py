@@ -241,7 +241,7 @@ def init(c: Context, check: bool = False) -> None:
 
 
 _STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
-ns = Collection(*_STEPS, prune, pipeline, init, doctor, fleet, fleet_certs, fleet_pods)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor)
 
 
 class _Program(Program):

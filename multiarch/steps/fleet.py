@@ -61,7 +61,7 @@ def ask(run: Run) -> FleetState:
     for member in fleet.members:
         if member.fault:
             run.progress.say(str(member.fault))
-    return FleetState(tuple(lines), _problem(run, fleet))
+    return FleetState(tuple(lines), problem_of(run, fleet))
 
 
 def commands(project: Project) -> list[list[str]]:
@@ -75,7 +75,7 @@ def commands(project: Project) -> list[list[str]]:
     return lines
 
 
-def _problem(run: Run, fleet: Fleet) -> str:
+def problem_of(run: Run, fleet: Fleet) -> str:
     """Return the error of the platforms that nobody builds; empty where each has somebody."""
     missing = []
     for entry in run.project.matrix:

@@ -55,7 +55,8 @@ def test_key_of_a_builder_opens_no_other(project: Project, certified: Callable[[
     """Whoever takes one machine is not root on the others."""
     address = certified("arm-1").address
     stolen = tmp_path / "fleet" / "servers" / "arm-1.example"
-    setting = f"  platforms: [linux/amd64]\n  builders:\n    arm-1: {{address: '{address}', tls: {stolen}, platforms: [linux/amd64]}}\n"
+    builder = f"{{address: '{address}', tls: {stolen}, platforms: [linux/amd64]}}"
+    setting = f"  platforms: [linux/amd64]\n  builders:\n    arm-1: {builder}\n"
     project.write("FROM busybox:stable\n", setting)
     done = project.run("release")
     assert (1, []) == (done.status, done.out)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,10 +18,10 @@ if TYPE_CHECKING:
 
 _SECONDS = 8.0  # seconds; a server answers at once, and is asked within a check's time
 _MOST = 1 << 20  # bytes of an answer that are read
-_VERSION = re.compile(r"^BuildKit:\s+\S+\s+v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})", re.MULTILINE)
+_PRINTED = re.compile(r"^BuildKit:\s+\S+\s+(\S+)", re.MULTILINE)
+_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
 INFO = ("debug", "info")
-WORKERS = ("debug", "workers", "--format", "{{json .}}")
 
 
 class ClientError(MultiarchError):
@@ -92,17 +90,11 @@ def ask(run: Run, command: Sequence[str], environ: Mapping[str, str] | None) -> 
 
 def read_version(text: str) -> Version | None:
     """Return the version in what ``buildctl debug info`` prints; None without one."""
-    found = _VERSION.search(text)
+    found = _PRINTED.search(text)
+    return parse_version(found[1]) if found else None
+
+
+def parse_version(text: str) -> Version | None:
+    """Return a version of BuildKit as it is written; None of what is none."""
+    found = _VERSION.match(text)
     return Version(*(int(part) for part in found.groups())) if found else None
-
-
-def read_platforms(text: str) -> set[str] | None:
-    """Return the platforms of a server's workers (``buildctl debug workers``); None where it does not list them."""
-    with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        found = set()
-        for worker in json.loads(text):
-            for platform in worker["platforms"]:
-                parts = (platform["os"], platform["architecture"], platform.get("variant", ""))
-                found.add("/".join(filter(None, parts)))
-        return found
-    return None

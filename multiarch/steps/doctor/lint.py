@@ -40,7 +40,7 @@ def examine(run: Run) -> Iterator[Finding]:
     """Yield the warnings about each Dockerfile of the matrix, those that are read alike once."""
     try:
         buildctl = str(find_buildctl(run.settings))
-        local = Builder(running_address(run.settings, run.host)) if run.settings.local_platforms else Builder("")
+        local = Builder(running_address(run.settings, run.host)) if run.settings.local_platforms else None
     except BuildctlMissingError:
         yield unknown(NAME, "not checked: BuildKit's client is not here yet", "invoke start-buildkit copy-buildctl")
         return
@@ -50,7 +50,10 @@ def examine(run: Run) -> Iterator[Finding]:
     jobs: dict[tuple[str, ...], tuple[str, dict[str, str] | None]] = {}
     for target in run.project:
         for entry in target.settings.matrix:
-            builder = planned_builder(entry) or local
+            # Whoever reads it: it is the same Dockerfile.
+            builder = local or planned_builder(entry)
+            if builder is None:
+                continue
             command = _command(target.settings, entry, buildctl, builder)
             shown = f"{entry.target} {dockerfile_path(entry)}".strip()
             jobs.setdefault(tuple(command), (shown, builder.environ(run.host)))

@@ -26,10 +26,10 @@ FLAGS = {
     "prune": "all keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
-    "doctor": "json platform target verbose",
     "fleet": "verbose",
     "fleet-certs": "dest for renew",
     "fleet-pods": "",
+    "doctor": "json platform target verbose",
 }
 
 

@@ -112,7 +112,7 @@ SETUPS: list[tuple[Callable[[Scene], None], str, str]] = [
     (_odd_dockerfile, "unknown base-images: linux/amd64: Dockerfile: ${V%1} is not read here", ""),
     (_no_dockerfile, "failure settings: Dockerfile for linux/amd64 not found: Nowhere", "--dockerfile"),
     (_no_secret, "failure settings: multiarch.secrets.token: the variable NOWHERE is not set", ""),
-    (_no_builder, f"failure builders: linux/arm64: no BuildKit answers at tcp://{NOBODY}", "start it, or correct"),
+    (_no_builder, f"failure builders: no BuildKit answers at tcp://{NOBODY}", "start it, or correct"),
     (_old_buildkit, "failure buildkit: moby/buildkit:v0.12.5: BuildKit 0.12.5 is older", "such as moby/buildkit"),
     (_no_buildkit, "failure buildkit: no registry has 127.0.0.1", "name another with multiarch.buildkit_image"),
     (_stale_ci_file, "failure ci-file: .travis.yml", "pipeline --ci travis"),
