@@ -64,13 +64,16 @@ def summarise(
     :param findings: what the gates found of the programs of each image, where they were passed.
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
+    of_leg: dict[Leg, list[Solve]] = {}
+    for solve in solves:
+        for leg in solve.legs:
+            of_leg.setdefault(leg, []).append(solve)
     rows = []
     for entry in matrix:
         platform = entry.platform
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)]
-            for solve in solves
-            if entry.leg in solve.legs
+            for solve in of_leg.get(entry.leg, ())
         ]
         times = [(v.started, v.completed) for vertices in attempts for v in vertices if v.started and v.completed]
         seconds = max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
