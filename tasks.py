@@ -56,7 +56,13 @@ def integration(c: Context) -> None:
     c.run(f"{PYTHON} -m pytest tests/integration")
 
 
-@task(lint, types, unit, exhaustive, integration)
+@task
+def fleet_test(c: Context) -> None:
+    """Run the tests of builders elsewhere, on buildkitd, sshd and networks of this machine (root, and the lab)."""
+    c.run(f"{PYTHON} -m pytest tests/fleet")
+
+
+@task(lint, types, unit, exhaustive, integration, fleet_test)
 def test(c: Context) -> None:
     """Run all checks and tests."""
 
@@ -66,5 +72,6 @@ ns.add_task(types)
 ns.add_task(unit)
 ns.add_task(exhaustive)
 ns.add_task(integration)
+ns.add_task(fleet_test)
 ns.add_task(test)
 ns.add_collection(lab, "lab")

@@ -57,11 +57,11 @@ def registry_container() -> Iterator[str]:
         _output("docker", "rm", "--force", "--volumes", name)
 
 
-def run(commands: Commands, job: Job) -> float:
-    """Run commands in a new directory; return the seconds that they took."""
+def run(commands: Commands, configuration: str) -> float:
+    """Run commands in a new directory with this invoke.yaml; return the seconds that they took."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tasks.py").write_text(TASKS)
-        Path(folder, "invoke.yaml").write_text(job.configuration)
+        Path(folder, "invoke.yaml").write_text(configuration)
         env = plain_environment() | {name: str(Path(folder, path)) for name, path in STATE.items()}
         began = time.perf_counter()
         for words in commands:
@@ -90,7 +90,7 @@ def race(
                     job = Job(f"{host}/{REPOSITORY}", f"t{secrets.token_hex(6)}", PLATFORMS[:count])
                     for platform in job.platforms:
                         registry.put_manifest(REPOSITORY, f"{job.tag}-{platform.slug}", manifests[platform])
-                    seconds = run(commands(job), job)
+                    seconds = run(commands(job), job.configuration)
                     expected = {platform: manifests[platform].digest for platform in job.platforms}
                     actual = published(registry, REPOSITORY, job.tag)
                     if expected != actual:

@@ -99,17 +99,14 @@ class Host:
 @contextlib.contextmanager
 def remapped() -> Iterator[Host]:
     """A dockerd whose containers have other users (``--userns-remap``)."""
-    folder = _folder("remapped")
     user = Changes().user(_USER, HOSTS / "rootless")
-    # A bridge of its own, and no rules: without a bridge, or with rules, it would remove those of the lab's dockerd.
-    Changes().make_bridge(_BRIDGE, _BRIDGE_NETWORK)
-    (folder / "daemon.json").write_text("{}\n")
-    argv = ["dockerd", "--config-file", f"{folder}/daemon.json", "--host", f"unix://{folder}/docker.sock"]
-    argv += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/docker.pid"]
-    argv += ["--userns-remap", user.pw_name, "--bridge", _BRIDGE, "--iptables=false", "--ip-forward=false"]
-    argv += ["--ip-masq=false", "--registry-mirror", mirror.ADDRESS, *runtime.arguments()]
-    with _up(_daemon("dockerd", folder, folder / "docker.sock"), argv):
-        yield from _cleaned(Host({"DOCKER_HOST": f"unix://{folder}/docker.sock"}))
+    yield from _beside("remapped", "--userns-remap", user.pw_name)
+
+
+@contextlib.contextmanager
+def insecure(*registries: str) -> Iterator[Host]:
+    """A dockerd that verifies none of these registries, each ``host:port`` (``--insecure-registry``)."""
+    yield from _beside("insecure", *(f"--insecure-registry={registry}" for registry in registries))
 
 
 @contextlib.contextmanager
@@ -184,6 +181,20 @@ def over_ssh() -> Iterator[Host]:
     argv = [shutil.which("sshd") or "sshd", "-D", "-e", "-f", f"{folder}/sshd_config"]
     with _up(Daemon("sshd", str(folder), functools.partial(_listens, port)), argv):
         yield Host({"DOCKER_HOST": "ssh://lab", "PATH": f"{program.parent}:{os.environ['PATH']}"})
+
+
+def _beside(name: str, *options: str) -> Iterator[Host]:
+    """Yield a dockerd beside the lab's own; one at a time, as they have one bridge."""
+    folder = _folder(name)
+    # A bridge of its own, and no rules: without a bridge, or with rules, it would remove those of the lab's dockerd.
+    Changes().make_bridge(_BRIDGE, _BRIDGE_NETWORK)
+    (folder / "daemon.json").write_text("{}\n")
+    argv = ["dockerd", "--config-file", f"{folder}/daemon.json", "--host", f"unix://{folder}/docker.sock"]
+    argv += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/docker.pid"]
+    argv += ["--bridge", _BRIDGE, "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
+    argv += ["--registry-mirror", mirror.ADDRESS, *options, *runtime.arguments()]
+    with _up(_daemon("dockerd", folder, folder / "docker.sock"), argv):
+        yield from _cleaned(Host({"DOCKER_HOST": f"unix://{folder}/docker.sock"}))
 
 
 def stop_all() -> None:

@@ -123,7 +123,11 @@ def read_container(answer: object) -> dict[str, Any]:
         "Id": identity,
         "Name": _text(container.get("Name"), "Name"),
         "RestartCount": _number(container.get("RestartCount"), "RestartCount"),
-        "State": {"Status": status, "ExitCode": _number(state.get("ExitCode"), "State.ExitCode")},
+        "State": {
+            "Status": status,
+            "ExitCode": _number(state.get("ExitCode"), "State.ExitCode"),
+            "StartedAt": _text(state.get("StartedAt"), "State.StartedAt"),
+        },
         "Config": {"Labels": {n: _text(v, f"the label {n}", _LONGEST_LABEL) for n, v in labels.items()}},
         "ExecIDs": _texts(container.get("ExecIDs"), "ExecIDs"),
         "Mounts": [{place: _of(str, mount.get(place), place, "text") for place in places} for mount in mounts],

@@ -176,6 +176,7 @@ class BuildFailedError(MultiarchError):
     """A solve ended in an error.
 
     :ivar is_refused_push: whether a registry refused to take an image from this user.
+    :ivar is_builders: whether the connection to the builder failed, and nothing of the build.
     """
 
     def __init__(
@@ -188,12 +189,14 @@ class BuildFailedError(MultiarchError):
         log: Sequence[str] = (),
         transient: bool = False,
         is_refused_push: bool = False,
+        is_builders: bool = False,
     ) -> None:
         place = f" in {step}{f' ({where})' if where else ''}" if step else ""
         super().__init__("\n".join([f"{subject}: build failed{place}: {unbroken(cause)}", *indented(log)]))
         self.cause = unbroken(cause)
         self.transient = transient
         self.is_refused_push = is_refused_push
+        self.is_builders = is_builders
 
 
 # Words of Amazon ECR, Harbor, Docker Hub, Quay, Artifact Registry and Azure, which have no code for it in common.

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, BinaryIO
 from multiarch.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import tempfile
     from collections.abc import Iterator
-    from tempfile import TemporaryDirectory
 
 
 def cache_directory() -> Path:
     """Return the directory of files that can be made again."""
     return _base("XDG_CACHE_HOME", ".cache") / "multiarch"
+
+
+def configuration_directory() -> Path:
+    """Return the directory of files that this user keeps."""
+    return _base("XDG_CONFIG_HOME", ".config") / "multiarch"
 
 
 def state_directory() -> Path:
@@ -57,15 +62,29 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
         raise
 
 
-def make_temporary_directory() -> TemporaryDirectory[str]:
+def make_temporary_directory() -> tempfile.TemporaryDirectory[str]:
     """Make a directory of this user alone, by a name that nobody can know before.
 
     :raises ConfigurationError: none can be made.
     """
-    from tempfile import TemporaryDirectory
+    import tempfile
 
     try:
-        return TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+        return tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
     except OSError as error:
         problem = f"no temporary directory can be made: {error.strerror or error}"
         raise ConfigurationError("TMPDIR", f"{problem}; name one that may be written to") from None
+
+
+@contextlib.contextmanager
+def directory_beside(path: Path) -> Iterator[Path]:
+    """Yield a directory on the file system of a path, which has room for what will be there; remove it."""
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(prefix=".multiarch-", dir=path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConfigurationError("--output", f"cannot write to {path}: {error.strerror}") from None
+    with directory as name:
+        yield Path(name)

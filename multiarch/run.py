@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multiarch.concurrency import together
 from multiarch.errors import MultiarchError
@@ -21,27 +22,37 @@ if TYPE_CHECKING:
 
     from multiarch.buildkit.bases import Bases
     from multiarch.buildkit.build import Client
+    from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.solve import Solve
     from multiarch.config.project import Project
+    from multiarch.config.settings import MatrixEntry
     from multiarch.display.progress import Progress
     from multiarch.docker_host import DockerHost
+    from multiarch.fleet.fleet import Fleet
+    from multiarch.fleet.heartbeat import Heartbeat, Limits
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
 
+T = TypeVar("T")
+
+_PATIENCE = 10.0  # seconds, for images that would be nice to know
+
 
 class Run:
     """One run of a task. Connections are made when they are needed first.
 
+    :param limits: the times within which builders elsewhere answer; None for the usual ones.
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar findings: what the gates found of its programs.
+    :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
 
-    def __init__(self, project: Project, progress: Progress) -> None:
+    def __init__(self, project: Project, progress: Progress, *, limits: Limits | None = None) -> None:
         self.project = project
         self.settings = project.settings
         self.progress = progress
@@ -50,6 +61,10 @@ class Run:
         self.images: dict[Leg, tuple[str, int]] = {}
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
+        self.fleet: Fleet | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._limits = limits
+        self._client: Client | None = None
         self._may_push: set[ImageReference] = set()
         self.on_moved: Callable[[], object] = nothing
 
@@ -76,22 +91,37 @@ class Run:
     @cached_property
     def registries(self) -> dict[str, Registry]:
         """A client for the registry of each image, by host."""
+        images = (*self.settings.publish.images, *self.settings.publish.add)
+        return {name: self._registry(name, self.policy) for name in dict.fromkeys(image.registry for image in images)}
+
+    def _registry(self, name: str, policy: Policy, *, insecure: bool = False) -> Registry:
         from multiarch.registry.client import Registry
 
-        images = (*self.settings.publish.images, *self.settings.publish.add)
-        insecure = self.settings.publish.insecure_registries
-        say, trace = self.progress.say, self.progress.trace
-        return {
-            name: Registry(
-                name,
-                self.policy,
-                say,
-                insecure=name in insecure,
-                declared=partial(self._is_insecure_for_docker, name),
-                trace=trace,
-            )
-            for name in dict.fromkeys(image.registry for image in images)
-        }
+        is_insecure = insecure or name in self.settings.publish.insecure_registries
+        declared, say = partial(self._is_insecure_for_docker, name), self.progress.say
+        return Registry(name, policy, say, insecure=is_insecure, declared=declared, trace=self.progress.trace)
+
+    @cached_property
+    def _sources(self) -> dict[str, list[Registry]]:
+        return {}
+
+    def sources(self, registry: str) -> list[Registry]:
+        """Return clients of those who have the images of a registry: mirrors that Docker has for it, and then itself.
+
+        They soon give up: what cannot be read is not waited for.
+        """
+        if registry not in self._sources:
+            policy = replace(self.policy, seconds=min(self.policy.seconds, _PATIENCE))
+            clients = []
+            with suppress(MultiarchError):
+                known = self.host.info.registries if self.settings.starts_buildkit else ()
+                for url in (url for one in known if one.name == registry for url in one.mirrors):
+                    scheme, _, place = url.rpartition("://")
+                    if "/" not in place.rstrip("/"):
+                        clients.append(self._registry(place.rstrip("/"), policy, insecure=scheme == "http"))
+            own = self.registries.get(registry) or self._registry(registry, policy)
+            self._sources.setdefault(registry, [*clients, own])
+        return self._sources[registry]
 
     def _is_insecure_for_docker(self, registry: str) -> bool:
         """Whether the Docker daemon does not verify a registry, as far as there is one that answers."""
@@ -111,8 +141,24 @@ class Run:
         """The name of the local builder's kernel (``uname -m``), as far as it can be known."""
         return self.host.machine if self.settings.starts_buildkit else os.uname().machine
 
+    def is_emulated(self, entry: MatrixEntry) -> bool:
+        """Whether a platform's programs run under an emulator where it is to be built."""
+        from multiarch.buildkit.schedule import is_emulated
+
+        if self.fleet and not entry.is_local:
+            return self.fleet.candidates(entry)[0].emulates(entry.platform)
+        return is_emulated(entry, self.machine)
+
+    def build_on(self, entries: Sequence[MatrixEntry], local: Builder, build: Callable[[Builder], T]) -> T:
+        """Return the result of *build* on the *local* builder, or on one of those elsewhere that have the platforms."""
+        return build(local) if self.fleet is None or entries[0].is_local else self.fleet.build(entries, build)
+
     def client(self, buildctl: Path) -> Client:
         """Return BuildKit's client with what all solves of this run share."""
+        self._client = self._client or self._make_client(buildctl)
+        return self._client
+
+    def _make_client(self, buildctl: Path) -> Client:
         from multiarch.buildkit.build import Client
         from multiarch.buildkit.configuration import docker_proxies
         from multiarch.registry.login_files import provide
@@ -128,7 +174,36 @@ class Run:
         names = self.settings.registries if self.settings.starts_buildkit else ()
         insecure = tuple(name for name in names if not is_loopback(name) and self._is_insecure_for_docker(name))
         may_push = partial(self._is_pushable, self.settings.publish.images[0])
-        return Client(buildctl, self.policy, self.progress, self.solves, host, insecure, may_push)
+        client = Client(buildctl, self.policy, self.progress, self.solves, host, insecure, may_push)
+        return replace(client, watch=self._heartbeat.watch) if self._heartbeat else client
+
+    def ask_builders(self, buildctl: Path) -> None:
+        """Ask the builders elsewhere what they have, once; from then on the matrix says what is built where.
+
+        :raises BuilderFaultError: the only builder of a platform cannot be used.
+        :raises NoBuilderLeftError: none of its builders can.
+        :raises ConfigurationError: a platform would be emulated, and must not be.
+        """
+        from multiarch.fleet import settling
+
+        settling.check_reach(self.project)
+        builders = settling.builders_of(self.project)
+        if builders and self.fleet is None:
+            from multiarch.fleet.asking import Asking
+            from multiarch.fleet.fleet import Fleet
+            from multiarch.fleet.heartbeat import Heartbeat, Limits
+
+            limits = self._limits or Limits()
+            asking = Asking(buildctl, self.host, self._stopped, self.progress.trace, limits.answer)
+            emulate = self.settings.builder.emulate
+            self.fleet = Fleet(asking, self.policy, self.progress, emulate=emulate, left_out=limits.left_out)
+            self._heartbeat = Heartbeat(asking, limits)
+            self.fleet.ask_all(builders)
+            self.project = settling.settle(self.project, self.fleet, lambda: self.machine, self.progress.say)
+            self.settings = self.project.settings
+            self.__dict__.pop("machine", None)  # what is started on the Docker host is known only now
+        settling.check_reach(self.project)
+        settling.check_emulation(self.project, lambda: self.machine)
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -33,8 +34,8 @@ _ENVIRONMENT = ("PATH", "HOME", "DOCKER_CONFIG", "BUILDX_CONFIG")
 _DEEPEST = 10  # groups in groups
 _MOST = 1_000  # targets; a project of ours has no more
 _TAKEN = {"tags", "platforms", "context", "dockerfile", "target", "args", "labels", "contexts", "secret", "ssh"}
+_OTHERWISE = {"entitlements": "it is the whole project's; write multiarch.entitlements"}
 _TAKEN |= {"attest", "pull", "no-cache", "output", "name", "description"}
-_PUSHED = ("image", "registry")
 
 
 def read(directory: Path) -> Evidence:
@@ -89,11 +90,11 @@ def _run(directory: Path, *words: str) -> _Answer:
     """Run ``docker buildx``, for a bounded time. :raises OSError: there is no docker."""
     # Variables of this process would be taken for those of the files, and make another run's result another one.
     environ = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as errors, _agent() as agent:
         process = subprocess.Popen(
             ["docker", "buildx", *words],
             cwd=directory,
-            env=environ,
+            env={**environ, "SSH_AUTH_SOCK": agent},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -106,6 +107,15 @@ def _run(directory: Path, *words: str) -> _Answer:
         errors.seek(0)
         said = errors.read(_LARGEST).decode(errors="replace").splitlines()
         return _Answer(process.returncode, output, said)
+
+
+@contextmanager
+def _agent() -> Iterator[str]:
+    """Yield a socket in the place of an agent's: without one, bake prints nothing of targets with ``ssh``."""
+    with tempfile.TemporaryDirectory(prefix="multiarch-") as directory, socket.socket(socket.AF_UNIX) as listener:
+        path = f"{directory}/agent"
+        listener.bind(path)
+        yield path
 
 
 @contextmanager
@@ -196,7 +206,8 @@ def _fill(draft: Draft, target: Mapping[str, Any], blocks: Blocks, *, is_base: b
     builds.put_references(draft, [Text(str(item), line) for item in many("tags")])
     line = at("platforms")
     builds.put_platforms(draft, [Text(str(item), line) for item in many("platforms")])
-    builds.put_context(draft, text("context"), text("dockerfile"))
+    # In the place of its file bake takes one that is written in it.
+    builds.put_context(draft, text("context"), None if "dockerfile-inline" in target else text("dockerfile"))
     if stage := text("target"):
         draft.put("target", stage.text, at("target"))
     for attribute, setting in {"args": "build_args", "labels": "labels"}.items():
@@ -217,16 +228,12 @@ def _fill(draft: Draft, target: Mapping[str, Any], blocks: Blocks, *, is_base: b
 def _doubt_rest(draft: Draft, target: Mapping[str, Any], at: Callable[[str], int], *, is_base: bool) -> None:
     """Note what is there and not taken. :param at: returns the line of an attribute."""
     outputs = target.get("output")
-    kinds = (
-        [builds.attributes(item).get("type") for item in outputs if isinstance(item, (str, dict))]
-        if isinstance(outputs, list)
-        else []
-    )
-    if any(kind not in _PUSHED for kind in kinds) and not is_base:
-        draft.doubt("output", "bake exports it to somewhere else than to a registry", at("output"))
+    for item in outputs if isinstance(outputs, list) and not is_base else ():
+        if isinstance(item, (str, dict)):
+            builds.doubt_output(draft, builds.attributes(item), at("output"))
     for attribute in target:
         if attribute not in _TAKEN:
-            draft.doubt(attribute, "there is no setting that means the same", at(attribute))
+            draft.doubt(attribute, _OTHERWISE.get(attribute, "there is no setting that means the same"), at(attribute))
 
 
 def _pairs(draft: Draft, written: Any, setting: str, line: int) -> dict[str, Text]:

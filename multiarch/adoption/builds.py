@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _REMOTE = re.compile(r"\w+://|git@|-$|\{\{")
 _CONTEXTS = ("target:", "docker-image://")
 _LATEST = "latest"
+_PUSHED = ("image", "registry")
+_OF_A_PUSH = ("type", "name", "push", "push-by-digest", "name-canonical")
 # What values of ours mean, and those of other tools do not.
 _MEANT = re.compile(rf"^env:\w|\{{(?:target|{'|'.join(NAMES)})\}}")
 
@@ -157,6 +159,14 @@ def put_attestations(draft: Draft, attests: Iterable[Mapping[str, Any] | str], l
             words = ",".join(f"{name}={value}" for name, value in item.items())
             found.append({kind: words} if words else kind)
     draft.put("attestations", found, line)
+
+
+def doubt_output(draft: Draft, output: Mapping[str, str], line: int) -> None:
+    """Note what of an output (BuildKit, README.md, "Output") is more than a push."""
+    if output.get("type") not in _PUSHED or output.get("push") == "false":
+        draft.doubt("output", "it goes to somewhere else than to a registry", line)
+    elif more := [name for name in output if name not in _OF_A_PUSH]:
+        draft.doubt("output", f"{', '.join(more)} of it is not taken", line)
 
 
 def put_flag(draft: Draft, setting: str, value: Any, line: int) -> None:

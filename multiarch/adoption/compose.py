@@ -177,8 +177,10 @@ class _Service:
             place = mapping(self._secrets, name)
             file = self._text(place, "file", "secrets")
             variable = self._text(place, "environment", "secrets")
+            # The Dockerfile knows it as its target (compose build specification, secrets).
+            known_as = str(item.get("target") or name) if isinstance(item, dict) else name
             found.append(
-                {"id": name} | ({"src": file.text} if file else {}) | ({"env": variable.text} if variable else {})
+                {"id": known_as} | ({"src": file.text} if file else {}) | ({"env": variable.text} if variable else {})
             )
         builds.put_secrets(self._draft, found, line)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from multiarch.adoption import builds, metadata_action
 from multiarch.adoption.builds import Text
-from multiarch.adoption.findings import Doubt, Draft, Evidence, Finding, FoundImage
+from multiarch.adoption.findings import Doubt, Draft, Evidence, FoundImage, Place
 from multiarch.adoption.script_commands import Recipe
 from multiarch.adoption.source_files import UnreadableError, line_of, mapping, source_text, source_yaml
 from multiarch.adoption.travis import is_block, script_lines
+from multiarch.adoption.workflow_images import joined, named
+from multiarch.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _FOLDER = ".github/workflows"
 _MOST_FILES = 100
 # Others are not parsed.
-_ABOUT_IMAGES = re.compile(r"docker/|buildctl|docker manifest|oci-worker|\.sh\b")
+_ABOUT_IMAGES = re.compile(r"docker/|buildctl|docker manifest|docker buildx|oci-worker|\.sh\b")
 _EXPRESSION = re.compile(r"\$\{\{([^{}]{0,500})\}\}")
 _OUTPUT = re.compile(r"\$\{\{\s*steps\.([\w-]+)\.outputs\.(tags|labels)\s*\}\}")
 _ROOT = "{{defaultContext}}"
@@ -41,10 +43,10 @@ def read(directory: Path) -> Evidence:
         try:
             text = source_text(directory, file)
             if text is not None and _ABOUT_IMAGES.search(text):
-                images += _images(directory, file, source_yaml(text, file))
+                images += _images(directory, file, source_yaml(text, file), doubts)
         except UnreadableError as error:
             doubts += error.evidence.doubts
-    return Evidence(images=tuple(_named(_joined(images))), doubts=tuple(doubts))
+    return Evidence(images=tuple(named(joined(images))), doubts=tuple(doubts))
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,11 @@ class _Step:
         return [item for item in found if item.text and not item.text.startswith("#")]
 
 
-def _images(directory: Path, file: str, data: Any) -> list[FoundImage]:
-    """Return what each step of a workflow says that builds an image, and what its scripts say together."""
+def _images(directory: Path, file: str, data: Any, doubts: list[Doubt]) -> list[FoundImage]:
+    """Return what each step of a workflow says that builds an image, and what its scripts say together.
+
+    :param doubts: takes those that are about no image in particular.
+    """
     images: list[FoundImage] = []
     recipe = Recipe(directory, file)
     top = _environ(data, {})
@@ -100,12 +105,17 @@ def _images(directory: Path, file: str, data: Any) -> list[FoundImage]:
                 metas[str(item.get("id", ""))] = step
             elif step.action == _BUILD and _pushes(step):
                 images.append(_built(str(name), file, step, metas))
-            elif step.action == _BAKE and len(metas) == 1:
-                draft = Draft(str(name), file, is_built=False)
-                _put_metadata(draft, next(iter(metas.values())))
-                images.append(draft.image())
+            elif step.action == _BAKE:
+                if len(metas) == 1:
+                    draft = Draft(str(name), file, is_built=False)
+                    _put_metadata(draft, next(iter(metas.values())))
+                    images.append(draft.image())
+                if targets := step.text("targets"):
+                    reason = f"it releases bake's {one_line(targets.text, 100)}; here the group default is taken"
+                    doubts.append(Doubt("", reason, Place(file, targets.line)))
     if (image := recipe.image()) is not None:
         images.append(image)
+    doubts += recipe.doubts
     return images
 
 
@@ -149,6 +159,7 @@ def _built(name: str, file: str, step: _Step, metas: Mapping[str, _Step]) -> Fou
         _put_metadata(draft, metas[output[1]])
     elif tags and _are_sure(draft, "tags", tags):
         builds.put_references(draft, tags)
+    _put_outputs(draft, step, is_named=bool(tags))
     platforms = step.lines("platforms", by_comma=True)
     if _are_sure(draft, "platforms", platforms):
         builds.put_platforms(draft, platforms)
@@ -167,6 +178,22 @@ def _built(name: str, file: str, step: _Step, metas: Mapping[str, _Step]) -> Fou
         if key not in _TAKEN:
             draft.doubt(str(key), "it is not taken", line_of(step.inputs, key, step.line))
     return draft.image()
+
+
+def _put_outputs(draft: Draft, step: _Step, *, is_named: bool) -> None:
+    """Set ``image`` from an output, where no tags name it; note what else it says."""
+    outputs = step.lines("outputs")
+    if not outputs or not _are_sure(draft, "outputs", outputs[:1]):
+        return
+    first = outputs[0]
+    if len(outputs) > 1 or '"' in first.text:
+        draft.doubt("outputs", "of several, or in quotes, it is not taken", first.line)
+        return
+    output = builds.attributes(first.text)
+    builds.doubt_output(draft, output, first.line)
+    if "name" in output and not is_named:
+        builds.put_references(draft, [Text(output["name"], first.line)])
+        draft.findings.pop("tags", None)
 
 
 def _put_pairs(setting: str) -> Any:
@@ -201,6 +228,12 @@ def _pairs(draft: Draft, setting: str, lines: list[Text]) -> dict[str, Text]:
     found = {}
     for item in lines:
         name, equals, value = item.text.partition("=")
+        if item.text.startswith('"'):
+            # A value of several lines, as CSV has it; where it ends is not sure.
+            draft.doubt(
+                setting, f"{one_line(item.text, 60)} is in quotes; it is not taken, nor what follows", item.line
+            )
+            break
         if _OUTPUT.fullmatch(item.text):
             draft.doubt(setting, "of metadata-action only commit and repository are set, in a CI", item.line)
         elif not equals or "${{" in item.text:
@@ -236,36 +269,3 @@ def _put_metadata(draft: Draft, step: _Step) -> None:
         draft.doubt("tags", problem.reason, problem.line)
     if found:
         draft.put("tags", [item.text for item in found], found[0].line)
-
-
-def _joined(images: list[FoundImage]) -> list[FoundImage]:
-    """Return the images, each once: of those that are built alike, what differs is in doubt."""
-    groups: dict[tuple[Any, ...], list[FoundImage]] = {}
-    for image in images:
-        key = (image.is_built, *(image.value(setting) for setting in ("context", "dockerfile", "target")))
-        groups.setdefault(key, []).append(image)
-    return [_agreed(group) for group in groups.values()]
-
-
-def _agreed(images: list[FoundImage]) -> FoundImage:
-    findings: dict[str, Finding] = {}
-    doubts = dict.fromkeys(doubt for image in images for doubt in image.doubts)
-    for setting in dict.fromkeys(name for image in images for name in image.findings):
-        first, *others = [image.findings[setting] for image in images if setting in image.findings]
-        other = next((one.place for one in others if one.value != first.value), None)
-        if other is None:
-            findings[setting] = first
-        else:
-            doubts[Doubt(setting, f"{other} says otherwise", first.place)] = None
-    return replace(images[0], findings=findings, doubts=tuple(doubts))
-
-
-def _named(images: list[FoundImage]) -> list[FoundImage]:
-    """Return images with names of their own: the last word of the repository, else that of the job."""
-    names = []
-    for image in images:
-        reference = image.value("image")
-        first = reference[0] if isinstance(reference, list) else reference or ""
-        names.append(str(first).rpartition("/")[2] or image.name)
-    names = [name if names.count(name) == 1 else image.name for name, image in zip(names, images, strict=True)]
-    return [replace(image, name=name) for name, image in zip(names, images, strict=True)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from multiarch.adoption import builds
 from multiarch.adoption.builds import Text
 from multiarch.adoption.findings import Doubt, Draft, FoundImage, Place
+from multiarch.adoption.flags import flags_of, options_of
 from multiarch.adoption.shell import Command, commands, is_sure
 from multiarch.adoption.source_files import UnreadableError, source_text
 from multiarch.image.platform import Platform
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WORKER = "--oci-worker-platform"
+# Commands that publish images too, in words of their own.
+_UNREAD = (("buildx", "build"), ("buildx", "bake"), ("buildx", "imagetools"))
 _MOVES = frozenset({"cd", "pushd"})
 _SHELLS = frozenset({"bash", "sh", "source", ".", "dash"})
 _MOST_CALLS = 50  # of scripts, that are followed
 _LONGEST = 100_000  # characters of a script
-# The name with its place, and the value, of a flag such as ``--opt platform=linux/arm64``.
-_FLAGS = {"--frontend-opt": "", "--opt": "", "--exporter-opt": "output.", "--output": "output.", "--local": "local."}
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Recipe:
         program = posixpath.basename(words[0])
         if program == "buildctl" and "build" in words:
             # A path from a directory that is not known is none that is sure.
-            options = {"local.context": ".", "local.dockerfile": ".", **_options(words)}
+            options = {"local.context": ".", "local.dockerfile": ".", **options_of(words)}
             moved = {name: f"$PWD/{value}" for name, value in options.items() if name.startswith("local.")}
             self._builds.append(_Build(options | moved if is_elsewhere else options, place))
         elif program == "docker" and words[1:3] == ("manifest", "create"):
@@ -128,7 +129,9 @@ class Recipe:
             if names and names[0] not in self._created:
                 self._created[names[0]] = _Index(place, is_conditional)
         elif program == "docker" and words[1:3] == ("manifest", "annotate"):
-            self._annotated.append((_flags(words[3:]), place))
+            self._annotated.append((flags_of(words[3:]), place))
+        elif program == "docker" and words[1:3] in _UNREAD:
+            self._doubts.append(Doubt("", f"docker {' '.join(words[1:3])} is not read; write what it says", place))
 
     def image(self) -> FoundImage | None:
         """Return the image that the commands make; None where they make none."""
@@ -139,7 +142,12 @@ class Recipe:
         self._put_platforms(draft)
         self._put_build(draft)
         image = draft.image()
-        return FoundImage(image.name, image.findings, (*image.doubts, *self._doubts), image.is_built)
+        return FoundImage(image.name, image.findings, image.doubts, image.is_built)
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What of the commands was not read."""
+        return tuple(self._doubts)
 
     def _put_references(self, draft: Draft) -> None:
         """Set ``image`` and ``tags`` from the manifests; the image alone from what is pushed."""
@@ -193,6 +201,8 @@ class Recipe:
                     draft.file = place.file
                     what = one or "the platform" if platform is None else dockerfile
                     draft.doubt("platforms", f"{what} is not sure, or none", place.line)
+                    if platform is None and not is_sure(dockerfile):
+                        draft.doubt("dockerfile", f"{dockerfile} is not sure", place.line)
                 elif dockerfile and entries.setdefault(platform, {}).setdefault("dockerfile", dockerfile) != dockerfile:
                     draft.file = place.file
                     draft.doubt("platforms", f"{platform} is built from several Dockerfiles", place.line)
@@ -263,30 +273,6 @@ class Recipe:
             known = draft.findings[setting].value if setting in draft.findings else {}
             pairs = {key: Text(value, place.line) for key, value in [*known.items(), (name.partition(":")[2], only)]}
             builds.put_pairs(draft, setting, pairs)
-
-
-def _options(words: Sequence[str]) -> dict[str, str]:
-    """Return the options of ``buildctl build`` by their names."""
-    found: dict[str, str] = {}
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag in _FLAGS:
-            text = value if equals else "".join(words[index + 1 : index + 2])
-            # Only an output has several in one word.
-            for part in text.split(",") if _FLAGS[flag] == "output." else [text]:
-                name, _, inner = part.partition("=")
-                found[_FLAGS[flag] + name] = inner
-    return found
-
-
-def _flags(words: Sequence[str]) -> dict[str, str]:
-    """Return the values of flags by their names."""
-    found = {}
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag.startswith("--"):
-            found[flag] = value if equals else "".join(words[index + 1 : index + 2])
-    return found
 
 
 def _platform(text: str) -> Platform | None:

@@ -43,7 +43,7 @@ def read(directory: Path) -> Evidence:
             if isinstance(deployment, dict):
                 recipe.run(script_lines(deployment, "script"), {**variables, **own}, is_conditional=True)
     image = recipe.image()
-    return Evidence(images=(image,)) if image else Evidence()
+    return Evidence(images=(image,) if image else (), doubts=recipe.doubts)
 
 
 def _scripts(job: Any) -> list[Text]:

@@ -5,6 +5,7 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,9 @@ from multiarch.paths import make_temporary_directory
 from multiarch.retry import is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import threading
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.builder import Builder
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.retry import Policy
+
+
+@contextmanager
+def unwatched(_: Builder) -> Iterator[threading.Event | None]:
+    """Watch no builder."""
+    yield None
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Client:
     :ivar solves: each attempt is added when it begins.
     :ivar host: the Docker host whose containers a builder's address names.
     :ivar may_push: whether the first repository has let this user push in this run.
+    :ivar watch: watches a builder elsewhere during a solve; its event is set where it does not answer any more.
     :ivar insecure: registries that the Docker daemon does not verify.
     """
 
@@ -53,6 +63,7 @@ class Client:
     host: DockerHost
     insecure: tuple[str, ...] = ()
     may_push: Callable[[], bool] = lambda: False
+    watch: Callable[[Builder], AbstractContextManager[threading.Event | None]] = unwatched
 
 
 @dataclass(frozen=True)
@@ -202,40 +213,54 @@ def _solve(
 ) -> str:
     """Run a solve until it succeeds; return the digest of what it pushed, empty where it pushes nothing.
 
-    :raises BuildFailedError: it failed for good, or no digest is known: what is under the tag may be of an earlier run.
+    :raises BuildFailedError: it failed for good, or its builder is elsewhere and was lost; or no digest is known: what
+        is under the tag may be of an earlier run.
     """
     for entry in entries:
         check_inputs(settings, entry)
     legs = tuple(entry.leg for entry in entries)
-    policy, observer, environ = client.policy, client.observer, builder.environ(client.host)
-
-    def attempt(file: Path) -> Solve:
-        # An attempt that failed at its very end may have written it.
-        file.unlink(missing_ok=True)
-        solve = Solve(legs, observer)
-        client.solves.append(solve)
-        solve.run([*command, "--metadata-file", str(file), "--progress", "rawjson"], policy.stopped, environ)
-        return solve
-
+    policy, observer = client.policy, client.observer
     with make_temporary_directory() as directory:
         file = Path(directory) / "metadata.json"
+        attempt = partial(_attempt, legs, command, client, builder, file)
         try:
             show = partial(observer.retrying, legs=legs)
-            solve = policy.call("build", lambda: attempt(file), show=show, transient=_passing(client))
+            solve = policy.call("build", attempt, show=show, transient=_passing(client, builder))
             check_used(bases, entries[0], dockerfile_path(entries[0]), solve.vertices)
             digest = _pushed_digest(legs, file) if pushes else ""
         except BaseException as error:
-            observer.failed(legs, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
+            # A platform whose builder was lost goes on elsewhere.
+            if not _is_loss(error, builder):
+                observer.failed(legs, stopped=policy.stopped.is_set() or not isinstance(error, Exception))
             raise
         observer.done(legs)
         return digest
 
 
-def _passing(client: Client) -> Callable[[BaseException], bool]:
+def _attempt(legs: tuple[Leg, ...], command: list[str], client: Client, builder: Builder, file: Path) -> Solve:
+    """Run a solve once. :param file: takes its metadata."""
+    # An attempt that failed at its very end may have written it.
+    file.unlink(missing_ok=True)
+    solve = Solve(legs, client.observer, builder)
+    client.solves.append(solve)
+    words = [*command, "--metadata-file", str(file), "--progress", "rawjson"]
+    with client.watch(builder) as lost:
+        solve.run(words, client.policy.stopped, builder.environ(client.host), lost)
+    return solve
+
+
+def _is_loss(error: BaseException, builder: Builder) -> bool:
+    """Whether a builder elsewhere was lost, which its fleet sees to."""
+    return bool(builder.name) and isinstance(error, BuildFailedError) and error.is_builders
+
+
+def _passing(client: Client, builder: Builder) -> Callable[[BaseException], bool]:
     """Return what tells whether the error of an attempt at a solve passes by itself."""
     refusals: list[BuildFailedError] = []
 
     def passes(error: BaseException) -> bool:
+        if _is_loss(error, builder):
+            return False
         # Once: a registry that has let us push in this run refuses by mistake, or a token has just expired.
         if isinstance(error, BuildFailedError) and error.is_refused_push and client.may_push():
             refusals.append(error)

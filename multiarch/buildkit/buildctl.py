@@ -95,7 +95,11 @@ def check_executable(path: Path, trace: Trace | None = None) -> None:
 
 def default_path(settings: Settings) -> Path:
     """Return where this step puts the client."""
-    return Path(settings.builder.dest) / "buildctl" if settings.builder.dest else _cache_path(settings)
+    if not settings.builder.dest:
+        return _cache_path(settings)
+    directory = Path(settings.builder.dest)
+    # A name without a directory would be looked for on PATH.
+    return (directory if directory.parts else directory.absolute()) / "buildctl"
 
 
 def _cache_path(settings: Settings) -> Path:

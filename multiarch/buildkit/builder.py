@@ -12,13 +12,15 @@ from multiarch.errors import BuilderUnreachableError, ConfigurationError, shown_
 from multiarch.image.platform import runs_natively
 
 if TYPE_CHECKING:
-    from multiarch.config.settings import MatrixEntry
+    from pathlib import Path
+
     from multiarch.docker_host import DockerHost
     from multiarch.image.platform import Platform
 
 _DIAL_SECONDS = 5.0  # a server on the same machine or network answers at once
 # The programs that buildctl dials through (BuildKit, client/connhelper).
 _PROGRAMS = {"docker-container": "docker", "podman-container": "podman", "kube-pod": "kubectl", "ssh": "ssh"}
+_PROGRAMS["nerdctl-container"] = "nerdctl"
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,33 @@ class Builder:
     """A BuildKit that builds platforms.
 
     :ivar address: as BUILDKIT_HOST takes it; empty while it is not started.
-    :ivar machine: the kernel's name of its machine (``uname -m``); None for a native builder, which emulates nothing.
+    :ivar machine: the kernel's name of its machine (``uname -m``); None where it is not known.
+    :ivar name: what errors call it; empty for the local one.
+    :ivar aarch32: whether its CPU has ARM's 32-bit state, if it is an arm64.
+    :ivar tls: a directory with certificates for it; None without.
+    :ivar tls_name: the name in its certificate, where it is another than that of the address.
     """
 
     address: str
     machine: str | None = None
+    name: str = ""
+    aarch32: bool = False
+    tls: Path | None = None
+    tls_name: str | None = None
+
+    def __str__(self) -> str:
+        place = shown_address(self.address)
+        return f"builder {self.name} ({place})" if self.name not in ("", self.address) else f"builder {place}"
 
     def emulates(self, platform: Platform) -> bool:
         """Whether *platform*'s programs run under an emulator here."""
-        return self.machine is not None and not runs_natively(platform, self.machine)
+        return self.machine is not None and not runs_natively(platform, self.machine, aarch32=self.aarch32)
 
     def flags(self) -> list[str]:
         """Return the flags of buildctl that choose this builder."""
-        return ["--addr", self.address]
+        certificates = ["--tlsdir", str(self.tls)] if self.tls else []
+        name = ["--tlsservername", self.tls_name] if self.tls_name else []
+        return ["--addr", self.address, *certificates, *name]
 
     def environ(self, host: DockerHost) -> dict[str, str] | None:
         """Return the environment of buildctl; None for that of this process.
@@ -78,8 +94,3 @@ def dial(path: str | os.PathLike[str]) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_DIAL_SECONDS)
         connection.connect(os.fspath(path))
-
-
-def builder_of(entry: MatrixEntry, local: Builder) -> Builder:
-    """Return the builder of a platform: its own, which is native, or the *local* one."""
-    return Builder(entry.builder) if entry.builder else local

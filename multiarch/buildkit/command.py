@@ -15,9 +15,9 @@ from multiarch.buildkit.bases import words
 from multiarch.buildkit.configuration import docker_proxies
 from multiarch.buildkit.inputs import dockerfile_path, has_local_dockerfile
 from multiarch.certificates import known_certificates
+from multiarch.config.caches import cache_place
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.image.reference import DOCKER_HUB, DOCKER_HUB_API
-from multiarch.paths import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -137,13 +137,11 @@ def _options(settings: Settings, entries: Sequence[MatrixEntry], dockerfile: Pat
 
 def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str]:
     """Return the flags of the build cache of one platform; each has its own, so that none overwrites another's."""
-    image, slug = settings.publish.images[0], "-".join(filter(None, [entry.target, entry.platform.slug]))
-    directory = cache_directory() / "buildkit" / image.name / slug
-    place = settings.build.cache_image or image
-    ref = f"ref={place.with_tag(f'buildcache-{slug}')}"
+    place = cache_place(settings, entry)
+    ref = f"ref={place}"
     # A cache that a registry refuses, or for which a disk has no room, fails no build that is good.
     kept = ("mode=max", "ignore-error=true")
-    insecure = _insecure(settings, place)
+    insecure = _insecure(settings, settings.build.cache_image or settings.publish.images[0])
     kind = settings.build.cache
     if kind is CacheKind.NONE:
         return []
@@ -151,12 +149,12 @@ def _cache(settings: Settings, entry: MatrixEntry, *, exports: bool) -> list[str
     exported, imported = {
         CacheKind.REGISTRY: (("type=registry", ref, *kept, *insecure), ("type=registry", ref, *insecure)),
         CacheKind.LOCAL: (
-            ("type=local", f"dest={directory}", *kept, "reset=true"),
-            ("type=local", f"src={directory}"),
+            ("type=local", f"dest={place}", *kept, "reset=true"),
+            ("type=local", f"src={place}"),
         ),
         CacheKind.GITHUB: (
-            ("type=gha", f"scope={image.repository}-{slug}", "mode=max"),
-            ("type=gha", f"scope={image.repository}-{slug}"),
+            ("type=gha", f"scope={place}", "mode=max"),
+            ("type=gha", f"scope={place}"),
         ),
         CacheKind.INLINE: (("type=inline",), ("type=registry", f"ref={entry.earlier}", *insecure)),
     }[kind]

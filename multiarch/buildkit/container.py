@@ -91,8 +91,12 @@ def discard(container: Container, host: DockerHost) -> None:
 
 
 def restart(container: Container, host: DockerHost) -> None:
-    """Restart a server, which is killed where it does not end in time."""
-    host.run(f"restart container {container.name}", lambda: container.restart(timeout=_STOP_SECONDS))
+    """Restart a server, which is killed where it does not end in time.
+
+    By two requests, as Docker obeys each of two runs that ask for a restart: the second would end the new server.
+    """
+    host.run(f"stop container {container.name}", lambda: container.stop(timeout=_STOP_SECONDS))
+    host.run(f"start container {container.name}", container.start)
 
 
 def check_directory(server: Server) -> None:

@@ -65,6 +65,23 @@ _OF_A_SETTING = (
     # net/http/h2_bundle.go: what no other attempt changes.
     "HTTP_1_1_REQUIRED|INADEQUATE_SECURITY",
 )
+# Of what buildctl dials a builder through; quotes are escaped where their words stand within quotes.
+_OF_A_PROGRAM = (
+    r"host key verification failed",
+    r"permission denied \([\w,-]+\)",
+    r"buildctl: (command )?not found",
+    r'exec: \\?"[\w.-]+\\?": executable file not found',
+    r'pods \\?"[^"]{1,253}" not found',
+    r'cannot (get|list|create) resource \\?"[\w/]+',
+    r'context \\?"[^"]{1,253}" does not exist|context was not found',
+)
+# Between buildctl and a builder, until somebody corrects it; ssh and kubectl are what buildctl dials through.
+CONNECTION_FAULTS = (
+    *_OF_A_PROGRAM,
+    "x509:",
+    r"tls: \w",
+    "first record does not look like a TLS handshake",
+)
 _OF_THE_SYSTEM = (
     # syscall/zerrors_linux_amd64.go
     "connection refused",
@@ -158,9 +175,12 @@ _OF_BUILDKIT = (
     r"dial unix \S+ connect: no such file or directory",
     "failed to receive status",
 )
+# Those of the stream between buildctl and its builder, and no registry's.
+STREAM_FAULTS = (*_OF_GRPC, *_OF_BUILDKIT)
 # In the order in which they are looked for.
 FAULTS: tuple[tuple[str, Kind], ...] = (
     *((words, Kind.FINAL) for words in _OF_THE_BUILD),
+    *((words, Kind.FINAL) for words in _OF_A_PROGRAM),
     *((words, Kind.PASSES) for words in _OF_AN_UPLOAD),
     *((words, Kind.RIGHT) for words in _OF_RIGHTS),
     *((words, Kind.FINAL) for words in _OF_A_SETTING),

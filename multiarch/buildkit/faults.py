@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.fault_table import FAULTS, Kind
+from multiarch.buildkit.fault_table import CONNECTION_FAULTS, FAULTS, STREAM_FAULTS, Kind
 from multiarch.certificates import trust_remedy
 from multiarch.errors import PACKAGE_ACCESS
 
@@ -65,6 +65,21 @@ _EMULATOR = "its emulator may be too old: replace it with setup-binfmt --reinsta
 def is_transient_fault(cause: str) -> bool:
     """Whether a solve that failed with these words of BuildKit may succeed a little later."""
     return _kind_of(cause) is Kind.PASSES
+
+
+def is_builders_fault(words: str, *, is_first: bool) -> bool:
+    """Whether a solve in which no vertex failed was ended by the connection to its builder.
+
+    What comes before any vertex, or is about the stream of states, is the builder's; what stands in a vertex is a
+    registry's or the Dockerfile's.
+
+    :param words: what buildctl said at its end.
+    :param is_first: whether nothing of the solve was seen yet.
+    """
+    words = _ends_of(words)
+    if not is_transient_fault(words):
+        return is_first and any(re.search(pattern, words, re.IGNORECASE) for pattern in CONNECTION_FAULTS)
+    return is_first or any(re.search(pattern, words, re.IGNORECASE) for pattern in STREAM_FAULTS)
 
 
 def is_refused_push(cause: str) -> bool:

@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.builder import Builder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +23,11 @@ _BYTES_PER_SLOT = 512 << 20  # bytes of the builder's memory
 
 
 def is_emulated(entry: MatrixEntry, machine: str) -> bool:
-    """Whether a platform's programs run under an emulator where it is built.
+    """Whether a platform's programs run under an emulator on the local builder; elsewhere, its builder knows.
 
     :param machine: the name of the local builder's kernel (``uname -m``).
     """
-    return builder_of(entry, Builder("", machine)).emulates(entry.platform)
+    return entry.is_local and Builder("", machine).emulates(entry.platform)
 
 
 def default_jobs(info: HostInfo | None) -> int:
@@ -55,7 +55,7 @@ def groups(
     for entry in matrix:
         for group in alike:
             fits = weight([*group, entry], machine) <= slots
-            if not apart and fits and _essence(group[0]) == _essence(entry):
+            if not apart and fits and essence(group[0]) == essence(entry):
                 group.append(entry)
                 break
         else:
@@ -90,6 +90,8 @@ class Slots:
                 self._changed.notify_all()
 
 
-def _essence(entry: MatrixEntry) -> tuple[object, ...]:
+def essence(entry: MatrixEntry) -> tuple[object, ...]:
+    """Return what must be alike in the platforms of one solve."""
     contexts = (entry.context, tuple(sorted(entry.contexts.items(), key=lambda item: item[0])))
-    return entry.builder, contexts, entry.dockerfile, entry.stage, tuple(sorted(entry.build_args.items()))
+    builders = tuple(builder.name for builder in entry.builders)
+    return builders, contexts, entry.dockerfile, entry.stage, tuple(sorted(entry.build_args.items()))

@@ -248,7 +248,7 @@ def _platforms_of(labels: Mapping[str, str]) -> list[Platform]:
 
 def _platforms(settings: Settings, machine: str) -> tuple[Platform, ...]:
     """Return the worker's platforms, the host's own first: that is ``$BUILDPLATFORM`` of a Dockerfile."""
-    platforms = [entry.platform for entry in settings.matrix if entry.builder is None]
+    platforms = [entry.platform for entry in settings.matrix if entry.is_local]
     with contextlib.suppress(ValueError):
         platforms.insert(0, Platform.parse(machine))
     return tuple(dict.fromkeys(platforms))

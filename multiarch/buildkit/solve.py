@@ -14,9 +14,15 @@ import signal
 import subprocess
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from multiarch.buildkit.faults import hint_for, hint_for_crash, is_refused_push, is_transient_fault
+from multiarch.buildkit.faults import (
+    hint_for,
+    hint_for_crash,
+    is_builders_fault,
+    is_refused_push,
+    is_transient_fault,
+)
 from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertices, warnings
 from multiarch.errors import BuildctlNotExecutableError, BuildFailedError
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping, Sequence
 
+    from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer, Vertex
     from multiarch.image.platform import Leg
 
@@ -40,51 +47,58 @@ _END = 1.0  # seconds that buildctl has to cancel its solve
 _LOGGED = re.compile(r'time="[^"]*" level=(debug|info|warning) ')
 
 
+class Signal(Protocol):
+    """What says that something has happened, as an event does."""
+
+    def is_set(self) -> bool:
+        """Whether it has."""
+
+
 class Solve:
     """One attempt at a solve.
 
     :param legs: those that are built.
     :param observer: follows the solve.
+    :param builder: where it runs; None where that is of no interest.
+    :ivar is_lost: whether the builder was lost meanwhile.
     :ivar vertices: its vertices, also after a failure.
     :ivar failed: the vertex that failed, None where it is not known.
     :ivar where: the first line of the failed instruction, ``Dockerfile:12``; empty where BuildKit does not say.
     """
 
-    def __init__(self, legs: Sequence[Leg], observer: Observer) -> None:
+    def __init__(self, legs: Sequence[Leg], observer: Observer, builder: Builder | None = None) -> None:
         self.legs = tuple(legs)
         self.observer = observer
+        self.builder = builder
+        self.is_lost = False
         self.vertices = Vertices()
         self.failed: Vertex | None = None
         self.where = ""
         self._words: deque[str] = deque(maxlen=_MOST_WORDS)
 
-    def run(self, command: list[str], stopped: threading.Event, environ: Mapping[str, str] | None = None) -> None:
+    def run(
+        self,
+        command: list[str],
+        stopped: threading.Event,
+        environ: Mapping[str, str] | None = None,
+        lost: Signal | None = None,
+    ) -> None:
         """Run buildctl to its end.
 
         :param stopped: set it to end the solve.
         :param environ: its environment; None for that of this process.
+        :param lost: set it where the builder does not answer any more; None where nobody asks it.
         :raises BuildFailedError: it ended with another status than 0.
         :raises BuildctlNotExecutableError: it cannot be started.
         """
         trace = self.observer.trace
         ended = trace.command(command, self.legs) if trace else None
+        process = _start(command, environ)
         try:
-            # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environ,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given
-            reason = getattr(error, "strerror", None) or str(error)
-            raise BuildctlNotExecutableError(command[0], reason) from None
-        try:
-            for line in _lines(_chunks(process, stopped)):
+            ends = _Any((stopped, lost) if lost else (stopped,))
+            for line in _lines(_chunks(process, ends)):
                 self._read(line)
-            while not stopped.is_set() and process.poll() is None:
+            while not ends.is_set() and process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
         finally:
@@ -93,6 +107,9 @@ class Solve:
                 ended(process.returncode)
         if stopped.is_set():
             raise BuildFailedError(self._subject(), "stopped")
+        if process.returncode and lost and lost.is_set():
+            self.is_lost = True
+            raise BuildFailedError(self._subject(), "it does not answer any more", transient=True, is_builders=True)
         if process.returncode:
             raise self._failure(process.returncode)
 
@@ -124,6 +141,7 @@ class Solve:
         last = [_cut(line) for line in failed.output[-_LOG_LINES:]] if failed else []
         hint = hint_for(cause, last) or hint_for_crash(self._subject(failed), [cause, *last])
         fault = failed.error if failed else said
+        self.is_lost = failed is None and is_builders_fault(said, is_first=not self.vertices)
         return BuildFailedError(
             self._subject(failed),
             f"{cause}; {hint}" if hint else cause,
@@ -132,6 +150,7 @@ class Solve:
             log=last,
             transient=is_transient_fault(fault),
             is_refused_push=is_refused_push(fault),
+            is_builders=self.is_lost,
         )
 
     def _subject(self, vertex: Vertex | None = None) -> str:
@@ -152,7 +171,34 @@ class Solve:
         return "", words
 
 
-def _chunks(process: subprocess.Popen[bytes], stopped: threading.Event) -> Iterator[bytes]:
+def _start(command: list[str], environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    """Start buildctl. :raises BuildctlNotExecutableError: it cannot be started."""
+    try:
+        # In a session of its own an interrupt from the keyboard does not reach it: we end it in order.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environ,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a word with a NUL, which no program can be given
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BuildctlNotExecutableError(command[0], reason) from None
+
+
+class _Any:
+    """Whether any of some events is set."""
+
+    def __init__(self, events: Sequence[Signal]) -> None:
+        self._events = events
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+
+def _chunks(process: subprocess.Popen[bytes], stopped: _Any) -> Iterator[bytes]:
     """Yield standard error in pieces until it ends, the process has ended, or *stopped* is set."""
     if process.stderr is None:
         return

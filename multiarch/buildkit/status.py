@@ -136,6 +136,9 @@ class Vertices:
     def __init__(self) -> None:
         self._vertices: dict[str, Vertex] = {}
 
+    def __len__(self) -> int:
+        return len(self._vertices)
+
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self._vertices.values())
 

@@ -98,9 +98,8 @@ def run_of(
 ) -> Iterator[Run]:
     """Turn flags, by the names of settings, into a run, and errors into exits.
 
-    :param task: its name, for its report.
+    :param task: its name, for its report, whose file is *report*; None for no report.
     :param pushes: whether the task pushes, unless its output is another.
-    :param report: the file of a report, None for no report.
     """
     from multiarch.cli.standard_input import dockerfile_read
     from multiarch.config.project import load_project
@@ -120,6 +119,7 @@ def run_of(
                 if pushes := pushes and project.settings.publish.push.wanted:
                     project.check_pushes()
                 stack.enter_context(logged_in(project.settings.registries, os.environ, needed=pushes))
+                stack.enter_context(_without_certificates(project))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -168,6 +168,15 @@ def print_results(results: Iterable[object]) -> None:
                 raise OutputError from None
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"the results cannot be printed: {reason}") from None
+
+
+def _without_certificates(project: Project) -> Any:
+    """Return a context that leaves no certificates of builders behind that were out of variables."""
+    if not any(builder.tls and builder.tls.variables for builder in project.settings.builder.remote):
+        return nullcontext()
+    from multiarch.registry.login_files import removing
+
+    return removing()
 
 
 def _reported(run: Run, task: str, report: str | None, *, dry: bool) -> Any:

@@ -24,6 +24,7 @@ _HELP = {
     "label": "label of the images, NAME=VALUE; repeatable",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators, in place of those that are registered",
+    "only-changed": "build what has changed since it was published; what is unchanged gets the tags that are due",
     "no-cache": "run every step again",
     "output": "image (push), none, docker (load), oci,dest=FILE or local,dest=DIR",
     "platform": "platform of the matrix, such as linux/arm64; repeatable",

@@ -10,6 +10,7 @@ from invoke.program import Program
 
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
+from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -56,15 +57,15 @@ def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) ->
 
 
 @step_task(
-    iterable=["image", "tag", "build_arg", "build_context", "label", "target"],
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "target"],
     help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | helps("output", "digests", "frontend", "source")
     | helps("no-cache", "pull", "report", "quiet", "verbose", "shell")
-    | {"platform": "the platform to build, such as linux/arm64"},
+    | {"platform": "the platform to build, such as linux/arm64; several where a base of one platform serves them"},
 )
 def build_arch(
     c: Context,
-    platform: str | None = None,
+    platform: list[str] | None = None,
     target: list[str] | None = None,
     image: list[str] | None = None,
     tag: list[str] | None = None,
@@ -87,12 +88,7 @@ def build_arch(
     """Build and push the image of one platform, and print its digest (step 4)."""
     from multiarch.steps import build_arch, debug_shell
 
-    where: dict[str, Any] = {
-        "platforms": [platform] if platform else None,
-        "targets": target,
-        "image": image,
-        "tags": tag,
-    }
+    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     what["digests"] = digests
     flags = (
@@ -143,7 +139,7 @@ def manifest(
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
     | helps("label", "annotation", "output")
     | helps("frontend", "source")
-    | helps("no-cache", "pull", "keep-going", "allow-dropping", "report", "quiet", "verbose"),
+    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "quiet", "verbose"),
 )
 def release_(
     c: Context,
@@ -163,6 +159,7 @@ def release_(
     no_cache: bool = False,
     pull: bool = False,
     keep_going: bool = False,
+    only_changed: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
     quiet: bool = False,
@@ -175,7 +172,7 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
-    flags |= {"keep_going": keep_going, "allow_dropping": allow_dropping}
+    flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
     perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
 
 
@@ -214,10 +211,10 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
         here = Path.cwd()
         program = "invoke" if (here / "tasks.py").is_file() else "multiarch"
         if c.config.run.dry:
-            print_results(update.pipeline_file(run.settings, ci, here, program=program).wanted.splitlines())
+            print_results(update.pipeline_file(run.project, ci, here, program=program).wanted.splitlines())
             return
         act = update.check_pipeline if check else update.write_pipeline
-        path = act(run.settings, ci, here, program=program)
+        path = act(run.project, ci, here, program=program)
         print_results([path.relative_to(here)])
 
 
@@ -242,7 +239,8 @@ def init(c: Context, check: bool = False) -> None:
         print_results(file.name for file in plan.files)
 
 
-ns = Collection(setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_, prune, pipeline, init)
+_STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods)
 
 
 class _Program(Program):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.build_values import ValueReader, pairs_of_flags
+from multiarch.config.builders import read_builders, read_host
 from multiarch.config.checkout import Checkout
 from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
@@ -36,7 +37,6 @@ from multiarch.config.values import (
     cache_here,
     read_address,
     read_attestations,
-    read_builder,
     read_cache,
     read_output,
     read_secrets,
@@ -175,6 +175,7 @@ class _Reader:
             exporter=read_exporter(self.layers),
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
+            only_changed=block.only_changed,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
@@ -199,7 +200,8 @@ class _Reader:
 
     def _builder_settings(self) -> BuilderSettings:
         return BuilderSettings(
-            host=read_builder("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
+            host=read_host("BUILDKIT_HOST", self.environ.get("BUILDKIT_HOST")),
+            remote=tuple(read_builders(self.layers).values()),
             image=self.block.buildkit_image,
             container=read_container_name(self.layers, "buildkit_container"),
             buildkitd=read_buildkitd(self.layers),
@@ -211,6 +213,7 @@ class _Reader:
             # An installer on the command line is meant to be used, whatever is registered.
             reinstall=self.block.reinstall or self.layers.origin.get("installer") == "--installer",
             probe_image=self.block.probe_image,
+            emulate=self.block.emulate,
             jobs=self.block.jobs,
         )
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from multiarch.config.builders import candidates, read_builders
 from multiarch.config.contexts import Context, parse_context, parse_named_context
 from multiarch.config.plain import check_pairs
 from multiarch.config.schema import PREFIX, PlatformEntry
 from multiarch.config.settings import CIS, MatrixEntry
 from multiarch.config.tags import fields_of
-from multiarch.config.values import read_builder
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
 from multiarch.image.reference import check_tag
@@ -126,8 +126,9 @@ def _entry(
     """Return an entry with what stands at the top level where it does not say otherwise."""
     block = layers.block
     where = layers.where("platforms", index)
-    builder = read_builder(where, written.builder)
-    if platform.os != "linux" and not builder:
+    own = (written.builder,) if isinstance(written.builder, str) else written.builder or ()
+    builders = candidates(layers, index, tuple(filter(None, own)), read_builders(layers), platform)
+    if platform.os != "linux" and not builders:
         problem = (
             f"{platform} is not built on Linux: name a builder for it, or carry its image over by its digest in add"
         )
@@ -146,7 +147,7 @@ def _entry(
             **values.epoch,
             **values.read("build_args", "multiarch.build_args", {**block.build_args, **written.build_args}),
         },
-        builder=builder,
+        builders=builders,
         annotations=values.read("annotations", where, written.annotations),
         foreign=_foreign(layers, written.foreign, index),
         smoke=block.smoke if written.smoke is None else written.smoke,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -118,6 +117,7 @@ def load_project(
             raise ConfigurationError(where, "there are no targets; list some under multiarch.targets (invoke.yaml)")
         settings = read_settings(layers, environ, checkout, pairs, platforms)
         return Project.of(settings)
+    from multiarch.config.collisions import check_apart
     from multiarch.config.targets import choose, read_targets
 
     written = read_targets(layers)
@@ -128,7 +128,7 @@ def load_project(
         target.name: read_settings(target.layers, environ, checkout, pairs, None, target.name) for target in ordered
     }
     _check_platforms(ordered, whole)
-    _check_tags(ordered, whole)
+    check_apart(ordered, whole)
     targets = _narrowed(_built(ordered, asked_for), whole, asked_for, platforms)
     return Project(targets=targets, settings=_together(targets))
 
@@ -151,20 +151,25 @@ def _ordered(written: Sequence[WrittenTarget]) -> tuple[WrittenTarget, ...]:
         if len(path) > _DEEPEST:
             problem = f"more than {_DEEPEST} targets are built on each other, one on the next; join some as stages"
             raise ConfigurationError(f"multiarch.targets.{target.group}", problem)
-        for context, base in target.bases.items():
-            if base in [one.name for one in (*path, target)]:
-                where = f"multiarch.targets.{target.group}.contexts.{context}"
-                circle = [one.name for one in (*path, target)]
-                steps = [*circle[circle.index(base) :], base]
-                sides = [f"{one} on {other}" for one, other in pairwise(steps[1:])]
-                first = f"{steps[0]} is built on {steps[1]}"
-                raise ConfigurationError(where, ", and ".join([first, *sides]))
+        for base in target.bases.values():
+            names = [one.name for one in (*path, target)]
+            if base in names:
+                raise _circle([known[name] for name in (*names[names.index(base) :], base)])
             visit(known[base], (*path, target))
         done[target.name] = target
 
     for target in written:
         visit(target, ())
     return tuple(done.values())
+
+
+def _circle(targets: Sequence[WrittenTarget]) -> ConfigurationError:
+    """Return the error of targets each of which is built on the next; the last is the first again."""
+    first, second, *_ = targets
+    context = next(context for context, base in first.bases.items() if base == second.name)
+    sides = [f"{one.name} on {other.name}" for one, other in pairwise(targets[1:])]
+    problem = ", and ".join([f"{first.name} is built on {second.name}", *sides])
+    return ConfigurationError(f"multiarch.targets.{first.group}.contexts.{context}", problem)
 
 
 def _check_platforms(written: Sequence[WrittenTarget], whole: Mapping[str, Settings]) -> None:
@@ -176,32 +181,6 @@ def _check_platforms(written: Sequence[WrittenTarget], whole: Mapping[str, Setti
                     known = ", ".join(map(str, have))
                     problem = f"{entry.platform} is not a platform of {base} ({known}), which it is built on"
                     raise ConfigurationError(f"multiarch.targets.{target.group}", problem)
-
-
-def _check_tags(written: Sequence[WrittenTarget], whole: Mapping[str, Settings]) -> None:
-    """Check that no two targets have a tag, or a staging tag, in common, and that each is of use."""
-    needed = {base for target in written for base in target.bases.values()}
-    holders: dict[str, WrittenTarget] = {}
-    for target in written:
-        settings = whole[target.name]
-        if not settings.publish.tags and target.name not in needed:
-            raise ConfigurationError(f"multiarch.targets.{target.group}", "has no tags, and nothing is built on it")
-        for reference in map(str, settings.publish.references):
-            other = holders.setdefault(reference, target)
-            if other is target:
-                continue
-            if other.group == target.group:
-                problem = f"{reference} is a tag of {other.name} and of {target.name}"
-                raise ConfigurationError(f"multiarch.targets.{target.group}", problem)
-            problem = f"{other.name} and {target.name} both go to {reference}; use {{target}}, or other tags"
-            raise ConfigurationError(target.layers.where("image"), problem)
-    staged = Counter(str(entry.staging) for target in written for entry in whole[target.name].matrix)
-    for target in written:
-        for entry in whole[target.name].matrix:
-            tag = str(entry.staging)
-            if staged[tag] > 1 or tag in holders:
-                whose = "a published tag" if tag in holders else "another target's"
-                raise ConfigurationError(target.layers.where("arch_tag"), f"the staging tag {tag} is {whose} too")
 
 
 def _built(written: Sequence[WrittenTarget], asked_for: set[str]) -> list[WrittenTarget]:
@@ -278,8 +257,8 @@ def _together(targets: Sequence[Target]) -> Settings:
     matrix: dict[Platform, MatrixEntry] = {}
     for entry in (entry for settings in every for entry in settings.matrix):
         known = matrix.setdefault(entry.platform, entry)
-        builder = known.builder if entry.builder else None
-        matrix[entry.platform] = replace(known, builder=builder, smoke=known.smoke or entry.smoke)
+        builders = () if known.is_local or entry.is_local else known.builders
+        matrix[entry.platform] = replace(known, builders=builders, smoke=known.smoke or entry.smoke)
     target = next((target for target in targets if target.is_asked_for), targets[0])
     first, digests = target.settings, target.settings.publish.digests
     images = dict.fromkeys(image for settings in every for image in settings.publish.images)

@@ -18,7 +18,7 @@ class PlatformEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dockerfile: str | None = None
     target: str | None = None
     build_args: dict[str, str] = {}
-    builder: str | None = None
+    builder: str | tuple[str, ...] | None = None
     annotations: dict[str, str] = {}
     smoke: tuple[str, ...] | None = None
     foreign: tuple[str, ...] | None = None
@@ -87,10 +87,13 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_seconds: float = 180.0
     jobs: int = 0
     keep_going: bool = False
+    only_changed: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
     targets: dict[str, Any] = {}
     groups: dict[str, Any] = {}
+    builders: dict[str, Any] = {}
+    emulate: bool = True
 
 
 # Settings that hold for all targets of a project: of its machine, its CI, and how the tool goes about.
@@ -99,14 +102,17 @@ OF_THE_PROJECT = frozenset(
         "address",
         "branches",
         "build",
+        "builders",
         "buildkit_image",
         "dest",
+        "emulate",
         "groups",
         "insecure_registries",
         "install",
         "installer",
         "jobs",
         "keep_going",
+        "only_changed",
         "output",
         "recreate",
         "retry_seconds",

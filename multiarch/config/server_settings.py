@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.builders import RemoteBuilder
     from multiarch.config.entitlements import Entitlement
 
 
@@ -34,6 +35,7 @@ class BuilderSettings:
     """The BuildKit that we start, its client and its emulators.
 
     :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
+    :ivar remote: builders elsewhere.
     :ivar image: the image of the server.
     :ivar container: the name of its container; that of a server of its own begins with it.
     :ivar buildkitd: its configuration.
@@ -44,10 +46,12 @@ class BuilderSettings:
     :ivar reinstall: whether emulators that are there are replaced.
     :ivar probe_image: the image in whose shell the kernel is asked for its emulators.
     :ivar entitlements: what builds may be allowed.
+    :ivar emulate: whether platforms are emulated that no builder has.
     :ivar jobs: how many slots the builder has (`multiarch.buildkit.schedule`), 0 for as many as its host has room for.
     """
 
     host: str | None
+    remote: tuple[RemoteBuilder, ...]
     image: str
     container: str
     buildkitd: BuildkitdSettings
@@ -58,6 +62,7 @@ class BuilderSettings:
     reinstall: bool
     probe_image: str
     entitlements: tuple[Entitlement, ...]
+    emulate: bool
     jobs: int
 
 

@@ -13,6 +13,7 @@ from multiarch.image.platform import Leg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
     from multiarch.config.smoke import SmokeSettings
@@ -103,7 +104,7 @@ class MatrixEntry:
     :ivar contexts: named ones, in the place of images and stages of these names.
     :ivar dockerfile: relative to the working directory, or to a remote context; None means the context's own.
     :ivar stage: the stage of the Dockerfile to build (``target``), None for the last.
-    :ivar builder: the address of a BuildKit that is used as it is, None for the local one.
+    :ivar builders: those elsewhere that may build it, the preferred first; none for the local one.
     :ivar annotations: those of its descriptor in the index.
     :ivar target: the name of the target; empty where the project has none.
     :ivar foreign: paths of programs in its image, or of directories of them, that are for another platform on purpose.
@@ -119,7 +120,7 @@ class MatrixEntry:
     dockerfile: str | None = None
     stage: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
-    builder: str | None = None
+    builders: tuple[RemoteBuilder, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
@@ -130,6 +131,11 @@ class MatrixEntry:
     def leg(self) -> Leg:
         """The platform with the name of its target."""
         return Leg(self.platform, self.target)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the local BuildKit builds it, as far as is known before builders are asked what they have."""
+        return not any(self.platform in builder.platforms for builder in self.builders)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +164,7 @@ class BuildSettings(_Checked):
     :ivar exporter: attributes of an image's output, as BuildKit's exporters take them.
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
+    :ivar only_changed: whether targets are left out that are published as they would be built now.
     """
 
     labels: Mapping[str, str]
@@ -173,6 +180,7 @@ class BuildSettings(_Checked):
     exporter: tuple[str, ...]
     attestations: Mapping[str, str]
     keep_going: bool
+    only_changed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,15 +277,9 @@ class Settings:
 
     @property
     def local_platforms(self) -> tuple[Platform, ...]:
-        """The platforms that the local BuildKit builds: they have no builder of their own."""
+        """The platforms that the local BuildKit builds: no builder elsewhere has them."""
         self.platforms  # noqa: B018 (an empty matrix is an error)
-        return tuple(entry.platform for entry in self.matrix if entry.builder is None)
-
-    @property
-    def run_platforms(self) -> tuple[Platform, ...]:
-        """The platforms whose programs the Docker host runs, because it builds them or tries their images."""
-        self.platforms  # noqa: B018 (an empty matrix is an error)
-        return tuple(entry.platform for entry in self.matrix if entry.builder is None or entry.smoke)
+        return tuple(entry.platform for entry in self.matrix if entry.is_local)
 
     @property
     def starts_buildkit(self) -> bool:
@@ -287,4 +289,4 @@ class Settings:
     @property
     def tries_images(self) -> bool:
         """Whether any of the images is run on the Docker host before it is published."""
-        return any(entry.smoke for entry in self.matrix)
+        return any(entry.smoke for entry in self.matrix if entry.is_local)

@@ -17,25 +17,12 @@ if TYPE_CHECKING:
     from multiarch.config.layers import Layers
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-# Those that buildctl dials (BuildKit, client/connhelper).
-_BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "ssh", "podman-container", "kube-pod", "npipe")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LONGEST_SOCKET = 107  # bytes; sun_path of unix(7) holds 108 with the final zero
 # What BuildKit's client logs in to GitHub's cache with (cmd/buildctl/build/util.go).
 _CACHE_LOGIN = "ACTIONS_RUNTIME_TOKEN"
 # The attestations that BuildKit makes, with their attributes where none are given.
 _ATTESTATIONS = {"provenance": "mode=max", "sbom": ""}
-
-
-def read_builder(where: str, address: str | None) -> str | None:
-    """Check the address of a builder; None and an empty text mean none.
-
-    :param where: the setting, for the error.
-    """
-    if address and address.partition("://")[0] not in _BUILDER_SCHEMES:
-        schemes = ", ".join(f"{scheme}://" for scheme in _BUILDER_SCHEMES)
-        raise ConfigurationError(where, f"builder {address!r} does not start with one of {schemes}")
-    return address or None
 
 
 def read_output(layers: Layers, *, pushes: bool) -> Output:

@@ -67,6 +67,6 @@ def _texts(vertex: ReportedVertex) -> tuple[str, ...]:
         )
     texts.append(
         f"Build {vertex.platform} on a machine of its own kind: give it a native builder, "
-        "`builder: tcp://…` in the platform's entry under `platforms`."
+        "`builder: ssh://…` in the platform's entry under `platforms`."
     )
     return tuple(texts)

@@ -149,6 +149,7 @@ def _solves(solves: Sequence[Solve], project: Project, machine: str, room: int) 
                 for base in (project.target(name),)
                 for leg in solve.legs
             ),
+            builder=solve.builder.name if solve.builder else "",
         )
         attempts[solve.legs] += 1
 
@@ -167,15 +168,17 @@ def _vertex(vertex: Vertex, solve: Solve, entry: MatrixEntry, machine: str, room
         started=vertex.started,
         completed=vertex.completed if is_over else None,
         cached=vertex.cached,
-        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, entry, machine),
+        emulated=vertex.instruction.startswith("RUN ") and _runs_emulated(platform, solve, entry, machine),
         error=shortened(vertex.error, _LONGEST_TEXT),
         log=bounded_log(vertex.output, room),
     )
 
 
-def _runs_emulated(platform: str, entry: MatrixEntry, machine: str) -> bool:
-    """Return whether the builder of *entry* emulates the programs of *platform*."""
+def _runs_emulated(platform: str, solve: Solve, entry: MatrixEntry, machine: str) -> bool:
+    """Return whether the builder of a solve emulates the programs of *platform*."""
     try:
+        if solve.builder is not None and solve.builder.name:
+            return solve.builder.emulates(Platform.parse(platform))
         return is_emulated(replace(entry, platform=Platform.parse(platform)), machine)
     except ValueError:  # it is unknown on which platform they run
         return False

@@ -63,6 +63,7 @@ class ReportedSolve:
     :ivar steps: its vertices; the name is that of the JSON format.
     :ivar target: the name of its target; empty where the project has none.
     :ivar built_on: one for each platform and each base; the platforms waited for them.
+    :ivar builder: the name of the builder elsewhere; empty where it ran on the local one.
     """
 
     platforms: tuple[str, ...]
@@ -70,6 +71,7 @@ class ReportedSolve:
     steps: tuple[ReportedVertex, ...]
     target: str = ""
     built_on: tuple[ReportedBase, ...] = ()
+    builder: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Summary:
     :ivar steps: number of its instructions.
     :ivar cached: number of its instructions that BuildKit did not run.
     :ivar emulated: whether its programs ran under an emulator.
+    :ivar builder: the name of the builder elsewhere that built it; empty where the local one did.
+    :ivar lost: the names of builders that were lost while they built it.
     :ivar unchecked: number of the gates' notes on what its image starts.
     :ivar foreign: programs in its image that are for another platform on purpose.
     """
@@ -48,6 +50,15 @@ class Summary:
     unchecked: int = 0
     foreign: tuple[str, ...] = ()
     target: str = ""
+    builder: str = ""
+    lost: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> str:
+        """How and where it was built: ``natively on arm-2; arm-1 was lost``."""
+        how = "emulated" if self.emulated else "natively"
+        place = f" on {self.builder}" if self.builder else ""
+        return "; ".join([f"{how}{place}", *(f"{name} was lost" for name in self.lost)])
 
 
 def summarise(
@@ -71,9 +82,9 @@ def summarise(
     rows = []
     for entry in matrix:
         platform = entry.platform
+        own = of_leg.get(entry.leg, [])
         attempts = [
-            [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)]
-            for solve in of_leg.get(entry.leg, ())
+            [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)] for solve in own
         ]
         times = [(v.started, v.completed) for vertices in attempts for v in vertices if v.started and v.completed]
         seconds = max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
@@ -81,8 +92,13 @@ def summarise(
         cached = sum(vertex.cached for vertex in instructions)
         digest, bytes_ = images.get(entry.leg, ("", 0))
         found = (findings or {}).get(entry.leg, Findings())
-        counts = len(instructions), cached, is_emulated(entry, machine), len(found.notes)
-        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target))
+        builder = own[-1].builder if own else None
+        is_elsewhere = builder is not None and builder.name
+        emulated = builder.emulates(platform) if builder and is_elsewhere else is_emulated(entry, machine)
+        counts = len(instructions), cached, emulated, len(found.notes)
+        lost = tuple(dict.fromkeys(solve.builder.name for solve in own if solve.is_lost and solve.builder))
+        place = builder.name if builder else ""
+        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target, place, lost))
     return tuple(rows)
 
 
@@ -104,7 +120,7 @@ _RESULTS = (
     _Column("SIZE", lambda row: size(row.size) if row.size != 0 else ""),
     _Column("TIME", lambda row: duration(row.seconds)),
     _Column("CACHED", lambda row: f"{row.cached} of {row.steps}"),
-    _Column("BUILT", lambda row: "emulated" if row.emulated else "natively"),
+    _Column("BUILT", lambda row: row.built),
 )
 # Most images have nothing to be shown in this column.
 _FINDINGS = _Column(

@@ -14,6 +14,7 @@ _MOST_DIGITS = 20
 _FIELDS = frozenset(
     {"schemaversion", "mediatype", "manifests", "config", "layers", "digest", "size", "platform", "annotations", "urls"}
     | {"architecture", "os", "variant", "os.version", "os.features"}
+    | {"rootfs", "diff_ids"}
     | {"entrypoint", "cmd", "env", "workingdir", "labels"}
 )
 

@@ -120,7 +120,7 @@ class _Tar:
                     if (entry := self._next()) is None:
                         self._is_over = True
                         break
-                    name = _normalised(entry.name)
+                    name = normalised(entry.name)
                     is_wanted = name in wanted
                     self._note(name, entry, is_wanted=is_wanted or self.count < _FEW)
                     self.count += 1
@@ -166,7 +166,7 @@ class _Tar:
             return File(FileKind.DATA, is_executable=True, note="is a sparse file, which is not read")
         if entry.kind is Kind.HARD_LINK:
             # A hard link is another name of a file before it, also where a layer above removes the first name.
-            target = _normalised(entry.link)
+            target = normalised(entry.link)
             return self.find(target) or File(FileKind.LINK, link=f"/{target}")
         if entry.kind is Kind.OTHER or self._reader is None:
             return File(FileKind.OTHER)
@@ -198,7 +198,7 @@ class _Names:
         return key in self._lists.get(key & 0xFF, ())
 
 
-def _normalised(name: str) -> str:
+def normalised(name: str) -> str:
     """Return a name as a path from the root, without a slash before it."""
     if "//" not in name and "/." not in name and not name.startswith((".", "/")):
         return name.rstrip("/")

@@ -26,6 +26,8 @@ PLATFORM_FIELDS = ("architecture", "os", "variant", "os.version", "os.features")
 # Annotations of an attestation's descriptor (BuildKit, docs/attestations/attestation-storage.md).
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _ATTESTATIONS = "attestation-manifest"
+# The annotation of an attestation's layer that says what it is (the same document).
+PREDICATE_TYPE = "in-toto.io/predicate-type"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 # The registered algorithms (image-spec, descriptor.md, "Digests").
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -238,6 +240,12 @@ class Manifest:
     def layers(self) -> tuple[Descriptor, ...]:
         """The descriptors of an image's layers, the lowest first; none where any is malformed."""
         return self._descriptors("layers")
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations; none where they are malformed."""
+        annotations = self.json.get("annotations")
+        return annotations if isinstance(annotations, dict) and maps_texts(annotations) else {}
 
     @property
     def size(self) -> int:

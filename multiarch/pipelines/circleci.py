@@ -43,7 +43,7 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
     only: dict[str, Any] = {"branches": {"only": list(pipeline.branches)} if pipeline.branches else {"ignore": "/.*/"}}
     only["tags"] = {"only": "/.*/"}
     others = {"branches": {"ignore": list(pipeline.branches)}} if pipeline.branches else {}
-    names = [f"build {build.platform}" for build in pipeline.builds]
+    names = [f"build {build.name}" for build in pipeline.builds]
     publish = {_PUBLISH: {"requires": names, "filters": only}}
     return {
         **({} if existing and "version" in existing else {"version": 2.1}),
@@ -75,8 +75,8 @@ def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict
     return [
         {
             _BUILD: {
-                "name": f"build {build.platform}",
-                "platform": build.platform,
+                "name": f"build {build.name}",
+                **({"flags": build.flags} if pipeline.has_targets else {"platform": build.name}),
                 **({"resource_class": build.runner} if build.runner else {}),
                 **({"emulated": True} if build.emulated else {}),
                 **({"builder": True} if build.has_builder and pipeline.has_mixed_builders else {}),
@@ -89,9 +89,10 @@ def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict
 
 
 def _build(pipeline: Pipeline) -> dict[str, Any]:
-    platform = "<< parameters.platform >>"
+    parameter = "flags" if pipeline.has_targets else "platform"
+    flags = f"{'' if pipeline.has_targets else '--platform '}<< parameters.{parameter} >>"
     steps: list[Any] = []
-    for command in pipeline.prepare(pipeline.fullest_build, platform):
+    for command in pipeline.prepare(pipeline.fullest_build, flags):
         step: dict[str, Any] = {"run": command.text}
         if command.purpose is Purpose.EMULATOR:
             step = {"when": {"condition": "<< parameters.emulated >>", "steps": [step]}}
@@ -102,7 +103,7 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
     builder = {"builder": {"type": "boolean", "default": False}} if pipeline.has_mixed_builders else {}
     return {
         "parameters": {
-            "platform": {"type": "string"},
+            parameter: {"type": "string"},
             "resource_class": {"type": "string", "default": _USUAL_CLASS},
             **emulated,
             **builder,
@@ -111,7 +112,7 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
         "machine": _MACHINE,
         "resource_class": "<< parameters.resource_class >>",
         "environment": {**_variables(pipeline), "INVOKE_MULTIARCH_OUTPUT": "<< parameters.output >>"},
-        "steps": [*_start(pipeline), *steps, {"run": pipeline.build(platform)}],
+        "steps": [*_start(pipeline), *steps, {"run": pipeline.build(flags)}],
     }
 
 

@@ -73,29 +73,29 @@ def settings_of(pipeline: Pipeline) -> str:
 
 
 def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
-    """Return the job that builds all platforms; a step that only some of them need is conditional."""
-    platform = "${{ matrix.platform }}"
+    """Return the job that builds everything; a step that only some of its entries need is conditional."""
+    name, flags = "${{ matrix.platform }}", "--platform ${{ matrix.platform }}"
+    if pipeline.has_targets:
+        name, flags = "${{ matrix.name }}", "${{ matrix.flags }}"
     conditions = {Purpose.EMULATOR: "matrix.emulated"}
     if pipeline.has_mixed_builders:
         conditions[Purpose.SERVER] = "! matrix.builder"
     steps = [
         {**({"if": conditions[command.purpose]} if command.purpose in conditions else {}), "run": command.text}
-        for command in pipeline.prepare(pipeline.fullest_build, platform)
+        for command in pipeline.prepare(pipeline.fullest_build, flags)
     ]
     credentials = _logins(pipeline) if pushes else {}
     return {
-        "name": f"build {platform}",
+        "name": f"build {name}",
         "if": f"github.event_name {'!=' if pushes else '=='} 'pull_request'",
         **(_permissions(pipeline) if pushes else {}),
         "runs-on": "${{ matrix.runner }}",
-        "strategy": {
-            "matrix": {"include": [_entry(build, builder=pipeline.has_mixed_builders) for build in pipeline.builds]}
-        },
+        "strategy": {"matrix": {"include": [_entry(pipeline, build) for build in pipeline.builds]}},
         "steps": [
             *_start(pipeline),
             *_export_cache(pipeline),
             *steps,
-            {"run": pipeline.build(platform), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
+            {"run": pipeline.build(flags), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
             *(_upload(pipeline) if pushes else []),
         ],
     }
@@ -144,10 +144,11 @@ def _download(pipeline: Pipeline) -> list[dict[str, Any]]:
     return [{"uses": "actions/download-artifact@v4", "with": what}] if pipeline.digests else []
 
 
-def _entry(build: Build, *, builder: bool) -> dict[str, Any]:
-    """Return an entry of the matrix; *builder* is whether it says where the platform is built."""
-    entry = {"platform": build.platform, "runner": build.runner or _RUNNER, "emulated": build.emulated}
-    return {**entry, "builder": build.has_builder} if builder else entry
+def _entry(pipeline: Pipeline, build: Build) -> dict[str, Any]:
+    """Return an entry of the matrix; where some are built elsewhere, it says whether this one is."""
+    what = {"name": build.name, "flags": build.flags} if pipeline.has_targets else {"platform": build.name}
+    entry = {**what, "runner": build.runner or _RUNNER, "emulated": build.emulated}
+    return {**entry, "builder": build.has_builder} if pipeline.has_mixed_builders else entry
 
 
 def _published(pipeline: Pipeline) -> str:

@@ -89,7 +89,7 @@ def _rules(conditions: list[str]) -> list[dict[str, str]]:
 
 
 def _name(build: Build) -> str:
-    return f"build {build.platform}"
+    return f"build {build.name}"
 
 
 def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
@@ -98,8 +98,8 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
         "stage": "build",
         **({"tags": [build.runner]} if build.runner else {}),
         "script": [
-            *(command.text for command in pipeline.prepare(build, build.platform)),
-            pipeline.build(build.platform),
+            *(command.text for command in pipeline.prepare(build, build.flags)),
+            pipeline.build(build.flags),
         ],
         **({"artifacts": {"paths": [pipeline.digests]}} if pipeline.digests else {}),
     }

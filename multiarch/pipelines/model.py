@@ -1,7 +1,8 @@
 """Model of a release that is cut into the jobs of a CI; a writer for each CI makes its file from it.
 
-Stage *build* has a job for each platform (steps 1 to 4), stage *publish* one (step 5). Each job has a machine of its
-own; they share only the registry, where images wait under staging tags with the number of the build.
+Stage *build* has a job for each component, which is a platform of one image, or of targets that are built on each other
+(steps 1 to 4), stage *publish* one for all of them (step 5). Each job has a machine of its own; they share only the
+registry, where images wait under staging tags with the number of the build.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from multiarch.ci import CIKind
+from multiarch.config.components import components
 from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
-from multiarch.errors import EmptyMatrixError
+from multiarch.errors import ConfigurationError, EmptyMatrixError
 from multiarch.image.platform import runs_natively
 from multiarch.pipelines.install import pinned_install
 from multiarch.registry.credentials import variables as login_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping, Sequence
 
-    from multiarch.config.settings import MatrixEntry, Settings
+    from multiarch.config.project import Project
+    from multiarch.config.settings import MatrixEntry
 
 # The variable that names the repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
@@ -29,6 +32,16 @@ IMAGE = f"{PREFIX}IMAGE"
 _WITH_ARTIFACTS = (CIKind.GITHUB.value, CIKind.GITLAB.value)
 # The architecture of the usual machine of all four CIs.
 _MACHINE = "x86_64"
+# The most jobs that build, by CI: of a matrix (docs.github.com, "Running variations of jobs in a workflow"), and of a
+# build, with the job that publishes (docs.travis-ci.com, "Build Matrix"). A project of GitLab's free plan may have 500
+# jobs in all pipelines that run (docs.gitlab.com, "GitLab.com settings"), here two of them. CircleCI tells of no limit.
+_MOST_JOBS = {
+    CIKind.GITHUB.value: 256,
+    CIKind.TRAVIS.value: 199,
+    CIKind.GITLAB.value: 200,
+    CIKind.CIRCLECI.value: 256,
+}
+_LONGEST_NAME = 100  # characters of each half of a job's name; GitLab takes 255 for all of it
 
 
 class Purpose(Enum):
@@ -58,18 +71,31 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Job that builds one platform.
+    """Job that builds one component.
 
-    :ivar platform: as Docker writes it; the name of the job too.
+    :ivar platforms: as Docker writes them; several where a base of one platform serves them.
+    :ivar targets: those that are asked for; empty in a project of one image.
     :ivar runner: the CI's label of the machine that it runs on; None for its usual one.
     :ivar emulated: whether that machine needs an emulator.
-    :ivar has_builder: whether a BuildKit elsewhere builds it, so that none is started here.
+    :ivar has_builder: whether a BuildKit elsewhere builds all of it, so that none is started here.
     """
 
-    platform: str
+    platforms: tuple[str, ...]
+    targets: tuple[str, ...]
     runner: str | None
     emulated: bool
     has_builder: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the job, which no other has: ``linux/arm64``, or ``app+worker linux/arm64``."""
+        return " ".join(filter(None, [_shortened(self.targets), _shortened(self.platforms)]))
+
+    @property
+    def flags(self) -> str:
+        """The flags by which the steps are for this component alone."""
+        flags = {"--platform": self.platforms, "--target": self.targets}
+        return " ".join(f"{flag} {value}" for flag, values in flags.items() for value in values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +135,27 @@ class Pipeline:
         """The command that writes the file."""
         return f"{self.program} pipeline --ci {self.ci}"
 
-    def prepare(self, build: Build, platform: str) -> list[Command]:
+    def prepare(self, build: Build, flags: str) -> list[Command]:
         """Return the commands before a build: an emulator where one is needed, a server where none is elsewhere.
 
-        :param platform: its name, or the expression that stands for it in the file.
+        :param flags: those of the build, or the expression that stands for them in the file.
         """
-        emulator = Command(Purpose.EMULATOR, f"{self.program} setup-binfmt --platform {platform}")
-        server = Command(Purpose.SERVER, f"{self.program} start-buildkit --platform {platform}")
+        emulator = Command(Purpose.EMULATOR, f"{self.program} setup-binfmt {flags}")
+        server = Command(Purpose.SERVER, f"{self.program} start-buildkit {flags}")
         client = Command(Purpose.CLIENT, f"{self.program} copy-buildctl")
         return [*([emulator] if build.emulated else []), *([] if build.has_builder else [server]), client]
 
-    def build(self, platform: str) -> str:
-        """Return the command that builds a platform, and pushes it under the staging tag.
+    def build(self, flags: str) -> str:
+        """Return the command that builds a component, and pushes it under staging tags.
 
-        :param platform: as for `prepare`.
+        :param flags: as for `prepare`.
         """
-        return f"{self.program} build-arch --platform {platform}"
+        return f"{self.program} build-arch {flags}"
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the project has several images, so that each job says which are its."""
+        return any(build.targets for build in self.builds)
 
     @property
     def fullest_build(self) -> Build:
@@ -133,7 +164,7 @@ class Pipeline:
 
     @property
     def has_mixed_builders(self) -> bool:
-        """Whether some platforms are built by a BuildKit elsewhere, and others are not."""
+        """Whether some jobs have a BuildKit elsewhere, and others do not."""
         return len({build.has_builder for build in self.builds}) > 1
 
     @property
@@ -170,17 +201,19 @@ class Pipeline:
         )
 
 
-def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
+def plan(project: Project, ci: str, *, program: str) -> Pipeline:
     """Return the jobs of a release on a CI.
 
     :param ci: one of `multiarch.config.settings.CIS`.
     :param program: the program that runs the tasks.
     :raises EmptyMatrixError: there is nothing to build.
-    :raises ConfigurationError: no command is known that installs the tasks.
+    :raises ConfigurationError: no command is known that installs the tasks, or the CI does not take so many jobs.
     """
-    if not settings.matrix:
+    settings = project.settings
+    if not all(target.settings.matrix for target in project):
         raise EmptyMatrixError
-    uses_github_cache = settings.ci.cache is CacheKind.GITHUB and ci == CIKind.GITHUB.value
+    caches = [target.settings.ci.cache for target in project]
+    uses_github_cache = CacheKind.GITHUB in caches and ci == CIKind.GITHUB.value
     is_shared = settings.ci.cache in (CacheKind.REGISTRY, CacheKind.INLINE)
     publish = settings.publish
     digests = publish.digests if ci in _WITH_ARTIFACTS else None
@@ -192,9 +225,9 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
         ci=ci,
         program=program,
         install=pinned_install() if settings.ci.install is None else settings.ci.install,
-        builds=tuple(_build(entry, ci) for entry in settings.matrix),
+        builds=_builds(project, ci),
         branches=settings.ci.branches,
-        emulated_trials=tuple(str(entry.platform) for entry in settings.matrix if entry.smoke and _is_foreign(entry)),
+        emulated_trials=_emulated_trials(project),
         logins=tuple(Login(registry, *names) for registry, names in login_variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
@@ -206,13 +239,46 @@ def plan(settings: Settings, ci: str, *, program: str) -> Pipeline:
     )
 
 
-def _build(entry: MatrixEntry, ci: str) -> Build:
-    """Return the job of a platform on a CI."""
-    runner, has_builder = entry.runners.get(ci), entry.builder is not None
-    emulated = not has_builder and runner is None and _is_foreign(entry)
-    return Build(platform=str(entry.platform), runner=runner, emulated=emulated, has_builder=has_builder)
+def _builds(project: Project, ci: str) -> tuple[Build, ...]:
+    """Return the jobs that build. :raises ConfigurationError: there are more than the CI takes."""
+    asked_for = {target.name for target in project.asked_for}
+    builds = tuple(_build(component, asked_for, ci) for component in components(project))
+    if len(builds) > _MOST_JOBS[ci]:
+        problem = f"{len(builds)} jobs would build them, a platform each, and {ci} takes {_MOST_JOBS[ci]}"
+        remedy = "divide the project, or name fewer of them in groups.default"
+        raise ConfigurationError("multiarch.targets", f"{problem}; {remedy}")
+    return builds
+
+
+def _build(component: Sequence[MatrixEntry], asked_for: Container[str], ci: str) -> Build:
+    """Return the job of a component on a CI."""
+    wanted = [entry for entry in component if entry.target in asked_for]
+    platforms = dict.fromkeys(str(entry.platform) for entry in wanted)
+    local = [entry for entry in component if entry.is_local]
+    # A native machine is one for a platform, and is that for all targets.
+    runners = [entry.runners[ci] for entry in (*wanted, *component) if ci in entry.runners]
+    runner = runners[0] if runners and len({entry.platform for entry in component}) == 1 else None
+    return Build(
+        platforms=tuple(platforms),
+        targets=tuple(dict.fromkeys(entry.target for entry in wanted if entry.target)),
+        runner=runner,
+        emulated=runner is None and any(map(_is_foreign, local)),
+        has_builder=not local,
+    )
+
+
+def _emulated_trials(project: Project) -> tuple[str, ...]:
+    """Return the platforms of images that are tried before they are published, by an emulator."""
+    entries = (entry for target in project.asked_for for entry in target.settings.matrix)
+    return tuple(dict.fromkeys(str(entry.platform) for entry in entries if entry.smoke and _is_foreign(entry)))
 
 
 def _is_foreign(entry: MatrixEntry) -> bool:
     """Whether the usual machine of a CI needs an emulator for a platform."""
     return not runs_natively(entry.platform, _MACHINE)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """Return names, or the first of too many: no other component has that."""
+    joined = "+".join(names)
+    return joined if len(joined) <= _LONGEST_NAME else f"{names[0]} and {len(names) - 1} more"

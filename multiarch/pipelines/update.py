@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
     from multiarch.pipelines.model import Pipeline
     from multiarch.pipelines.yaml_merge import Place
 
@@ -79,7 +79,7 @@ class PipelineFile:
     wanted: str
 
 
-def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
+def write_pipeline(project: Project, ci: str, directory: Path, *, program: str) -> Path:
     """Write the file of a CI, or bring it up to date; return its path, below *directory*.
 
     :param ci: one of `multiarch.config.settings.CIS`.
@@ -87,20 +87,20 @@ def write_pipeline(settings: Settings, ci: str, directory: Path, *, program: str
     :raises ConfigurationError: the settings make no file for this CI.
     :raises PipelineError: the existing file cannot be read, or has no room.
     """
-    file = pipeline_file(settings, ci, directory, program=program)
+    file = pipeline_file(project, ci, directory, program=program)
     if file.existing != file.wanted:
         write_text(directory, _writer(ci).PATH, file.wanted)
     return file.path
 
 
-def check_pipeline(settings: Settings, ci: str, directory: Path, *, program: str) -> Path:
+def check_pipeline(project: Project, ci: str, directory: Path, *, program: str) -> Path:
     """Check that a file is as `write_pipeline` would leave it; return its path.
 
     :raises ConfigurationError: the settings make no file for this CI.
     :raises PipelineError: with each mistake and its line, or with the lines that differ.
     """
     writer = _writer(ci)
-    pipeline = plan(settings, ci, program=program)
+    pipeline = plan(project, ci, program=program)
     path, remedy = directory / writer.PATH, f"run: {pipeline.command}"
     existing = read_text(directory, writer.PATH)
     if existing is None:
@@ -126,10 +126,10 @@ def _mistakes(text: str, name: str) -> list[str]:
     return lint.check(text, name)
 
 
-def pipeline_file(settings: Settings, ci: str, directory: Path, *, program: str) -> PipelineFile:
+def pipeline_file(project: Project, ci: str, directory: Path, *, program: str) -> PipelineFile:
     """Return the file of a CI, and write nothing. Parameters and errors are those of `write_pipeline`."""
     writer = _writer(ci)
-    return _file(writer, plan(settings, ci, program=program), directory)
+    return _file(writer, plan(project, ci, program=program), directory)
 
 
 def _writer(ci: str) -> Writer:
@@ -183,9 +183,12 @@ def _render(writer: Writer, pipeline: Pipeline, existing: str | None) -> str:
 
 def _heading(writer: Writer, pipeline: Pipeline) -> str:
     """Return the comment above a file of ours: where it comes from, and what has to be set at the CI."""
+    jobs = "A job for each platform, each on a machine of its own, then one that publishes."
+    if pipeline.has_targets:
+        jobs = "A job for each platform of what is built on each other, then one that publishes all."
     lines = (
         f"Written by `{pipeline.command}` from invoke.yaml; run it again when that changes: what is",
-        "your own in here stays. A job for each platform, each on a machine of its own, then one that publishes.",
+        f"your own in here stays. {jobs}",
         f"To be set at the CI: {writer.settings_of(pipeline) or 'nothing'}.",
     )
     return "".join(f"# {line}\n" for line in lines)

@@ -19,7 +19,7 @@ def commands(settings: Settings) -> list[list[str]]:
     staged = list(settings.staging.values())
     added = list(map(str, settings.publish.add))
     names = list(map(str, settings.publish.references))
-    lines = _smoke_commands(settings) if settings.tries_images else []
+    lines = _smoke_commands(settings) if any(entry.smoke for entry in settings.matrix) else []
     if settings.publish.digests:
         words = ["docker", "buildx", "imagetools", "create", *(word for name in names for word in ("--tag", name))]
         for key, value in sorted(settings.publish.annotations.items()):
@@ -43,6 +43,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 
 def _smoke_commands(settings: Settings) -> list[list[str]]:
-    from multiarch.publish import smoke
+    from multiarch.buildkit.buildctl import default_path
+    from multiarch.publish import builder_smoke, smoke
 
-    return smoke.commands(settings)
+    return smoke.commands(settings) + builder_smoke.commands(settings, default_path(settings))

@@ -158,6 +158,12 @@ class UnstartableError(GateError):
         super().__init__(f"{reference} for {platform} fails wherever it runs: {fault}")
 
 
+class BaseMismatchError(GateError):
+    """An image that is not, or not known to be, built on the image of the project that its contexts name."""
+
+    gate = "the base is the base"
+
+
 class SmokeError(GateError):
     """An image that failed its smoke command."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Cache format version; raise it when the inspection of images changes.
-_VERSION = "4"
+_VERSION = "5"
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
@@ -31,7 +31,7 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 class InspectedImage:
     """The config of an image, and the programs that it starts.
 
-    :ivar config: as config.md of the image-spec has it; from the cache, the part that the gates and the index need.
+    :ivar config: as config.md of the image-spec has it; from the cache, what gates, index and trials need.
     :ivar programs: the first is the one that the image starts with.
     """
 
@@ -54,10 +54,13 @@ def remember(digest: str, image: InspectedImage) -> None:
     """Keep an image, unless a layer of it was not read: next time it may be."""
     if any(program.is_unread for program in image.programs):
         return
-    revision = ((image.config.get("config") or {}).get("Labels") or {}).get(REVISION)
-    labels = {"config": {"Labels": {REVISION: revision}}} if revision else {}
+    inner = image.config.get("config") or {}
+    revision = (inner.get("Labels") or {}).get(REVISION)
+    run = {"Labels": {REVISION: revision}} if revision else {}
+    run |= {key: inner[key] for key in ("Entrypoint", "OnBuild") if inner.get(key)}
     kept = {
-        "config": {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)} | labels,
+        "config": {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
+        | ({"config": run} if run else {}),
         "programs": [_kept(program) for program in image.programs],
     }
     path = _path(digest)

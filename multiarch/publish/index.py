@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from multiarch.config.settings import Settings
+    from multiarch.image.platform import Platform
     from multiarch.publish.staged import StagedImage
 
 
@@ -23,8 +24,17 @@ def index_of_one(image: StagedImage) -> Manifest:
     return _index(OCI_INDEX, [replace(image.manifest.descriptor, platform=platform), *image.attestations], {})
 
 
-def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
-    """Return the index of the images. The same images and annotations give the same bytes."""
+def compose(
+    settings: Settings,
+    images: Sequence[StagedImage],
+    bases: Mapping[Platform, Mapping[str, str]] | None = None,
+    base: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Return the index of the images. The same images and annotations give the same bytes.
+
+    :param bases: annotations about what each platform is built on; those of the settings and of the image win.
+    :param base: the same about the index.
+    """
     matrix = {entry.platform: entry for entry in settings.matrix}
     entries: list[Descriptor] = []
     for image in images:
@@ -32,13 +42,25 @@ def compose(settings: Settings, images: Sequence[StagedImage]) -> Manifest:
         platform = {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
         if entry and entry.platform.variant:
             platform.setdefault("variant", entry.platform.variant)
-        annotations = dict(sorted({**image.annotations, **(entry.annotations if entry else {})}.items()))
-        entries.append(replace(image.manifest.descriptor, platform=platform, annotations=annotations))
+        own = dict(sorted({**image.annotations, **(entry.annotations if entry else {})}.items()))
+        entries.append(replace(image.manifest.descriptor, platform=platform, annotations=own))
         entries += image.attestations
     # A list of Docker's own type is what old clients expect of images of Docker's type; it has no annotations.
     is_plain = all(one.media_type == DOCKER_MANIFEST and not one.annotations for one in entries)
     media_type = DOCKER_LIST if is_plain and not settings.publish.annotations else OCI_INDEX
-    return _index(media_type, entries, settings.publish.annotations)
+    annotations = settings.publish.annotations
+    if media_type == OCI_INDEX and bases and not any(key in annotations for about in bases.values() for key in about):
+        by_digest = {image.manifest.digest: bases.get(image.platform, {}) for image in images}
+        entries = [_about(entry, by_digest.get(entry.digest, {})) for entry in entries]
+        annotations = {**(base or {}), **annotations}
+    return _index(media_type, entries, annotations)
+
+
+def _about(entry: Descriptor, annotations: Mapping[str, str]) -> Descriptor:
+    """Return an entry with annotations more; all of them, or none where one is there."""
+    if not annotations or any(key in entry.annotations for key in annotations):
+        return entry
+    return replace(entry, annotations=dict(sorted({**entry.annotations, **annotations}.items())))
 
 
 def _index(media_type: str, entries: Sequence[Descriptor], annotations: Mapping[str, str]) -> Manifest:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
+from multiarch.image.manifest import PREDICATE_TYPE
+from multiarch.image.provenance import PROVENANCE
 from multiarch.publish.errors import NotPublishedError, UnreadableTagError
 from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import stop_all
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
     from multiarch.registry.client import Registry
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
-_PREDICATE = "in-toto.io/predicate-type"
 # The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
-_SHORT = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "sbom"}
+_SHORT = {PROVENANCE: "provenance", "https://spdx.dev/Document": "sbom"}
 _NOTHING = "-"
 # What stands for a value that does not have the form of its kind: a row has the cells that it seems to have.
 _MALFORMED = "?"
@@ -116,7 +117,7 @@ def _content(manifest: Manifest | None) -> tuple[str, str]:
 
 
 def _predicates(manifest: Manifest) -> list[str]:
-    types = [_valid(layer.annotations.get(_PREDICATE) or "unknown", _URI) for layer in manifest.layers]
+    types = [_valid(layer.annotations.get(PREDICATE_TYPE) or "unknown", _URI) for layer in manifest.layers]
     return [next((name for start, name in _SHORT.items() if kind.startswith(start)), kind) for kind in types]
 
 

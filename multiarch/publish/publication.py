@@ -7,33 +7,40 @@ the image and its attestations. The gates are passed before any tag moves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
+from multiarch.image.platform import Leg
 from multiarch.interrupts import nothing
 from multiarch.publish import gates
 from multiarch.publish.added import check_added, read_added
+from multiarch.publish.bases import annotations_of, annotations_of_all, check_bases, read_base
 from multiarch.publish.index import compose, index_of_one
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
 from multiarch.publish.tags import Plan, TagState, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
+    from multiarch.publish.bases import BaseImage, StagedBase
     from multiarch.publish.tags import PublishedTag
     from multiarch.registry.client import Registry
 
 # Requests for each platform at the same time: for its config and for its upper layers.
 _REQUESTS = 3
+# Connections to one registry that are begun before they are needed.
+_MOST_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,18 @@ class Part:
     """One image of what is published together.
 
     :ivar digests: what was just pushed for each platform; None for what is under the staging tags.
+    :ivar name: of its target.
+    :ivar bases: what each platform should be built on.
+    :ivar is_seen: whether this run has seen that the builds used their bases.
+    :ivar published: the index of images that are published already, which gets the tags as it is.
     """
 
     settings: Settings
     digests: Mapping[Platform, str] | None = None
+    name: str = ""
+    bases: Mapping[Platform, tuple[StagedBase, ...]] = field(default_factory=dict)
+    is_seen: bool = False
+    published: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -80,24 +95,83 @@ def publish(
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
     on_failure = partial(stop_all, registries.values())
-    read = each(lambda part: _read(part.settings, registries, part.digests), parts, on_failure=on_failure)
+    with _connections_ahead(parts, registries):
+        read = each(lambda part: _read(part, registries), parts, on_failure=on_failure)
+    bases = _read_bases(parts, registries)
+    indexes: dict[str, PublishedTag | None] = {}
     plans: list[Plan] = []
     published: list[Published] = []
-    for part, (staged, existing_tags) in zip(parts, read, strict=True):
-        settings = part.settings
-        added = read_added(settings.publish.add, registries)
-        findings = check(settings, staged, existing_tags, added)
-        _say_findings(settings, findings, say)
+    for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
+        findings = check(part, staged, existing_tags, added)
+        _say_findings(part.settings, findings, say)
         images = [image for place in staged for image in place.images]
-        platforms = [*settings.platforms, *(image.platform for image in added)]
-        look_again = partial(_look_again, settings, registries, platforms)
-        plan = Plan(compose(settings, [*images, *added]), [*images, *added], existing_tags, look_again)
+        below = _check_bases(part, images, bases, registries)
+        plan = _plan(part, images, added, existing_tags, registries, below, indexes)
         plans.append(plan)
+        indexes[part.name] = next(iter(plan.tags), None)
         published.append(Published(plan.tags, tuple(images), findings))
     if try_images:
         try_images([one.images for one in published])
     move_tags(plans, registries, on_moved)
     return tuple(published)
+
+
+def _plan(
+    part: Part,
+    images: Sequence[StagedImage],
+    added: Sequence[StagedImage],
+    existing_tags: Sequence[TagState],
+    registries: Mapping[str, Registry],
+    below: Mapping[Platform, BaseImage | None],
+    indexes: Mapping[str, PublishedTag | None],
+) -> Plan:
+    """Return the plan of a part.
+
+    :param added: images of the index that were built elsewhere.
+    :param below: what each platform begins with.
+    :param indexes: of the targets before, the first tag of each.
+    """
+    settings = part.settings
+    about = {platform: annotations_of(base, indexes) for platform, base in below.items() if base}
+    about_all = annotations_of_all([*below.values(), *(None for _ in added)], indexes)
+    platforms = [*settings.platforms, *(image.platform for image in added)]
+    look_again = partial(_look_again, settings, registries, platforms)
+    index = part.published or compose(settings, [*images, *added], about, about_all)
+    return Plan(index, [*images, *added], existing_tags, look_again)
+
+
+def _read_bases(parts: Sequence[Part], registries: Mapping[str, Registry]) -> dict[StagedBase, BaseImage]:
+    """Return what is built on, each read once; one that only others are for gets its staging tag, as they do."""
+    on_failure = partial(stop_all, registries.values())
+    published = {part.name for part in parts}
+
+    def read(base: StagedBase) -> BaseImage:
+        registry = registries[base.reference.registry]
+        found = read_base(base, registry)
+        if base.reference.tag and base.reference.digest and base.leg.target not in published:
+            _write_staging_tag(registry, found.image)
+        return found
+
+    wanted = dict.fromkeys(base for part in parts for bases in part.bases.values() for base in bases)
+    unlike = {(base.leg, base.reference): base for base in wanted}
+    found = dict(zip(unlike, each(read, unlike.values(), on_failure=on_failure), strict=True))
+    return {base: replace(found[base.leg, base.reference], base=base) for base in wanted}
+
+
+def _check_bases(
+    part: Part,
+    images: Sequence[StagedImage],
+    bases: Mapping[StagedBase, BaseImage],
+    registries: Mapping[str, Registry],
+) -> dict[Platform, BaseImage | None]:
+    """Return what each platform's layers begin with. :raises BaseMismatchError: it is built on something else."""
+
+    def check(image: StagedImage) -> BaseImage | None:
+        own = [bases[base] for base in part.bases.get(image.platform, ())]
+        return check_bases(Leg(image.platform, part.name), image, own, registries, is_seen=part.is_seen)
+
+    on_failure = partial(stop_all, registries.values())
+    return dict(zip([image.platform for image in images], each(check, images, on_failure=on_failure), strict=True))
 
 
 def _say_findings(settings: Settings, findings: Mapping[Platform, Findings], say: Callable[[str], None]) -> None:
@@ -110,7 +184,7 @@ def _say_findings(settings: Settings, findings: Mapping[Platform, Findings], say
 
 
 def check(
-    settings: Settings,
+    part: Part,
     staged: Sequence[StagedPlatform],
     existing_tags: Sequence[TagState],
     added: Sequence[StagedImage] = (),
@@ -121,6 +195,9 @@ def check(
     :param added: images of the index that were built elsewhere.
     :raises GateError: they may not be published.
     """
+    settings = part.settings
+    # What is published already is of the commit that it was built from.
+    revision = "" if part.published else settings.build.labels.get(REVISION, "")
     gates.check_set(staged)
     check_added(added, settings.platforms)
     kept = [*settings.platforms, *(image.platform for image in added)]
@@ -128,7 +205,7 @@ def check(
     images = [image for place in staged for image in place.images]
     for image in images:
         gates.check_config(image.platform, image.reference, image.config)
-        gates.check_revision(image.reference, image.config, settings.build.labels.get(REVISION, ""))
+        gates.check_revision(image.reference, image.config, revision)
     foreign = {entry.platform: entry.foreign for entry in settings.matrix}
     return {
         image.platform: gates.check_programs(image.platform, image.reference, image.programs, foreign[image.platform])
@@ -151,22 +228,35 @@ def _look_again(
 
 
 def _read(
-    settings: Settings, registries: Mapping[str, Registry], digests: Mapping[Platform, str] | None
-) -> tuple[list[StagedPlatform], list[TagState]]:
-    """Return what is staged, in the order of the matrix, and the tags to publish as they are before."""
+    part: Part, registries: Mapping[str, Registry]
+) -> tuple[list[StagedPlatform], list[TagState], list[StagedImage]]:
+    """Return what is staged, in the order of the matrix, the tags to publish as they are before, and what is added."""
+    settings, digests = part.settings, part.digests
     registry = registries[settings.publish.images[0].registry]
     on_failure = partial(stop_all, registries.values())
     groups = _staging(settings, digests)
     jobs: list[Callable[[], Any]] = [partial(read_staged, group, registry) for group in groups]
     jobs += [partial(_read_tag, reference, settings, registries) for reference in settings.publish.references]
-    with registry.expecting(_REQUESTS * len(settings.platforms) + len(settings.publish.tags)):
-        results = together(jobs, on_failure=on_failure)
-        staged = {place.platform: place for group in results[: len(groups)] for place in group}
-        if digests and settings.publish.digests is None:
-            # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
-            images = [place.images[0] for place in staged.values() if len(place.images) == 1]
-            each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
-    return [staged[platform] for platform in settings.platforms], results[len(groups) :]
+    jobs.append(partial(read_added, settings.publish.add, registries))
+    *results, added = together(jobs, on_failure=on_failure)
+    staged = {place.platform: place for group in results[: len(groups)] for place in group}
+    if digests and settings.publish.digests is None and part.published is None:
+        # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
+        images = [place.images[0] for place in staged.values() if len(place.images) == 1]
+        each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
+    return [staged[platform] for platform in settings.platforms], results[len(groups) :], added
+
+
+@contextmanager
+def _connections_ahead(parts: Sequence[Part], registries: Mapping[str, Registry]) -> Iterator[None]:
+    """Begin connections for what is read at the same time of all parts."""
+    expected = Counter(reference.registry for part in parts for reference in part.settings.publish.references)
+    for part in parts:
+        expected[part.settings.publish.images[0].registry] += _REQUESTS * len(part.settings.platforms)
+    with ExitStack() as stack:
+        for host, requests in expected.items():
+            stack.enter_context(registries[host].expecting(min(requests, _MOST_AHEAD)))
+        yield
 
 
 def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list[list[StagedPlatform]]:

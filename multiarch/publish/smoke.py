@@ -95,7 +95,7 @@ def commands(settings: Settings) -> list[list[str]]:
     for entry in settings.matrix:
         staged = str(entry.staging)
         words = ["--pull", "always", "--platform", str(entry.platform), *confined, staged, *entry.smoke]
-        lines += [["docker", "run", "--rm", *words]] if entry.smoke else []
+        lines += [["docker", "run", "--rm", *words]] if entry.smoke and entry.is_local else []
     return lines
 
 

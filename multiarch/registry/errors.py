@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, unbroken
 
 
 class UploadLostError(MultiarchError):
@@ -27,3 +27,10 @@ class ReadBackError(MultiarchError):
         actual = actual or "nothing"
         super().__init__(f"{reference} was published as {expected} but reads back as {actual}; who else pushes it?")
         self.transient = transient
+
+
+class ExtractionError(MultiarchError):
+    """A file that is needed cannot be taken out of an image."""
+
+    def __init__(self, image: object, problem: str, remedy: str) -> None:
+        super().__init__(unbroken(f"{image}: {problem}; {remedy}"))

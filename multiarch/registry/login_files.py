@@ -44,10 +44,10 @@ def sweep() -> None:
 def provide(client: Path) -> None:
     """Put this run's credentials into a directory, for a client that does not read them from the environment."""
     entries = entries_of_variable()
-    if not entries or _directories or _knows_variable(client):
+    if not entries or any((path / "config.json").exists() for path, _ in _directories) or _knows_variable(client):
         return
     stored = docker_config.directory()
-    directory = _make()
+    directory = make()
     _write(directory, stored, {name: {"auth": basic} for name, basic in entries.items()})
     os.environ["DOCKER_CONFIG"] = str(directory)
 
@@ -95,8 +95,11 @@ def _remove_first(number: int, stack: ExitStack) -> None:
     stack.callback(signal.signal, number, former or signal.SIG_DFL)
 
 
-def _make() -> Path:
-    """Return a new directory that this process has locked."""
+def make() -> Path:
+    """Return a new directory for secrets of this run, which this process has locked.
+
+    `remove` removes it, and `removing` does so at its end and on signals.
+    """
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _has_memory() else None))
         descriptor = _locked(path)

@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch.buildkit import schedule
 from multiarch.buildkit.address import container_address, dry_address, running_server
 from multiarch.buildkit.bases import Base, BuiltImage
 from multiarch.buildkit.buildctl import default_path, find_buildctl
-from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import build_command, export, export_one, record
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError, EmptyMatrixError, NoBuilderError
+from multiarch.fleet.planning import planned_builder
 from multiarch.formatting import shell_line
 from multiarch.paths import make_temporary_directory
 
@@ -49,13 +49,15 @@ def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
             check_inputs(target.settings, entry)
     if settings.publish.push.wanted:
         run.start_embedded_registry()
-    client = run.client(find_buildctl(settings))
-    local = Builder(_local_address(run) if settings.local_platforms else "")
-    for builder in {builder_of(entry, local).address: builder_of(entry, local) for entry in project.matrix}.values():
-        builder.check(run.host)
+    buildctl = find_buildctl(settings)
+    run.ask_builders(buildctl)
+    client, project, settings = run.client(buildctl), run.project, run.settings
+    local = Builder(_local_address(run) if settings.local_platforms else "", run.machine)
+    if local.address:
+        local.check(run.host)
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     try:
-        run.progress.begin({entry.leg: schedule.is_emulated(entry, run.machine) for entry in project.matrix})
+        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in project.matrix})
         built: list[PushedImage | Path | ImageReference]
         built = run.together([partial(_build, run, client, local), *run.push_checks(tuple(firsts))])[0]
     finally:
@@ -71,15 +73,16 @@ def _build(run: Run, client: Client, local: Builder) -> list[PushedImage | Path 
 
     results: list[PushedImage | Path | ImageReference] = []
     for target, entry in [(one, entry) for one in run.project for entry in one.settings.matrix]:
-        settings, builder, needed = target.settings, builder_of(entry, local), run.bases.needed(target, [entry])
+        settings, needed = target.settings, run.bases.needed(target, [entry])
         if layout := run.bases.layout(target, [entry]):
-            digest = build_layout(settings, [entry], layout, client, builder, needed)
+            to_layout = partial(build_layout, settings, [entry], layout, client, bases=needed)
+            digest = run.build_on([entry], local, to_layout)
             run.bases.built([entry], BuiltImage(digest, entry.staging, layout))
             continue
         if settings.build.output.kind is OutputKind.DOCKER:
-            results += load(run, target, entry, client, builder, needed)
+            results += run.build_on([entry], local, partial(load, run, target, entry, client, bases=needed))
             continue
-        result = build_platform(settings, entry, client, builder, needed)
+        result = run.build_on([entry], local, partial(build_platform, settings, entry, client, bases=needed))
         if isinstance(result, PushedImage):
             run.images[entry.leg] = result.digest, 0
             run.bases.built([entry], BuiltImage(result.digest, result.reference))
@@ -151,7 +154,7 @@ def commands(project: Project) -> list[list[str]]:
 def command_of(project: Project, target: Target, entry: MatrixEntry) -> list[str]:
     """Return the document's command for one platform, with the client and the address that steps 2 and 3 give."""
     settings = target.settings
-    builder = Builder(entry.builder or dry_address(settings))
+    builder = planned_builder(entry) or Builder(dry_address(settings))
     is_loaded = settings.build.output.kind is OutputKind.DOCKER
     output = export(settings, _names(settings)) if is_loaded else export_one(settings, entry)
     bases = bases_of(project, target, [entry])
@@ -165,7 +168,7 @@ def archive_command(
     """Return the command that builds platforms into an archive; of several, each has a number in its name."""
     settings = target.settings
     dest = f"{settings.build.output.dest}{f'.{number + 1}' if count > 1 else ''}"
-    builder = Builder(entries[0].builder or dry_address(settings))
+    builder = planned_builder(entries[0]) or Builder(dry_address(settings))
     output = record("type=oci", f"dest={dest}", *settings.build.exporter)
     bases = bases_of(project, target, entries)
     return build_command(settings, entries, default_path(settings), builder, output, bases=bases)
@@ -183,13 +186,20 @@ def bases_of(project: Project, target: Target, entries: Sequence[MatrixEntry]) -
 
 
 def check_one_platform(project: Project) -> None:
-    """Check that a run is for one platform.
+    """Check that a run is for one platform, or for those that a base of one platform joins.
 
     :raises ConfigurationError: it is for several. :raises EmptyMatrixError: it is for none.
     """
     platforms = dict.fromkeys(entry.platform for target in project.asked_for for entry in target.settings.matrix)
     if not platforms:
         raise EmptyMatrixError
-    if len(platforms) > 1:
+    is_written = project.settings.build.output.kind not in (OutputKind.IMAGE, OutputKind.NONE)
+    if len(platforms) > 1 and (is_written or not _is_one_component(project)):
         known = ", ".join(map(str, platforms))
         raise ConfigurationError("--platform", f"build-arch builds one platform; pass one of {known}")
+
+
+def _is_one_component(project: Project) -> bool:
+    from multiarch.config.components import components
+
+    return len(components(project)) == 1

@@ -1,23 +1,33 @@
 """Step 3, ``copy-buildctl``: the client, copied out of the server's container, so that both are of one version.
 
-The document: ``docker cp buildkit:/usr/bin/buildctl /usr/bin/``.
+The document: ``docker cp buildkit:/usr/bin/buildctl /usr/bin/``. Where there is no Docker host, as builders elsewhere
+need none, it comes out of the image's layers, right from the registry.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.buildkit.address import running_server
 from multiarch.buildkit.buildctl import check_executable, default_path
-from multiarch.errors import BuildctlNotExecutableError, ConfigurationError, DockerError
+from multiarch.errors import (
+    BuildctlNotExecutableError,
+    ConfigurationError,
+    DockerError,
+    DockerPermissionError,
+    NoDockerError,
+)
 from multiarch.paths import replacing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from docker.models.containers import Container
@@ -37,26 +47,66 @@ def run(run: Run) -> tuple[Path]:
 
     :raises BuildctlNotExecutableError: it is a Linux program, and this is a Mac, or another architecture.
     :raises ConfigurationError: ``dest`` cannot be written to.
+    :raises ExtractionError: there is no Docker host, and the image cannot be used without one.
     """
+    path = default_path(run.settings)
+    if _has_docker(run):
+        _copy_from_docker(run, path)
+    else:
+        _copy_from_registry(run, path)
+    try:
+        check_executable(path, run.host.trace)
+    except BuildctlNotExecutableError:
+        path.unlink(missing_ok=True)  # or it would be preferred to one on PATH
+        raise
+    return (path,)
+
+
+def _has_docker(run: Run) -> bool:
+    """Whether a Docker host answers. :raises DockerPermissionError: we may not ask the one that is needed."""
+    try:
+        return run.host.client is not None
+    except NoDockerError:
+        return False
+    except DockerPermissionError:
+        matrix = run.settings.matrix
+        if not matrix or any(entry.is_local for entry in matrix):
+            raise
+        return False
+
+
+def _copy_from_docker(run: Run, path: Path) -> None:
     settings, host = run.settings, run.host
-    path = default_path(settings)
     container = running_server(settings, host) if not settings.builder.host else None
     if container is None:
         image = settings.builder.image
         host.need_image(image, "buildkit_image")
         spare = host.create(f"create a container of {image}", image)
         try:
-            _copy(spare, path, host)
+            _copy(path, host, partial(_take_from_container, spare, host))
         finally:
             host.remove(spare)
     elif _digest(path) not in host.execute(container, ["sha256sum", INSIDE])[1].split():
-        _copy(container, path, host)
+        _copy(path, host, partial(_take_from_container, container, host))
+
+
+def _copy_from_registry(run: Run, path: Path) -> None:
+    from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
+    from multiarch.registry.client import Registry
+    from multiarch.registry.extraction import Extraction
+
+    settings, say = run.settings, run.progress.say
     try:
-        check_executable(path, host.trace)
-    except BuildctlNotExecutableError:
-        path.unlink(missing_ok=True)  # or it would be preferred to one on PATH
-        raise
-    return (path,)
+        image = ImageReference.parse(settings.builder.image)
+        platform = Platform.parse(os.uname().machine)
+    except ValueError as error:
+        raise ConfigurationError("multiarch.buildkit_image", str(error)) from None
+    insecure = image.registry in settings.publish.insecure_registries
+    registry = Registry(image.registry, run.policy, say, insecure=insecure, trace=run.progress.trace)
+    say(f"no Docker host answers: taking buildctl for {platform} out of the layers of {image}")
+    remedy = "name another with multiarch.buildkit_image, or install buildctl on PATH"
+    _copy(path, run.host, Extraction(registry, image, platform, INSIDE.lstrip("/"), remedy).write)
 
 
 def commands(project: Project) -> list[list[str]]:
@@ -74,15 +124,20 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _copy(container: Container, path: Path, host: DockerHost) -> None:
+def _copy(path: Path, host: DockerHost, write: Callable[[BinaryIO], None]) -> None:
+    """Put the program in its place, whole or not at all. :param write: writes it to an empty file."""
     host.say(f"copying buildctl to {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, mode=0o755) as file:
-            host.run("copy buildctl out of its container", lambda: _write(container, file))
+            write(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError("--dest", f"cannot write to {path.parent}: {reason}") from None
+
+
+def _take_from_container(container: Container, host: DockerHost, file: BinaryIO) -> None:
+    host.run("copy buildctl out of its container", lambda: _write(container, file))
 
 
 def _write(container: Container, file: BinaryIO) -> None:

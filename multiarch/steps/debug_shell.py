@@ -21,7 +21,7 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.buildkit import build, buildctl, schedule
+from multiarch.buildkit import build, buildctl
 from multiarch.buildkit.address import running_address
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.inputs import check_inputs
@@ -110,7 +110,7 @@ def _enter(run: Run, target: Target, entry: MatrixEntry, failure: Solve) -> None
         say(f"--shell: {failed} is no RUN of the Dockerfile, so there is no state before it to enter")
         return
     try:
-        with _image(run, target, entry, dockerfile, before) as image:
+        with _image(run, target, failure, dockerfile, before) as image:
             if image is None:
                 say(f"--shell: nothing is in the image before {failed}, so there is nothing to enter")
                 return
@@ -124,9 +124,10 @@ def _enter(run: Run, target: Target, entry: MatrixEntry, failure: Solve) -> None
 
 
 @contextlib.contextmanager
-def _image(run: Run, target: Target, entry: MatrixEntry, dockerfile: Path, before: bytes) -> Iterator[str | None]:
+def _image(run: Run, target: Target, failure: Solve, dockerfile: Path, before: bytes) -> Iterator[str | None]:
     """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
     host, settings, name = run.host, target.settings, f"multiarch-shell:{secrets.token_hex(8)}"
+    entry = next(entry for entry in settings.matrix if entry.leg == failure.legs[0])
     with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
         cut.write_bytes(before)
@@ -135,9 +136,9 @@ def _image(run: Run, target: Target, entry: MatrixEntry, dockerfile: Path, befor
         if ignored.is_file():
             shutil.copy(ignored, directory)
         try:
-            run.progress.begin({entry.leg: schedule.is_emulated(entry, run.machine)})
+            run.progress.begin({entry.leg: run.is_emulated(entry)})
             client = run.client(buildctl.find_buildctl(settings))
-            builder = Builder(entry.builder or running_address(settings, host))
+            builder = failure.builder or Builder(running_address(settings, host))
             needed = run.bases.needed(target, [entry])
             build.build_prefix(settings, entry, cut, archive, name, client, builder, needed)
         finally:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.buildctl import find_buildctl
+from multiarch.buildkit.builder import Builder
 from multiarch.config.settings import OutputKind
+from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
@@ -14,7 +18,9 @@ if TYPE_CHECKING:
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
-    from multiarch.publish.publication import Published
+    from multiarch.publish.bases import StagedBase
+    from multiarch.publish.changes import Verdict
+    from multiarch.publish.publication import Part, Published
     from multiarch.publish.staged import StagedImage
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
@@ -26,6 +32,8 @@ def run(run: Run) -> tuple[PublishedTag, ...]:
     :raises GateError: they may not be published.
     :raises TagsNotMovedError: a tag could not be moved.
     """
+    if published_targets(run.project) and any(entry.smoke and entry.builders for entry in run.project.matrix):
+        run.ask_builders(find_buildctl(run.settings))
     targets = published_targets(run.project)
     if not targets:
         run.progress.say(f"nothing is published{run.settings.publish.push.reason}")
@@ -51,20 +59,29 @@ def _is_pushed(settings: Settings) -> bool:
 
 
 def publish(
-    run: Run, targets: Sequence[Target], digests: Mapping[str, Mapping[Platform, str]] | None = None
+    run: Run,
+    targets: Sequence[Target],
+    digests: Mapping[str, Mapping[Platform, str]] | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> tuple[Published, ...]:
     """Publish targets, all of their tags or none.
 
     :param digests: what was just pushed, by target and platform; None for what is under the staging tags, or was handed
         over.
+    :param verdicts: by target, whether it is published already, and else what it was built from, to be recorded.
     """
     from multiarch.publish import publication
 
-    parts = []
+    parts, pushed = [], digests
+    if verdicts and pushed is not None:
+        # What is built on an unchanged target is built on what is published of it.
+        known = {target: found.index for target, found in verdicts.items() if found.index}
+        platforms = {target.name: target.settings.platforms for target in run.project}
+        pushed = {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **pushed}
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
-        parts.append(publication.Part(target.settings, _digests(target.settings, (digests or {}).get(target.name))))
+        parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
     with run.progress.detached():
         return publication.publish(
@@ -74,6 +91,46 @@ def publish(
             try_images=partial(_try_images, run, targets),
             on_moved=run.on_moved,
         )
+
+
+def _part(
+    project: Project, target: Target, pushed: Mapping[str, Mapping[Platform, str]] | None, verdict: Verdict | None
+) -> Part:
+    """Return a target as it is published: what is published already as it is, else with what it should be built on."""
+    from multiarch.publish.publication import Part
+
+    settings, name = target.settings, target.name
+    if verdict and verdict.index:
+        digests = dict.fromkeys(settings.platforms, verdict.index.digest)
+        return Part(settings, digests, name, published=verdict.index)
+    own = _digests(settings, (pushed or {}).get(name))
+    bases = _bases(project, target, pushed or {})
+    if verdict and verdict.inputs:
+        from multiarch.publish.inputs import ANNOTATION, write_record
+
+        annotations = {**settings.publish.annotations, ANNOTATION: write_record(verdict.inputs)}
+        settings = replace(settings, publish=replace(settings.publish, annotations=annotations))
+    return Part(settings, own, name, bases, is_seen=pushed is not None)
+
+
+def _bases(
+    project: Project, target: Target, pushed: Mapping[str, Mapping[Platform, str]]
+) -> dict[Platform, tuple[StagedBase, ...]]:
+    """Return what each platform of a target should be built on: just pushed, handed over, or under staging tags."""
+    from multiarch.publish.bases import StagedBase
+
+    found: dict[Platform, list[StagedBase]] = {platform: [] for platform in target.settings.platforms}
+    for context, name in target.bases.items():
+        base = project.target(name)
+        digests = _digests(base.settings, pushed.get(name)) or {}
+        for platform in found:
+            own = target.base_platform(base, platform)
+            reference = base.settings.staging[own]
+            if base.settings.publish.digests is not None:
+                reference = reference.with_tag("")
+            leg = Leg(own, name)
+            found[platform].append(StagedBase(context, leg, reference.with_digest(digests.get(own, ""))))
+    return {platform: tuple(bases) for platform, bases in found.items()}
 
 
 def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mapping[Platform, str] | None:
@@ -95,9 +152,16 @@ def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[S
     for target, of_target in zip(targets, images, strict=True):
         settings = target.settings
         for entry, image in zip(settings.matrix, of_target, strict=True):
-            if entry.smoke:
+            given = settings.publish.smoke
+            if entry.smoke and entry.is_local:
                 from multiarch.publish import smoke
 
-                jobs.append(partial(smoke.check_runs, entry, image, settings.publish.smoke, run.host))
+                jobs.append(partial(smoke.check_runs, entry, image, given, run.host))
+            elif entry.smoke:
+                from multiarch.publish import builder_smoke
+
+                client = run.client(find_buildctl(settings))
+                check = partial(builder_smoke.check_runs, entry, image, given, client)
+                jobs.append(partial(run.build_on, [entry], Builder(""), check))
     if jobs:
         run.together(jobs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multiarch.buildkit import schedule
 from multiarch.buildkit.bases import BuiltImage
 from multiarch.buildkit.buildctl import buildctl_on_path, check_kind, default_path, find_buildctl
-from multiarch.buildkit.builder import Builder, builder_of
+from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
 from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
+from multiarch.fleet import planning
+from multiarch.paths import directory_beside
 from multiarch.registry import embedded
-from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
+from multiarch.steps import build_arch, copy_buildctl, manifest, only_changed, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.build import Client, PushedImage
@@ -57,18 +58,25 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
-    with run.progress.section("prepare"):
-        client, local = _prepare(run)
-    with run.progress.section("build"):
-        if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
-            return _build_here(run, client, local)
-        digests = _build(run, client, local)
+    whole = run.project
+    verdicts = only_changed.leave_out(run) if run.settings.build.only_changed else {}
+    digests = {}
+    if run.project.targets:
+        with run.progress.section("prepare"):
+            client, local = _prepare(run)
+        with run.progress.section("build"):
+            if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
+                return _build_here(run, client, local)
+            digests = _build(run, client, local)
+    if verdicts:
+        verdicts = only_changed.take_in(run, whole, verdicts)
+    targets = manifest.published_targets(run.project)  # the builders have said what is built where
     if not targets:
         _show_table(run)
         run.progress.say(f"built; nothing is pushed{run.settings.publish.push.reason}")
         return ()
     with run.progress.section("publish"):
-        published = manifest.publish(run, targets, digests)
+        published = manifest.publish(run, targets, digests, verdicts)
     _tell(run, targets, published)
     return tuple(tag for one in published for tag in one.tags)
 
@@ -81,7 +89,7 @@ def commands(project: Project) -> list[list[str]]:
         lines += setup_binfmt.commands(project)
     if settings.starts_buildkit:
         lines += start_buildkit.commands(project)
-    lines += copy_buildctl.commands(project)
+    lines += [*copy_buildctl.commands(project), *planning.commands(project.matrix)]
     if settings.build.output.kind is OutputKind.OCI:
         (target,) = project.asked_for
         matrix = target.settings.matrix
@@ -94,14 +102,14 @@ def commands(project: Project) -> list[list[str]]:
 
 def _prepare(run: Run) -> tuple[Client, Builder]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
+    if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
+        run.ask_builders(_buildctl(run))
     settings, host = run.settings, run.host
     jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
         host.info  # noqa: B018 (asked for once, before several threads want it)
     if settings.starts_buildkit or settings.tries_images:
         jobs.append(partial(setup_binfmt.run, run))
-    for address in {entry.builder for entry in settings.matrix if entry.builder}:
-        Builder(address).check(host)
     client, local = run.together([partial(_server_and_client, run), *jobs])[0]
     return client, local
 
@@ -191,21 +199,9 @@ def _build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageR
         (loaded,) = _build_groups(run, client, local, build_and_load)
         return loaded
     path = Path(output.dest)
-    with _directory_beside(path) as directory:
+    with directory_beside(path) as directory:
         join_archives(_build_groups(run, client, local, build), path)
     return (path,)
-
-
-@contextmanager
-def _directory_beside(path: Path) -> Iterator[Path]:
-    """Yield a directory on the file system of a path, which has room for what will be there; remove it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.TemporaryDirectory(prefix=".multiarch-", dir=path.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ConfigurationError("--output", f"cannot write to {path}: {error.strerror}") from None
-    with directory as name:
-        yield Path(name)
 
 
 def _build_groups(
@@ -229,12 +225,13 @@ def _build_groups(
     jobs: list[Callable[[], Any]] = []
     for target in run.project:
         apart = keep_going or target.settings.build.cache is not CacheKind.NONE
-        groups = schedule.groups(target.settings.matrix, slots, machine, apart=apart)
-        jobs += [
-            partial(_build_group, run, client, builder_of(one[0], local), room, build, target, one) for one in groups
-        ]
+        here = [entry for entry in target.settings.matrix if entry.is_local]
+        elsewhere = [entry for entry in target.settings.matrix if not entry.is_local]
+        groups = schedule.groups(here, slots, machine, apart=apart)
+        groups += run.fleet.groups(elsewhere, apart=apart) if run.fleet else []
+        jobs += [partial(_build_group, run, client, local, room, build, target, one) for one in groups]
     try:
-        run.progress.begin({entry.leg: schedule.is_emulated(entry, machine) for entry in run.project.matrix})
+        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in run.project.matrix})
         results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
         return [result for of_group in results for result in of_group]
     finally:
@@ -244,7 +241,7 @@ def _build_groups(
 def _build_group(
     run: Run,
     client: Client,
-    builder: Builder,
+    local: Builder,
     room: schedule.Slots,
     build: Callable[[Target, Group, Builder, Sequence[Base]], T],
     target: Target,
@@ -253,15 +250,20 @@ def _build_group(
     """Run one solve, as soon as what it is built on is there; return its result, none where it is only handed over."""
     from multiarch.buildkit.build import build_layout
 
+    def build_on(builder: Builder) -> list[T]:
+        layout = run.bases.layout(target, group)
+        if layout is None:
+            return [build(target, group, builder, bases)]
+        digest = build_layout(target.settings, group, layout, client, builder, bases)
+        run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
+        return []
+
     try:
         bases = run.bases.needed(target, group)
-        with room.take(schedule.weight(group, run.machine)):
-            layout = run.bases.layout(target, group)
-            if layout is None:
-                return [build(target, group, builder, bases)]
-            digest = build_layout(target.settings, group, layout, client, builder, bases)
-            run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
-            return []
+        # A builder elsewhere has slots of its own.
+        taken = room.take(schedule.weight(group, run.machine)) if group[0].is_local else nullcontext()
+        with taken:
+            return run.build_on(group, local, build_on)
     except BaseException:
         run.bases.built(group, None)
         raise
@@ -287,4 +289,7 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -
 def _show_table(run: Run) -> None:
     from multiarch.display.summary import summarise
 
-    run.progress.table(summarise(run.project.matrix, run.solves, run.images, run.machine, run.findings))
+    built = {leg for solve in run.solves for leg in solve.legs}
+    # Of what was left out of the build there is nothing to tell here.
+    matrix = [entry for entry in run.project.matrix if entry.leg in built or not run.settings.build.only_changed]
+    run.progress.table(summarise(matrix, run.solves, run.images, run.machine, run.findings))

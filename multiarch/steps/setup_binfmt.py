@@ -109,7 +109,7 @@ def run(run: Run) -> tuple[Runnable, ...]:
     :raises DockerError: the host refuses privileged containers, or its kernel has no binfmt_misc.
     """
     settings, host = run.settings, run.host
-    platforms = settings.run_platforms
+    platforms = settings.local_platforms
     if all(runs_natively(platform, host.machine) for platform in platforms):
         return tuple(Runnable(platform, "native") for platform in platforms)
     if host.info.is_rootless:
@@ -172,7 +172,7 @@ def commands(project: Project) -> list[list[str]]:
 
 def commands_on(machine: str, settings: Settings) -> list[list[str]]:
     """Return the document's command for a Docker host whose kernel calls itself *machine* (``uname -m``)."""
-    missing = [p for p in settings.run_platforms if not runs_natively(p, machine)]
+    missing = [p for p in settings.local_platforms if not runs_natively(p, machine)]
     if not missing:
         return []
     arguments = installer_arguments(settings.builder.installer, missing)

@@ -214,12 +214,18 @@ def _revive(container: Container, host: DockerHost) -> None:
 
     It may have builds of others, and be slow: as long as it lists them, they are waited for.
     """
+    started = container.attrs["State"]["StartedAt"]
     wait_until_idle(container, host)
     reason = _fault(container, 0.0, host)
     if reason is None:  # it was slow, or another run has restarted it
         return
+    lines = host.last_lines(container, _SHOWN_LINES)
+    host.reload(container)
+    # A client may take 20 seconds to say that there is no answer, and another run has restarted it meanwhile.
+    if container.attrs["State"]["StartedAt"] != started:
+        return
     host.say(f"{container.name}: it does not answer ({reason}) and is restarted; its last log lines:")
-    for line in host.last_lines(container, _SHOWN_LINES):
+    for line in lines:
         host.say(f"  | {line}")
     restart(container, host)
 

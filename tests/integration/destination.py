@@ -66,6 +66,17 @@ class Destination:
         configs = [self._read("blobs", image["config"]["digest"]) for image in images]
         return [config["config"]["Labels"][REVISION] for config in configs]
 
+    def layers(self, reference: str) -> dict[str, list[str]]:
+        """Return the digests of the layers of each platform's image, of a tag or a digest."""
+        index = self._read("manifests", reference)
+        images = [entry for entry in index["manifests"] if entry["platform"]["os"] == "linux"]
+        return {
+            f"linux/{entry['platform']['architecture']}": [
+                layer["digest"] for layer in self._read("manifests", entry["digest"])["layers"]
+            ]
+            for entry in images
+        }
+
     def _read(self, kind: str, digest: str) -> Any:
         host, _, repository = self.image.partition("/")
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import subprocess
@@ -30,6 +31,15 @@ def docker(*words: str) -> str:
     done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=300)
     assert (0, words) == (done.returncode, words), done.stderr
     return done.stdout.strip()
+
+
+def bridge_address() -> str:
+    """Return the address of this machine on Docker's bridge, which is no loopback address.
+
+    The daemon that has made the bridge does not name it until its next start: it is the first one of the network then.
+    """
+    (config,) = json.loads(docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}"))
+    return str(config.get("Gateway") or ipaddress.ip_network(config["Subnet"])[1])
 
 
 @dataclass(frozen=True)

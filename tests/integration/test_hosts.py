@@ -14,8 +14,9 @@ import pytest
 
 from lab import hosts
 from multiarch.docker_endpoint import Endpoint, resolve
-from tests.integration.conftest import PLAIN, ROOT, Project
-from tests.integration.docker_host import docker
+from tests.integration.conftest import PLAIN, ROOT, Project, RegistryContainer, free_port
+from tests.integration.docker_host import bridge_address, docker
+from tests.unit.certificates import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,6 +113,45 @@ def test_whole_flow_on_a_host_elsewhere(
             flow(elsewhere, project.image, "qemu-aarch64", THROUGH_DOCKER)
     finally:
         project.ok("start-buildkit", "--recreate")
+
+
+@pytest.fixture
+def unverified(directory: Path) -> Iterator[tuple[RegistryContainer, ...]]:
+    """Registries that nobody vouches for: one of plain HTTP, one of a certificate of its own; not on loopback."""
+    address = bridge_address()
+    make_certificate(directory, address)
+    names = ("CERTIFICATE=/tls/ca.crt", "KEY=/tls/ca.key")
+    tls = ("-v", f"{directory}:/tls:ro", *(word for name in names for word in ("-e", f"REGISTRY_HTTP_TLS_{name}")))
+    registries = [
+        RegistryContainer(f"test-registry-{secrets.token_hex(3)}", free_port(), options, address)
+        for options in ((), tls)
+    ]
+    try:
+        for registry in registries:
+            registry.start()
+        yield tuple(registries)
+    finally:
+        for registry in registries:
+            registry.remove()
+
+
+def test_insecure_registries_of_the_daemon_hold_for_our_client(
+    project: Project, directory: Path, unverified: tuple[RegistryContainer, ...]
+) -> None:
+    """A daemon that was started with them is enough, without a setting; one without them gets the advice."""
+    names = [registry.host for registry in unverified]
+    images = {"INVOKE_MULTIARCH_IMAGE": ",".join(f"{name}/team/app" for name in names)}
+    with hosts.insecure(*names) as host:
+        declared = project_on(host, directory / "declared", **images)
+        published = declared.ok("release", "--platform", "linux/amd64")
+        assert [f"{name}/team/app:latest" for name in names] == [line.partition("@")[0] for line in published]
+        shown = declared.ok("manifest", "--inspect", "--platform", "linux/amd64")
+        assert published == [line.split()[0] for line in shown if line.startswith(tuple(names))]
+    for name in names:
+        result = project.run("release", "--image", f"{name}/team/app", "--platform", "linux/amd64")
+        assert (1, []) == (result.status, result.out)
+        remedy = f"put its CA into /etc/docker/certs.d/{name}/ca.crt, or name it in insecure_registries"
+        assert remedy in result.err.splitlines()[-1], result.err
 
 
 def test_rootless_host_of_another_user_is_reached_through_docker(directory: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,4 +190,62 @@ def test_jobs_of_one_runner_may_be_apart(project: Project) -> None:
         subprocess.run(["docker", "stop", server], capture_output=True)
         docker("rm", "-fv", server, registry)
         docker("volume", "rm", f"{server}-state", registry)
+        remove_directories(server)
+
+
+IMPATIENT = """\
+from multiarch import ns
+from multiarch.buildkit import container, use
+from multiarch.steps import start_buildkit
+# Seconds. The real limits are for servers that are slow; this one has stopped for ever.
+start_buildkit._ANSWER_SECONDS = use._STARTING_SECONDS = use._UNSEEN_SECONDS = 0.0
+container._STOP_SECONDS = 1
+"""
+
+
+@contextlib.contextmanager
+def stopped(server: str, address: str) -> Iterator[None]:
+    """Stop the process of a server, with so many clients that wait for it that each new one is told so at once.
+
+    A client that finds room in the queue waits for 20 seconds (the least time that gRPC gives a connection).
+    """
+    docker("kill", "--signal", "STOP", server)
+    waiting: list[socket.socket] = []
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while len(waiting) < 10_000:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(address.removeprefix("unix://"))
+        yield
+    finally:
+        for client in waiting:
+            client.close()
+
+
+def test_server_that_has_stopped_is_restarted_once(project: Project) -> None:
+    """By one of two runs that find it so, which shows its log; both build on it."""
+    server = f"test-buildkit-{secrets.token_hex(3)}"
+    project.write(
+        tasks_py=IMPATIENT,
+        invoke_yaml=f"multiarch:\n  platforms: [linux/amd64]\n  buildkit_container: {server}\n",
+        Dockerfile="FROM busybox:stable\nRUN uname -m\n",
+    )
+    try:
+        project.ok("release", "--tag", "before")
+        (address,) = project.ok("start-buildkit")
+        begun = docker("inspect", "--format", "{{.State.StartedAt}}", server)
+        with stopped(server, address):
+            runs = at_once(project, *[("release", "--no-cache", "--tag", tag) for tag in ("a", "b")])
+        assert [0, 0] == [status for status, _, _ in runs], runs
+        filters = ("--filter", f"container={server}", "--filter", "event=start", "--format", "{{.Action}}")
+        assert "start\nstart" == docker("events", "--since", begun, "--until", "0s", *filters)
+        shown = [log for _, _, log in runs if f"{server}: it does not answer (" in log]
+        assert shown
+        for log in shown:
+            assert re.search(rf"^{server}: it does not answer \(.+\) and is restarted; its last log lines:$", log, re.M)
+            assert re.search(r"^  \| .*found worker", log, re.M), log
+    finally:
+        subprocess.run(["docker", "rm", "-fv", server], capture_output=True)
+        docker("volume", "rm", f"{server}-state")
         remove_directories(server)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.conftest import PLAIN, Project, RegistryContainer, free_port
-from tests.integration.docker_host import docker
+from tests.integration.docker_host import bridge_address, docker
 from tests.integration.test_publishing import PASSWORD, USER, _htpasswd, _log_in
 from tests.integration.token_server import TokenServer
 from tests.unit.certificates import make_certificate, server_context
@@ -40,7 +40,7 @@ class Company:
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """Both listen on the address of Docker's bridge, which is no loopback address."""
-    address = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    address = bridge_address()
     directory = tmp_path_factory.mktemp("company")
     certificate = make_certificate(directory, address)
     tokens = TokenServer(USER, PASSWORD, address, server_context(certificate))

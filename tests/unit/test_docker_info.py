@@ -13,7 +13,7 @@ CONTAINER = {
     "Id": "c1",
     "Name": "/buildkit",
     "RestartCount": 2,
-    "State": {"Status": "exited", "ExitCode": 3, "Running": False},
+    "State": {"Status": "exited", "ExitCode": 3, "Running": False, "StartedAt": "2026-01-01T00:00:00Z"},
     "Config": {"Labels": {"multiarch.tcp": "127.0.0.1:1", "org.opencontainers.image.description": "two\nlines"}},
     "Mounts": [{"Type": "bind", "Source": "/a b", "Destination": "/run/buildkit"}, {"Type": "tmpfs"}],
 }
@@ -102,7 +102,7 @@ def test_container_is_read() -> None:
     """The labels of its image may be anything, and are left out."""
     container = read_container(CONTAINER)
     assert ("c1", "/buildkit", 2) == (container["Id"], container["Name"], container["RestartCount"])
-    assert {"Status": "exited", "ExitCode": 3} == container["State"]
+    assert {"Status": "exited", "ExitCode": 3, "StartedAt": "2026-01-01T00:00:00Z"} == container["State"]
     assert {"Labels": {"multiarch.tcp": "127.0.0.1:1"}} == container["Config"]
     expected = [{"Source": "/a b", "Destination": "/run/buildkit"}, {"Source": "", "Destination": ""}]
     assert expected == container["Mounts"]
@@ -115,6 +115,7 @@ def test_container_is_read() -> None:
         ("State", None, "Id or State.Status is missing"),
         ("State", "running", "State is no mapping"),
         ("State", {"Status": "exited", "ExitCode": "0"}, "State.ExitCode is no number"),
+        ("State", {"Status": "exited", "StartedAt": 1}, "State.StartedAt is no text"),
         ("RestartCount", "1", "RestartCount is no number"),
         ("Name", 5, "Name is no text"),
         ("Config", {"Labels": ["multiarch.tcp"]}, "Labels is no mapping"),

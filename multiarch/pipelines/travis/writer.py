@@ -84,12 +84,12 @@ def _machine(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, A
 def _build(pipeline: Pipeline, build: Build, existing: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "stage": _BUILD,
-        "name": build.platform,
+        "name": build.name,
         "if": f"type = pull_request OR {_published(pipeline)}",
         **_machine(pipeline, existing),
         **_runner(build),
-        "before_script": [command.text for command in pipeline.prepare(build, build.platform)],
-        "script": pipeline.build(build.platform),
+        "before_script": [command.text for command in pipeline.prepare(build, build.flags)],
+        "script": pipeline.build(build.flags),
     }
 
 
@@ -117,7 +117,7 @@ def _runner(build: Build) -> dict[str, str]:
         problem = f"Travis has no runner {build.runner}; name one for each CI: {{travis: arm64-graviton2, github: …}}"
     else:
         return _NATIVE[build.runner]
-    raise ConfigurationError("multiarch.platforms", f"{build.platform}: {problem}")
+    raise ConfigurationError("multiarch.platforms", f"{build.name}: {problem}")
 
 
 def _published(pipeline: Pipeline) -> str:

@@ -19,9 +19,9 @@ from multiarch.pipelines.travis import writer as travis
 from multiarch.pipelines.update import Writer, pipeline_file
 from multiarch.pipelines.yaml_merge import load_file, merged
 from tests.exhaustive.fuzz.limits import bounded, fuzz
-from tests.unit.pipelines.files import PATHS, settings
+from tests.unit.pipelines.files import PATHS, project_of
 
-SETTINGS = settings()
+PROJECT = project_of()
 WORDS = [
     *("jobs", "include", "stages", "stage", "name", "script", "if", "env", "build", "publish", "matrix", "on", "push"),
     *("workflows", "multiarch", "multiarch-build", "version", "conditions", "variables", ".multiarch", "<<", "steps"),
@@ -101,7 +101,7 @@ DATA = some.dictionaries(
 )
 PART = {"stages": ["build"], "jobs": {"mine": {"script": "make", "env": {"A": "1"}, "steps": [{"run": "a\nb"}]}}}
 WRITERS: dict[str, Writer] = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
-PIPELINE = plan(SETTINGS, "travis", program="invoke")
+PIPELINE = plan(PROJECT, "travis", program="invoke")
 CIS = some.sampled_from(sorted(PATHS))
 
 
@@ -112,12 +112,12 @@ def check_merge(ci: str, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         try:
-            wanted = pipeline_file(SETTINGS, ci, directory, program="invoke").wanted
+            wanted = pipeline_file(PROJECT, ci, directory, program="invoke").wanted
         except PipelineError as error:
             assert (1, True) == (len(str(error).splitlines()), str(error).startswith(PATHS[ci]))
             return
         path.write_bytes(wanted.encode())
-        assert wanted == pipeline_file(SETTINGS, ci, directory, program="invoke").wanted
+        assert wanted == pipeline_file(PROJECT, ci, directory, program="invoke").wanted
         text = content.decode().removeprefix("\ufeff").replace("\r\n", "\n")
         former = load_file(re.sub(r"\A(?:[ \t]*\n)*\s*\Z|\A(?:[ \t]*\n)*", "", text), ci) or {}
         data = load_file(wanted.removeprefix("\ufeff").replace("\r\n", "\n"), ci)

@@ -116,3 +116,12 @@ def test_a_client_that_does_not_run_here_is_named(tmp_path: Path, content: bytes
 def test_a_client_that_runs_is_fine(tmp_path: Path) -> None:
     """One that tells its version raises nothing."""
     check_executable(put(tmp_path / "buildctl"))
+
+
+def test_client_in_the_working_directory_is_no_name_on_path(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``dest: .`` is that directory: ``buildctl`` alone would be looked for elsewhere, and not be found."""
+    monkeypatch.chdir(tmp_path)
+    assert tmp_path / "buildctl" == default_path(read(dest="."))
+    assert "bin/buildctl" == str(default_path(read(dest="bin")))

@@ -16,6 +16,7 @@ DIAL = f'{PUSH} failed to do request: Head "{URL}/": dial tcp 10.0.0.1:443:'
 LOOKUP = f"{DIAL} lookup r.example.com on 10.0.0.2:53:"
 READ = f"{DO} read tcp 10.0.0.2:5123->10.0.0.1:443:"
 WRITE = f"{DO} write tcp 10.0.0.2:5123->10.0.0.1:443:"
+DIALED = 'Unavailable: connection error: desc = "error reading server preface: command [ssh -- box] has exited with'
 GRPC = 'rpc error: code = Unknown desc = connection error: desc = "transport:'
 PASSES = [
     f"{PUSH} unexpected status from PUT request to {URL}/blobs/uploads/7?_state=x: 404 Not Found",
@@ -135,6 +136,13 @@ FINAL = [
     f'{DO} unsupported protocol scheme ""',
     f"{DO} stopped after 10 redirects",
     f"{DO} stream error: stream ID 1; HTTP_1_1_REQUIRED; received from peer",
+    f"{DIALED} 255, make sure: stderr=Host key verification failed.\\r\\n",
+    f"{DIALED} 255, make sure: stderr=me@box: Permission denied (publickey).\\r\\n",
+    f"{DIALED} 127, make sure: stderr=bash: line 1: buildctl: command not found\\n",
+    'Unavailable: connection error: desc = "transport: Error while dialing: exec: \\"ssh\\": executable file not found',
+    f'{DIALED} 1, make sure: stderr=Error from server (NotFound): pods \\"x\\" not found\\n',
+    f'{DIALED} 1, make sure: stderr=(Forbidden): User \\"ci\\" cannot create resource \\"pods/exec\\" in API group',
+    f'{DIALED} 1, make sure: stderr=error: context \\"x\\" does not exist\\n',
     "invalid reference format",
 ]
 

@@ -35,7 +35,7 @@ def test_platforms_that_differ_in_nothing_else_go_together() -> None:
         {"dockerfile": "D"},
         {"target": "t"},
         {"build_args": {"A": "1"}},
-        {"builder": "tcp://arm-box:1234"},
+        {"builder": "ssh://arm-box"},
     ],
 )
 def test_a_difference_sets_apart(own: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def test_a_group_is_no_larger_than_the_slots() -> None:
 def test_what_is_emulated() -> None:
     """What the machine does not run itself, unless a builder of its own builds it."""
     matrix = load(
-        {"image": "a/b", "platforms": ["amd64", "386", "arm64", {"platform": "s390x", "builder": "tcp://z:1"}]}, {}, {}
+        {"image": "a/b", "platforms": ["amd64", "386", "arm64", {"platform": "s390x", "builder": "ssh://z"}]}, {}, {}
     ).matrix
     assert [False, False, True, False] == [is_emulated(target, "x86_64") for target in matrix]
     assert [True, True, False, False] == [is_emulated(target, "aarch64") for target in matrix]

@@ -71,7 +71,7 @@ def test_the_hosts_own_platform_leads(machine: str, platforms: list[str], expect
 
 def test_a_platform_with_a_builder_is_not_the_servers() -> None:
     """What is built elsewhere is not announced here."""
-    server = server_for({"platforms": ["amd64", {"platform": "arm64", "builder": "tcp://arm-box:1234"}]})
+    server = server_for({"platforms": ["amd64", {"platform": "arm64", "builder": "ssh://arm-box"}]})
     assert "linux/amd64" == " ".join(map(str, server.platforms))
 
 

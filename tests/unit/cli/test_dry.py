@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from typing import TYPE_CHECKING
@@ -131,14 +132,14 @@ def test_a_builder_of_its_own_needs_no_emulator(project: Project) -> None:
     """What is built on a native worker is neither emulated nor announced by the local server."""
     project.write(
         invoke_yaml="multiarch:\n  image: someone/app\n  attestations: []\n  platforms:\n    - linux/s390x\n"
-        "    - {platform: linux/riscv64, builder: 'tcp://riscv-box:1234'}\n"
+        "    - {platform: linux/riscv64, builder: 'ssh://riscv-box'}\n"
     )
     printed = project.run("--dry", "release").out
     assert "docker run --privileged --rm tonistiigi/binfmt:qemu-v10.2.3 --install s390x" == printed[0]
     (server,) = [line for line in printed if "run -d" in line]
     assert server.endswith(f" --oci-worker-platform {HOST} --oci-worker-platform linux/s390x")
     assert (
-        "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr tcp://riscv-box:1234 build --frontend dockerfile.v0"
+        "/proc/nowhere/cache/multiarch/buildctl/v0.32.2/buildctl --addr ssh://riscv-box build --frontend dockerfile.v0"
         " --opt platform=linux/riscv64 --opt filename=Dockerfile --local context=. --local dockerfile=."
         " --output type=image,name=docker.io/someone/app:latest-riscv64,push=true"
     ) in printed
@@ -289,3 +290,24 @@ def test_the_guard_would_notice(project: Project, statement: str, event: str) ->
     result = project.invoke(program=GUARD + statement)
     assert (99, True) == (result.status, result.err[-1].startswith(f"guard: {event}"))
     assert not (project.path / "made").exists()
+
+
+ASSETS = """\
+multiarch:
+  image: a/{target}
+  platforms: [amd64, arm64]
+  targets:
+    assets: {platforms: [amd64], tags: []}
+    site: {contexts: {assets: "target:assets"}}
+"""
+
+
+def test_build_arch_builds_the_platforms_that_a_base_joins(project: Project) -> None:
+    """The base is built once for both; one of them alone is as ever, and what is written is of one."""
+    project.write(invoke_yaml=ASSETS)
+    words = ("--dry", "build-arch", "--platform", "amd64", "--platform", "arm64")
+    built = [re.findall(r"name=\S*a/(\w+:[\w-]+)", line) for line in project.run(*words).out]
+    assert [["assets:assets-amd64"], ["site:latest-amd64"], ["site:latest-arm64"]] == built
+    assert 2 == len(project.run(*words[:2], "--platform", "arm64").out)
+    error = "--platform: build-arch builds one platform; pass one of linux/amd64, linux/arm64"
+    assert [error] == project.run(*words, "--target", "site", "--output", "local,dest=d").err

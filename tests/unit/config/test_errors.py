@@ -16,7 +16,8 @@ TAG_RULE = "(1 to 128 letters, digits, '_', '.', '-', not starting with '.' or '
 NAME_RULE = "(lower-case letters, digits, '.', '_', '-', '/')"
 PRIVATE = "a directory of its own, without '..' and ':', and at most 107 bytes: unix:///DIR/buildkitd.sock"
 ADDRESSES = "tcp://127.0.0.1:PORT, docker-container://buildkit, unix:///DIR/buildkitd.sock"
-SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://"
+SCHEMES = "tcp://, unix://, docker-container://, ssh://, podman-container://, kube-pod://, npipe://, "
+SCHEMES += "nerdctl-container://"
 OF_AN_ENTRY = (
     "platform, context, contexts, dockerfile, target, build_args, builder, annotations, smoke, foreign, runner"
 )

@@ -247,25 +247,25 @@ def test_a_platform_overrides_what_holds_for_all() -> None:
                     "dockerfile": "D.armhf",
                     "target": "u",
                     "build_args": {"B": "2", "C": "2"},
-                    "builder": "tcp://arm-box:1234",
+                    "builder": "ssh://arm-box",
                 },
             ],
         }
     )
     plain, own = settings.matrix
-    assert ("linux/amd64", "D", "t", {"A": "1", "B": "1"}, None) == (
+    assert ("linux/amd64", "D", "t", {"A": "1", "B": "1"}, []) == (
         str(plain.platform),
         plain.dockerfile,
         plain.stage,
         plain.build_args,
-        plain.builder,
+        [builder.address for builder in plain.builders],
     )
-    assert ("linux/arm/v7", "D.armhf", "u", {"A": "1", "B": "2", "C": "2"}, "tcp://arm-box:1234") == (
+    assert ("linux/arm/v7", "D.armhf", "u", {"A": "1", "B": "2", "C": "2"}, ["ssh://arm-box"]) == (
         str(own.platform),
         own.dockerfile,
         own.stage,
         own.build_args,
-        own.builder,
+        [builder.address for builder in own.builders],
     )
     assert ["linux/amd64"] == [str(platform) for platform in settings.local_platforms]
 
@@ -279,12 +279,13 @@ def test_a_platform_is_tried_with_its_own_words() -> None:
 
 
 def test_what_the_docker_host_runs() -> None:
-    """What it builds, and what it tries, although another builder has built it."""
-    away = {"builder": "tcp://box:1"}
+    """What it builds; what another builder has built is tried there."""
+    away = {"builder": "ssh://box"}
     settings = read(
         {"platforms": ["amd64", {"platform": "arm64", **away}, {"platform": "armhf", **away, "smoke": ["true"]}]}
     )
-    assert ["linux/amd64", "linux/arm/v7"] == [str(platform) for platform in settings.run_platforms]
+    assert ["linux/amd64"] == [str(platform) for platform in settings.local_platforms]
+    assert (False, True) == (settings.tries_images, read({"smoke": ["true"], "platforms": ["amd64"]}).tries_images)
 
 
 def test_where_secrets_and_keys_are(monkeypatch: pytest.MonkeyPatch) -> None:

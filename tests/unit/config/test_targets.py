@@ -172,7 +172,7 @@ def grid(**changes: Any) -> dict[str, Any]:
             pair(app={"contexts": {"base": "target:bas"}}),
         ),
         (
-            "multiarch.targets.b.contexts.x: a is built on b, and b on a",
+            "multiarch.targets.a.contexts.x: a is built on b, and b on a",
             {
                 "platforms": ["amd64"],
                 "targets": {"a": {"contexts": {"x": "target:b"}}, "b": {"contexts": {"x": "target:a"}}},
@@ -244,6 +244,18 @@ def grid(**changes: Any) -> dict[str, Any]:
                     "flavour": [{"flavour": "a", "dockerfile": "b"}],
                 }
             ),
+        ),
+        (
+            (
+                "multiarch.targets.x-b: the cache of x-b linux/amd64, h.io/x:buildcache-x-b-amd64, is a published tag"
+                " too; call the target otherwise"
+            ),
+            {
+                "image": "h.io/x",
+                "cache": "registry",
+                "platforms": ["amd64"],
+                "targets": {"x": {"tags": ["buildcache-x-b-amd64"]}, "x-b": {"tags": ["1"]}},
+            },
         ),
         (
             "multiarch.targets.golang: 'golang-1/2-a' cannot be a target's name: a value of its matrix does not fit",

@@ -88,10 +88,10 @@ def test_fields_of_the_format_stay_as_they_are() -> None:
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=2)))
     report_fields = "version task images tags started finished succeeded outcome platforms advice solves targets"
     assert report_fields.split() == list(data)
-    platform_fields = "platform digest size seconds steps cached emulated unchecked foreign target"
+    platform_fields = "platform digest size seconds steps cached emulated unchecked foreign target builder lost"
     assert platform_fields.split() == list(data["platforms"][0])
     assert ["platform", "name", "instruction", "seconds", "share", "texts", "target"] == list(data["advice"][0])
-    assert ["platforms", "retries", "steps", "target", "built_on"] == list(data["solves"][0])
+    assert ["platforms", "retries", "steps", "target", "built_on", "builder"] == list(data["solves"][0])
 
 
 def test_outcome_of_a_failure_is_its_text() -> None:
@@ -124,7 +124,7 @@ def test_vertex_is_emulated_by_the_platform_that_it_runs_on(name: str, expected:
 
 def test_native_builder_emulates_nothing() -> None:
     """So there is nothing to advise."""
-    entry = {"platform": "arm64", "builder": "tcp://arm:1234"}
+    entry = {"platform": "arm64", "builder": "ssh://arm"}
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=9)), platforms=["amd64", entry])
     assert ([False], []) == ([step["emulated"] for step in data["solves"][0]["steps"]], data["advice"])
 
@@ -148,7 +148,7 @@ def test_advice_is_on_the_three_slowest_emulated_vertices() -> None:
         (one["instruction"], round(one["seconds"], 3), round(one["share"], 3)) for one in advice
     ]
     assert [True, False, False] == ["--platform=$BUILDPLATFORM" in one["texts"][0] for one in advice]
-    assert [True] * 3 == ["linux/arm64" in one["texts"][-1] and "builder: tcp://" in one["texts"][-1] for one in advice]
+    assert [True] * 3 == ["linux/arm64" in one["texts"][-1] and "builder: ssh://" in one["texts"][-1] for one in advice]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_retries_add_time_and_no_instructions() -> None:
 
 def test_platform_that_was_not_built_has_a_row() -> None:
     """A release may fail before a solve begins, and its report lists the whole matrix."""
-    native = matrix({"platform": "arm64", "builder": "tcp://arm:1234"})
+    native = matrix({"platform": "arm64", "builder": "ssh://arm"})
     assert (Summary(ARM64.platform, "", 0, 0.0, 0, 0, emulated=False),) == summarise(native, [], {}, "x86_64")
 
 

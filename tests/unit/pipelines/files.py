@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from multiarch.config.load import load
+from multiarch.config.project import load_project
 from multiarch.pipelines.update import check_pipeline, pipeline_file, write_pipeline
 
 if TYPE_CHECKING:
-    from multiarch.config.settings import Settings
+    from multiarch.config.project import Project
 
 PATHS = {
     "travis": ".travis.yml",
@@ -30,12 +30,48 @@ VARIED: dict[str, Any] = {
         "amd64",
         {"platform": "arm64", "runner": RUNNER},
         "riscv64",
-        {"platform": "s390x", "builder": "tcp://mainframe:1234"},
+        {"platform": "s390x", "builder": "ssh://mainframe"},
     ],
 }
 PLAIN: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64", "arm64"]}
 NATIVE: dict[str, Any] = {"image": ["a/b"], "platforms": ["amd64"], "branches": [], "cache": "inline"}
-FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "tcp://mainframe:1234"}]}
+# As docs/several-images.md has them: three targets on one base, and a grid of versions and flavours.
+PAIR: dict[str, Any] = {
+    "image": ["a/{target}"],
+    "platforms": ["amd64", {"platform": "arm64", "runner": RUNNER}, "riscv64"],
+    "targets": {
+        "base": {"context": "base", "tags": []},
+        "app": {"contexts": {"base": "target:base"}, "smoke": ["app"]},
+        "worker": {"contexts": {"base": "target:base"}, "platforms": ["amd64"]},
+        "tool": {"platforms": ["arm64", {"platform": "s390x", "builder": "ssh://mainframe"}]},
+        "draft": {},
+    },
+    "groups": {"default": ["app", "worker", "tool"]},
+}
+GRID: dict[str, Any] = {
+    "image": ["a/go"],
+    "platforms": ["amd64", "arm64"],
+    "targets": {
+        "go": {
+            "tags": ["{version}-{flavour}"],
+            "matrix": {
+                "version": [{"version": "1.27", "aliases": [""]}, {"version": "1.26", "platforms": ["amd64"]}],
+                "flavour": ["bookworm", "alpine"],
+            },
+        }
+    },
+}
+# What is built once serves all platforms.
+ASSETS: dict[str, Any] = {
+    "image": ["a/{target}"],
+    "platforms": ["amd64", "arm64", "riscv64"],
+    "targets": {
+        "assets": {"tags": [], "platforms": ["amd64"]},
+        "site": {"contexts": {"assets": "target:assets"}, "platforms": ["arm64", "riscv64"]},
+        "tool": {"platforms": ["arm64"]},
+    },
+}
+FAR: dict[str, Any] = {"platforms": [{"platform": "s390x", "builder": "ssh://mainframe"}]}
 
 
 @dataclass(frozen=True)
@@ -46,14 +82,14 @@ class File:
     data: Any
 
 
-def settings(**block: Any) -> Settings:
-    """Return the settings of a block; of PLAIN without one."""
-    return load({"install": "pip install tools", **(block or PLAIN)}, {}, {}, directory=Path("/somewhere"))
+def project_of(**block: Any) -> Project:
+    """Return the project of a block; of PLAIN without one."""
+    return load_project({"install": "pip install tools", **(block or PLAIN)}, {}, {}, directory=Path("/somewhere"))
 
 
 def text(ci: str, directory: Path, **block: Any) -> str:
     """Return the text of a CI's file."""
-    return pipeline_file(settings(**block), ci, directory, program="invoke").wanted
+    return pipeline_file(project_of(**block), ci, directory, program="invoke").wanted
 
 
 def parsed(ci: str, directory: Path, **block: Any) -> Any:
@@ -66,8 +102,8 @@ def merged(directory: Path, ci: str, existing: str, **block: Any) -> File:
     path = directory / PATHS[ci]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(existing, newline="")
-    write_pipeline(settings(**block), ci, directory, program="invoke")
+    write_pipeline(project_of(**block), ci, directory, program="invoke")
     with path.open(newline="") as file:
         text = file.read()
-    check_pipeline(settings(**block), ci, directory, program="invoke")
+    check_pipeline(project_of(**block), ci, directory, program="invoke")
     return File(text, YAML(typ="safe").load(text))

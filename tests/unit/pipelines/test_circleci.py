@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tests.unit.pipelines.files import FAR, NATIVE, PLAIN, VARIED, merged, parsed
+from tests.unit.pipelines.files import ASSETS, FAR, GRID, NATIVE, PAIR, PLAIN, VARIED, merged, parsed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def test_the_references_of_circleci(tmp_path: Path) -> None:
     """CircleCI refuses a workflow with a job, a parameter or a requirement that is not declared."""
-    for block in (PLAIN, VARIED, NATIVE, FAR):
+    for block in (PLAIN, VARIED, NATIVE, FAR, PAIR, GRID, ASSETS):
         file = parsed("circleci", tmp_path, **block)
         for workflow in file["workflows"].values():
             entries = [(name, values) for entry in workflow["jobs"] for name, values in entry.items()]

@@ -10,7 +10,7 @@ from multiarch.config.settings import CIS
 from multiarch.errors import EmptyMatrixError
 from multiarch.pipelines.model import IMAGE
 from multiarch.pipelines.update import write_pipeline
-from tests.unit.pipelines.files import NATIVE, settings, text
+from tests.unit.pipelines.files import NATIVE, project_of, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +50,8 @@ def test_there_is_something_to_build(tmp_path: Path) -> None:
 def test_a_file_tells_what_is_to_be_set(tmp_path: Path, ci: str, image: str, expected: str) -> None:
     """Credentials that the CI does not provide, and secrets of the build; the line changes with them."""
     block = {"image": [image] if image else [], "platforms": ["arm64"], "secrets": {"t": "env:TOKEN", "f": "file:x"}}
-    write_pipeline(settings(), ci, tmp_path, program="invoke")
+    write_pipeline(project_of(), ci, tmp_path, program="invoke")
     for _ in range(2):
-        written = write_pipeline(settings(**block), ci, tmp_path, program="invoke").read_text()
+        written = write_pipeline(project_of(**block), ci, tmp_path, program="invoke").read_text()
         assert f"# To be set at the CI: {expected}." == written.splitlines()[2]
         assert 1 == written.count("Written by")

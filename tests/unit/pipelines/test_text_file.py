@@ -9,7 +9,7 @@ import pytest
 
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.update import check_pipeline, pipeline_file, write_pipeline
-from tests.unit.pipelines.files import settings
+from tests.unit.pipelines.files import project_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ NAME = ".travis.yml"
 
 def write(directory: Path, ci: str = "travis") -> Path:
     """Write the file of a CI."""
-    return write_pipeline(settings(), ci, directory, program="invoke")
+    return write_pipeline(project_of(), ci, directory, program="invoke")
 
 
 def error(directory: Path, ci: str = "travis") -> str:
@@ -27,7 +27,7 @@ def error(directory: Path, ci: str = "travis") -> str:
     with pytest.raises(PipelineError) as caught:
         write(directory, ci)
     with pytest.raises(PipelineError) as of_check:
-        check_pipeline(settings(), ci, directory, program="invoke")
+        check_pipeline(project_of(), ci, directory, program="invoke")
     assert str(caught.value) == str(of_check.value)
     return str(caught.value)
 
@@ -39,7 +39,7 @@ def test_a_link_within_the_project_stays(tmp_path: Path) -> None:
     write(tmp_path)
     assert (tmp_path / NAME).is_symlink()
     assert (tmp_path / "ci/travis.yml").read_text() == (tmp_path / NAME).read_text()
-    assert NAME == check_pipeline(settings(), "travis", tmp_path, program="invoke").name
+    assert NAME == check_pipeline(project_of(), "travis", tmp_path, program="invoke").name
 
 
 @pytest.mark.parametrize(("ci", "link"), [("travis", NAME), ("github", ".github"), ("circleci", ".circleci")])
@@ -115,7 +115,7 @@ def test_a_file_keeps_its_permissions(tmp_path: Path) -> None:
 def test_a_place_that_takes_no_file_is_one_line(tmp_path: Path) -> None:
     """A directory that is not there, where even root cannot make one."""
     with pytest.raises(PipelineError) as caught:
-        write_pipeline(settings(), "travis", type(tmp_path)("/proc/self/task"), program="invoke")
+        write_pipeline(project_of(), "travis", type(tmp_path)("/proc/self/task"), program="invoke")
     assert str(caught.value).startswith(f"{NAME}: it cannot be written (")
     assert 1 == len(str(caught.value).splitlines())
 
@@ -124,4 +124,4 @@ def test_an_unreadable_file_is_shown_as_it_would_be_by_no_step(tmp_path: Path) -
     """A dry run has the same error."""
     (tmp_path / NAME).mkdir()
     with pytest.raises(PipelineError, match="no regular file"):
-        pipeline_file(settings(), "travis", tmp_path, program="invoke")
+        pipeline_file(project_of(), "travis", tmp_path, program="invoke")

@@ -14,7 +14,7 @@ from multiarch.config.settings import CIS
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.update import check_pipeline, write_pipeline
-from tests.unit.pipelines.files import FAR, NATIVE, PATHS, PLAIN, VARIED, settings
+from tests.unit.pipelines.files import ASSETS, FAR, GRID, NATIVE, PAIR, PATHS, PLAIN, VARIED, project_of
 from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ SCHEMAS = {
 }
 
 
-@pytest.mark.parametrize("block", [PLAIN, VARIED, NATIVE, FAR])
+@pytest.mark.parametrize("block", [PLAIN, VARIED, NATIVE, FAR, PAIR, GRID, ASSETS])
 @pytest.mark.parametrize("ci", CIS)
 def test_a_file_is_valid(tmp_path: Path, ci: str, block: dict[str, Any]) -> None:
     """A CI refuses a file against its schema; Travis's passes our own check too, and GitHub's actionlint."""
-    path = write_pipeline(settings(**block), ci, tmp_path, program="invoke")
+    path = write_pipeline(project_of(**block), ci, tmp_path, program="invoke")
     assert PATHS[ci] == str(path.relative_to(tmp_path))
     commands = [[sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[ci], str(path)]]
     if ci == "github":
@@ -47,12 +47,12 @@ def test_a_file_is_valid(tmp_path: Path, ci: str, block: dict[str, Any]) -> None
 @pytest.mark.parametrize("ci", CIS)
 def test_a_file_is_stable(tmp_path: Path, ci: str) -> None:
     """Written twice it is the same, and the check passes; the check shows a line that is another."""
-    first = write_pipeline(settings(**VARIED), ci, tmp_path, program="invoke").read_text()
-    path = write_pipeline(settings(**VARIED), ci, tmp_path, program="invoke")
-    assert (first, path) == (path.read_text(), check_pipeline(settings(**VARIED), ci, tmp_path, program="invoke"))
+    first = write_pipeline(project_of(**VARIED), ci, tmp_path, program="invoke").read_text()
+    path = write_pipeline(project_of(**VARIED), ci, tmp_path, program="invoke")
+    assert (first, path) == (path.read_text(), check_pipeline(project_of(**VARIED), ci, tmp_path, program="invoke"))
     path.write_text(first.replace("build-arch", "build"))
     with pytest.raises(PipelineError) as caught:
-        check_pipeline(settings(**VARIED), ci, tmp_path, program="invoke")
+        check_pipeline(project_of(**VARIED), ci, tmp_path, program="invoke")
     lines = str(caught.value).splitlines()
     assert f"{PATHS[ci]} is not what the settings give; run: invoke pipeline --ci {ci}" == lines[0]
     assert any(line.startswith("-") and "invoke build --platform" in line for line in lines)
@@ -61,7 +61,7 @@ def test_a_file_is_stable(tmp_path: Path, ci: str) -> None:
 def test_the_file_of_this_repository() -> None:
     """It is what `invoke pipeline --ci travis` writes, as the README says."""
     block = YAML(typ="safe").load((ROOT / "invoke.yaml").read_text())["multiarch"]
-    assert ROOT / ".travis.yml" == check_pipeline(settings(**block), "travis", ROOT, program="invoke")
+    assert ROOT / ".travis.yml" == check_pipeline(project_of(**block), "travis", ROOT, program="invoke")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, ci: str, existing: str, expe
     path.parent.mkdir(exist_ok=True)
     path.write_text(existing)
     with pytest.raises(PipelineError) as caught:
-        write_pipeline(settings(), ci, tmp_path, program="invoke")
+        write_pipeline(project_of(), ci, tmp_path, program="invoke")
     assert (expected, existing) == (str(caught.value), path.read_text())
 
 

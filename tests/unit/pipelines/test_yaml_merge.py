@@ -8,15 +8,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from multiarch.config.settings import CIS
-from tests.unit.pipelines.files import FAR, NATIVE, PATHS, PLAIN, VARIED, merged, parsed, text
+from tests.unit.pipelines.files import ASSETS, FAR, NATIVE, PAIR, PATHS, PLAIN, VARIED, merged, parsed, text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.mark.parametrize("ci", CIS)
-@pytest.mark.parametrize("before", [VARIED, NATIVE, FAR, PLAIN])
-@pytest.mark.parametrize("after", [VARIED, NATIVE, FAR, PLAIN])
+@pytest.mark.parametrize("before", [VARIED, NATIVE, FAR, PLAIN, PAIR, ASSETS])
+@pytest.mark.parametrize("after", [VARIED, NATIVE, FAR, PLAIN, PAIR, ASSETS])
 def test_nothing_of_former_settings_is_left(
     tmp_path: Path, ci: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis import lint
 from multiarch.pipelines.update import pipeline_file
-from tests.unit.pipelines.files import merged, settings
+from tests.unit.pipelines.files import merged, project_of
 
 NOT_YAML = "this is not YAML; correct it, or remove the file"
 # Each list names the one before nine times: 9^8 items once anchors are followed.
@@ -36,7 +36,7 @@ def error(tmp_path: Path, content: str) -> str:
     """Return the error of a .travis.yml that our jobs are to be merged into."""
     (tmp_path / ".travis.yml").write_text(content, newline="")
     with pytest.raises(PipelineError) as caught:
-        pipeline_file(settings(), "travis", tmp_path, program="invoke")
+        pipeline_file(project_of(), "travis", tmp_path, program="invoke")
     return str(caught.value)
 
 
@@ -73,7 +73,7 @@ def test_tags_make_nothing(tmp_path: Path) -> None:
     """A tag that names a function of Python's stays a tag, as it is written."""
     text = "_a: !!python/object/apply:os.mkdir [made]\n"
     (tmp_path / ".travis.yml").write_text(text)
-    assert text in pipeline_file(settings(), "travis", tmp_path, program="invoke").wanted
+    assert text in pipeline_file(project_of(), "travis", tmp_path, program="invoke").wanted
     assert [".travis.yml"] == [path.name for path in tmp_path.iterdir()]
     assert not Path("made").exists()
 

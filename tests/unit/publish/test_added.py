@@ -203,7 +203,7 @@ def test_platform_of_another_system_needs_a_builder() -> None:
         "multiarch.platforms[1]: windows/amd64 is not built on Linux: name a builder for it, or carry its image over by"
         " its digest in add"
     ) == str(caught.value)
-    entry = {"platform": "windows/amd64", "builder": "tcp://windows-box:1234"}
+    entry = {"platform": "windows/amd64", "builder": "ssh://windows-box"}
     (built,) = load({"platforms": [entry], "image": "a/b"}, {}, {}).matrix
     assert ("windows/amd64", "latest-windows-amd64") == (str(built.platform), built.staging.tag)
 

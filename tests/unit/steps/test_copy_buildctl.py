@@ -15,10 +15,13 @@ from multiarch.config.load import load
 from multiarch.config.project import Project
 from multiarch.docker_host import DockerHost
 from multiarch.errors import BuildctlNotExecutableError, ConfigurationError, DockerError
+from multiarch.image.manifest import OCI_MANIFEST
+from multiarch.registry.errors import ExtractionError
 from multiarch.retry import Policy
 from multiarch.run import Run
 from multiarch.steps import copy_buildctl
 from tests.unit.docker_daemon import API, Daemon
+from tests.unit.images import tar
 from tests.unit.registry_server import Reply
 
 if TYPE_CHECKING:
@@ -147,3 +150,35 @@ def test_program_that_cannot_run_is_not_kept(daemon: Daemon, tmp_path: Path, pro
     with pytest.raises(BuildctlNotExecutableError, match=r"cannot run here .*: install one for this machine on PATH"):
         copy(tmp_path / "dest")
     assert [] == os.listdir(tmp_path / "dest")
+
+
+def hold_image(server: RegistryServer) -> str:
+    """Hold an image for this machine with the program in it; return its name."""
+    layer = tar({"usr/bin/buildctl": PROGRAM})
+    entry = {"digest": server.hold_blob("buildkit", layer), "size": len(layer)}
+    server.hold_manifest("buildkit", "v1", {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [entry]})
+    return f"{server.host}/buildkit:v1"
+
+
+def test_program_comes_from_the_registry_without_a_docker_host(
+    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release on builders elsewhere needs no Docker at all."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    image = hold_image(server)
+    run = Run(Project.of(load({"buildkit_image": image, "dest": str(tmp_path / "d")}, {}, {})), quiet())
+    (path,) = copy_buildctl.run(run)
+    assert (PROGRAM, 0o755) == (path.read_bytes(), path.stat().st_mode & 0o7777)
+    assert ["buildctl"] == os.listdir(tmp_path / "d")
+
+
+def test_failure_of_the_registry_leaves_the_program_of_before(
+    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a program is never left, and the line names the image and the remedy."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    (tmp_path / "buildctl").write_text("before")
+    settings = load({"buildkit_image": f"{server.host}/buildkit:v2", "dest": str(tmp_path)}, {}, {})
+    with pytest.raises(ExtractionError, match=r"there is no such image; name another with multiarch\.buildkit_image"):
+        copy_buildctl.run(Run(Project.of(settings), quiet()))
+    assert ("before", ["buildctl"]) == ((tmp_path / "buildctl").read_text(), os.listdir(tmp_path))

@@ -221,7 +221,7 @@ def test_what_an_installer_takes(installer: str, expected: list[str]) -> None:
             ["docker run --privileged --rm linuxkit/binfmt:v0.6"],
         ),
         ({"platforms": ["amd64", "386"]}, "x86_64", []),
-        ({"platforms": ["amd64", {"platform": "arm64", "builder": "tcp://arm-box:1"}]}, "x86_64", []),
+        ({"platforms": ["amd64", {"platform": "arm64", "builder": "ssh://arm-box"}]}, "x86_64", []),
     ],
 )
 def test_the_documents_command(block: dict[str, object], machine: str, expected: list[str]) -> None:

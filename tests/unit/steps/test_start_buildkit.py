@@ -211,19 +211,55 @@ def test_server_that_does_not_answer_is_restarted_once(
     frame = b"\x02\0\0\0\0\0\0\x05stuck"
     daemon.server.table[f"GET {API}/containers/buildkit/logs"] = [Reply(200, frame)]
 
-    def restart(_: Request) -> Reply:
-        restarts.append("restart")
+    def restart(request: Request) -> Reply:
+        restarts.append(request.path.rpartition("/")[2].partition("?")[0])
         return Reply(204)
 
-    daemon.server.table[f"POST {API}/containers/buildkit/restart"] = [restart]
-    answer_clients(daemon, lambda: 0 if restarts and recovers else 1)
+    for action in ("stop", "start"):
+        daemon.server.table[f"POST {API}/containers/buildkit/{action}"] = [restart]
+    answer_clients(daemon, lambda: 0 if "start" in restarts and recovers else 1)
     if recovers:
         assert ("docker-container://buildkit",) == start_buildkit.run(steps)  # type: ignore[arg-type]
     else:
         with pytest.raises(NotReadyError):
             start_buildkit.run(steps)  # type: ignore[arg-type]
     host.client.close()
-    assert ["restart"] == restarts
+    assert ["stop", "start"] == restarts
     (index,) = [i for i, line in enumerate(lines) if line.startswith("buildkit: it does not answer (")]
     assert lines[index].endswith(") and is restarted; its last log lines:")
     assert "  | stuck" == lines[index + 1]
+
+
+def test_server_that_another_run_has_restarted_is_not_restarted_again(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at it ended with the old process, and said that there was no answer."""
+    monkeypatch.setattr(use, "_STARTING_SECONDS", 0.0)
+    monkeypatch.setattr(use, "_UNSEEN_SECONDS", 0.0)
+    monkeypatch.setattr(start_buildkit, "_ANSWER_SECONDS", 0.0)
+    host = DockerHost(Policy(attempts=1), lambda _: None)
+    steps = Steps(host, None)
+    labels = wanted(steps.settings, host.info, local=False).labels("sha256:1")
+    read_logs, changed = list[str](), list[str]()
+
+    def show(_: Request) -> Reply:
+        state = {"Status": "running", "StartedAt": "2026-01-01T00:01:00Z" if read_logs else "2026-01-01T00:00:00Z"}
+        config = {"Labels": labels, "Tty": False}
+        return json_reply({"Id": "buildkit", "Name": "/buildkit", "State": state, "Config": config})
+
+    def log(_: Request) -> Reply:
+        read_logs.append("read")
+        return Reply(200, b"")
+
+    def change(request: Request) -> Reply:
+        changed.append(request.path)
+        return Reply(204)
+
+    daemon.server.table[f"GET {API}/containers/buildkit/json"] = [show]
+    daemon.server.table[f"GET {API}/containers/buildkit/logs"] = [log]
+    for action in ("stop", "start", "restart"):
+        daemon.server.table[f"POST {API}/containers/buildkit/{action}"] = [change]
+    answer_clients(daemon, lambda: 0 if read_logs else 1)
+    assert ("docker-container://buildkit",) == start_buildkit.run(steps)  # type: ignore[arg-type]
+    host.client.close()
+    assert (["read"], []) == (read_logs, changed)

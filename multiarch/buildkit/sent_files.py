@@ -1,0 +1,130 @@
+"""Digests of the directories that BuildKit's client sends: names, kinds, permissions and contents of the files.
+
+What the ignore file leaves out is not sent (Docker, "Build context"; BuildKit, frontend/dockerui/config.go). Where its
+patterns are of a kind that is read differently by different programs, all files count: that only makes more of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK = 1 << 20
+_LARGEST_IGNORE_FILE = 1 << 20  # bytes
+# What makes patterns mean other things to other programs: exceptions, sets of characters, escapes.
+_UNSURE = frozenset("![\\")
+
+
+class UnreadableFileError(Exception):
+    """A file that is sent, or may be, cannot be read. ``str(error)`` names it and says why."""
+
+
+def ignore_file(directory: Path, dockerfile: Path | None) -> Path | None:
+    """Return the ignore file of a context: that of the Dockerfile goes before the context's; None without one."""
+    own = [dockerfile.with_name(f"{dockerfile.name}.dockerignore")] if dockerfile else []
+    return next((path for path in (*own, directory / ".dockerignore") if path.is_file()), None)
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hex digits. :raises UnreadableFileError: it cannot be read."""
+    found = hashlib.sha256()
+    try:
+        # Not a pipe in the place of a file, which nobody may ever write to.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UnreadableFileError(f"{path} is no file")
+            while chunk := file.read(_CHUNK):
+                found.update(chunk)
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: {error.strerror}") from None
+    return found.hexdigest()
+
+
+def digest_of_directory(directory: Path, ignored: Path | None = None) -> tuple[str, bool]:
+    """Return the SHA-256 of what is sent of a directory, in hex digits, and whether a ``.git`` of it is sent too.
+
+    The content of that ``.git`` does not count: it differs from clone to clone.
+
+    :param ignored: the ignore file.
+    :raises UnreadableFileError: something in it cannot be read.
+    """
+    found, has_git = hashlib.sha256(), False
+    for name, path in _files(directory, _matcher(ignored)):
+        if name == ".git":
+            has_git = True
+            continue
+        _add(found, name, path)
+    return found.hexdigest(), has_git
+
+
+def _add(found: hashlib._Hash, name: str, path: Path) -> None:
+    try:
+        status = path.lstat()
+        target = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: {error.strerror}") from None
+    if stat.S_ISREG(status.st_mode):
+        content = digest_of_file(path)
+    elif stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        content = target
+    elif stat.S_ISSOCK(status.st_mode):  # not sent (fsutil)
+        return
+    else:
+        raise UnreadableFileError(f"{path} is a device or a pipe")
+    # No name, and no target of a link, has a zero in it.
+    fields = (name, f"{status.st_mode:o}", content)
+    found.update(b"".join(os.fsencode(field) + b"\0" for field in fields))
+
+
+def _files(directory: Path, is_ignored: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+    """Yield everything below a directory by its name, in one order everywhere; a ``.git`` without what is in it."""
+    pending = [("", directory)]
+    while pending:
+        prefix, folder = pending.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            raise UnreadableFileError(f"{folder}: {error.strerror}") from None
+        below = []
+        for entry in entries:
+            name = prefix + entry.name
+            if is_ignored(name):
+                continue
+            yield name, Path(entry.path)
+            if entry.is_dir(follow_symlinks=False) and name != ".git":
+                below.append((f"{name}/", Path(entry.path)))
+        pending += reversed(below)
+
+
+def _matcher(ignored: Path | None) -> Callable[[str], bool]:
+    """Return what tells whether a path, relative to the context, is left out.
+
+    :raises UnreadableFileError: the ignore file cannot be read.
+    """
+    if ignored is None:
+        return _is_never_left_out
+    try:
+        with ignored.open("rb") as file:
+            text = file.read(_LARGEST_IGNORE_FILE + 1)
+    except OSError as error:
+        raise UnreadableFileError(f"{ignored}: {error.strerror}") from None
+    if len(text) > _LARGEST_IGNORE_FILE:
+        raise UnreadableFileError(f"{ignored} has more than {_LARGEST_IGNORE_FILE} bytes")
+    lines = [line.strip() for line in text.decode("utf-8-sig", errors="replace").split("\n")]
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    if any(_UNSURE & set(pattern) for pattern in patterns):
+        return _is_never_left_out
+    from docker.utils.build import PatternMatcher
+
+    matcher = PatternMatcher(patterns)
+    return lambda name: bool(matcher.matches(Path(name)))
+
+
+def _is_never_left_out(_name: str) -> bool:
+    return False

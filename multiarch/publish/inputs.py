@@ -1,0 +1,123 @@
+"""The inputs of a target's build, each as a digest: the record by which `--only-changed` knows an image again.
+
+It is an annotation of the published index, so that no other place has to be kept, and any clone will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.buildkit.inputs import dockerfile_path
+from multiarch.buildkit.sent_files import UnreadableFileError, digest_of_directory, digest_of_file, ignore_file
+from multiarch.config.checkout import REVISION
+from multiarch.image.documents import maps_texts, parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multiarch.config.project import Project, Target
+    from multiarch.config.settings import MatrixEntry
+
+ANNOTATION = "multiarch.inputs"
+# Raised when what counts as an input changes: records of other versions are those of nothing.
+_VERSION = "1"
+_DIGITS = 32  # of each digest
+
+
+class UnknownInputsError(Exception):
+    """What an image is built from cannot be known. ``str(error)`` says why, for the line of the target."""
+
+
+def read_inputs(project: Project, target: Target, commit: str) -> dict[str, str]:
+    """Return the digest of each input of a target, by its name.
+
+    :param commit: what is checked out, for contexts that a ``.git`` is sent with.
+    :raises UnknownInputsError: there is one that this machine cannot know.
+    """
+    settings = target.settings
+    build = settings.build
+    parts: dict[str, Any] = {
+        "version": _VERSION,
+        "platforms": [str(platform) for platform in settings.platforms],
+        "labels": {name: value for name, value in build.labels.items() if name != REVISION},
+        "annotations": {name: value for name, value in settings.publish.annotations.items() if name != REVISION},
+        "frontend": [build.frontend, build.source],
+        "exporter": build.exporter,
+        "attestations": dict(build.attestations),
+        "secrets": {name: [secret.kind.value, secret.place] for name, secret in build.secrets.items()},
+        "ssh": list(build.ssh),
+        "entitlements": [one.value for one in settings.builder.entitlements],
+    }
+    directories: dict[tuple[str, Path | None], tuple[str, bool]] = {}
+    try:
+        for entry in settings.matrix:
+            for name, value in _entry_parts(entry, commit, directories).items():
+                parts.setdefault(name, {})[str(entry.platform)] = value
+    except UnreadableFileError as error:
+        raise UnknownInputsError(str(error)) from None
+    parts["bases"] = {
+        context: read_inputs(project, project.target(base), commit) for context, base in target.bases.items()
+    }
+    return {name: _digest(value) for name, value in parts.items()}
+
+
+def _entry_parts(
+    entry: MatrixEntry, commit: str, directories: dict[tuple[str, Path | None], tuple[str, bool]]
+) -> dict[str, Any]:
+    """Return what is built for one platform.
+
+    :param directories: the digests of directories that were read, which the platforms share.
+    """
+    if not entry.context.is_local:
+        raise UnknownInputsError(f"its context is {entry.context.place}")
+    if "BUILDKIT_SYNTAX" in entry.build_args:
+        raise UnknownInputsError("its frontend is that of the build argument BUILDKIT_SYNTAX")
+    dockerfile = dockerfile_path(entry)
+
+    def sent(directory: Path, ignored: Path | None) -> list[str]:
+        key = (str(directory), ignored)
+        if key not in directories:
+            directories[key] = digest_of_directory(directory, ignored)
+        digest, has_git = directories[key]
+        return [digest, *([commit] if has_git else [])]
+
+    context = Path(entry.context.place)
+    ignored = ignore_file(context, dockerfile)
+    named: dict[str, Any] = {}
+    for name, other in entry.contexts.items():
+        if not other.is_local and not other.place.startswith("docker-image://"):
+            raise UnknownInputsError(f"its context {name} is {other.place}")
+        place = Path(other.place)
+        # All of its files: whether an ignore file holds for it depends on the version of BuildKit.
+        named[name] = sent(place, None) if other.is_local else other.place
+    return {
+        "context": sent(context, ignored),
+        "contexts": named,
+        "Dockerfile": digest_of_file(dockerfile),
+        "ignore file": digest_of_file(ignored) if ignored else "",
+        "target": entry.stage,
+        "build_args": dict(entry.build_args),
+        "annotations of platforms": dict(entry.annotations),
+    }
+
+
+def write_record(inputs: Mapping[str, str]) -> str:
+    """Return the value of the annotation."""
+    return json.dumps(dict(sorted(inputs.items())), separators=(",", ":"))
+
+
+def read_record(text: str) -> dict[str, str] | None:
+    """Return the inputs that the annotation of a published index names; None where it is no record."""
+    try:
+        record = parse_object(text.encode())
+    except ValueError:
+        return None
+    return record if maps_texts(record) else None
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
