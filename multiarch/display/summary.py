@@ -75,10 +75,14 @@ def summarise(
     :param findings: what the gates found of the programs of each image, where they were passed.
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
+    of_leg: dict[Leg, list[Solve]] = {}
+    for solve in solves:
+        for leg in solve.legs:
+            of_leg.setdefault(leg, []).append(solve)
     rows = []
     for entry in matrix:
         platform = entry.platform
-        own = [solve for solve in solves if entry.leg in solve.legs]
+        own = of_leg.get(entry.leg, [])
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)] for solve in own
         ]
