@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.build import Client
     from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.solve import Solve
-    from multiarch.config.project import Project
+    from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.display.progress import Progress
     from multiarch.docker_host import DockerHost
@@ -214,6 +214,22 @@ class Run:
             self.__dict__.pop("machine", None)  # what is started on the Docker host is known only now
         settling.check_reach(self.project)
         settling.check_emulation(self.project, lambda: self.machine)
+
+    def handed_over(self, target: Target, digest: str) -> str:
+        """Return the digest that others are built on: that of the image, where it is to serve other platforms too.
+
+        The index around it, which lists its attestations, names its platform, and BuildKit takes it for no other.
+
+        :param digest: of what was pushed for the target.
+        """
+        above = [one for one in self.project if target.name in one.bases.values()]
+        own = {entry.platform for entry in target.settings.matrix}
+        if len(own) > 1 or {entry.platform for one in above for entry in one.settings.matrix} <= own:
+            return digest
+        image = target.settings.publish.images[0]
+        index = self.registries[image.registry].manifest(image.repository, digest)
+        images = [entry.digest for entry in index.entries if not entry.is_attestation] if index else []
+        return images[0] if len(images) == 1 else digest
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

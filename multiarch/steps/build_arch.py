@@ -85,7 +85,7 @@ def _build(run: Run, client: Client, local: Builder) -> list[PushedImage | Path 
         result = run.build_on([entry], local, partial(build_platform, settings, entry, client, bases=needed))
         if isinstance(result, PushedImage):
             run.images[entry.leg] = result.digest, 0
-            run.bases.built([entry], BuiltImage(result.digest, result.reference))
+            run.bases.built([entry], BuiltImage(run.handed_over(target, result.digest), result.reference))
             _hand_over(settings, result)
         if result and target.is_asked_for:
             results.append(result)

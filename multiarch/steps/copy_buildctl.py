@@ -10,14 +10,17 @@ import hashlib
 import io
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.buildkit.address import running_server
-from multiarch.buildkit.buildctl import check_executable, default_path
+from multiarch.buildkit.buildctl import buildctl_on_path, check_executable, check_kind, default_path, find_buildctl
 from multiarch.errors import (
+    BuildctlMissingError,
     BuildctlNotExecutableError,
     ConfigurationError,
     DockerError,
@@ -107,6 +110,29 @@ def _copy_from_registry(run: Run, path: Path) -> None:
     say(f"no Docker host answers: taking buildctl for {platform} out of the layers of {image}")
     remedy = "name another with multiarch.buildkit_image, or install buildctl on PATH"
     _copy(path, run.host, Extraction(registry, image, platform, INSIDE.lstrip("/"), remedy).write)
+
+
+def ensure(current: Run) -> Path:
+    """Return the path of the client: that of our server, which is copied where it is not yet, or any that is found."""
+    settings = current.settings
+    with suppress(BuildctlMissingError, BuildctlNotExecutableError):
+        if not settings.starts_buildkit:
+            return find_buildctl(settings)
+        path = default_path(settings)
+        if path.is_file():
+            check_kind(path)
+            return path
+    other = buildctl_on_path()
+    # The program in the image is one of Linux.
+    if other and sys.platform != "linux":
+        return other
+    try:
+        return run(current)[0]
+    except BuildctlNotExecutableError:
+        if other is None:
+            raise
+        current.progress.say(f"the client of {settings.builder.image} cannot run here; building with {other}")
+        return other
 
 
 def commands(project: Project) -> list[list[str]]:

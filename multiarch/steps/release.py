@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multiarch.buildkit import schedule
 from multiarch.buildkit.bases import BuiltImage
-from multiarch.buildkit.buildctl import buildctl_on_path, check_kind, default_path, find_buildctl
 from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.command import record
 from multiarch.config.settings import CacheKind, OutputKind
-from multiarch.errors import BuildctlMissingError, BuildctlNotExecutableError, ConfigurationError, MultiarchError
+from multiarch.errors import ConfigurationError, MultiarchError
 from multiarch.fleet import planning
 from multiarch.paths import directory_beside
 from multiarch.registry import embedded
@@ -96,7 +94,7 @@ def _prepare(run: Run) -> tuple[Client, Builder]:
     from multiarch.steps.doctor.checks import check_host
 
     if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
-        run.ask_builders(_buildctl(run))
+        run.ask_builders(copy_buildctl.ensure(run))
     settings, host = run.settings, run.host
     jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
@@ -111,30 +109,7 @@ def _prepare(run: Run) -> tuple[Client, Builder]:
 def _server_and_client(run: Run) -> tuple[Client, Builder]:
     settings = run.settings
     address = start_buildkit.run(run)[0] if settings.local_platforms else ""
-    return run.client(_buildctl(run)), Builder(address, run.machine)
-
-
-def _buildctl(run: Run) -> Path:
-    """Return the path of the client: that of our server, which is copied where it is not yet, or any that is found."""
-    settings = run.settings
-    with suppress(BuildctlMissingError, BuildctlNotExecutableError):
-        if not settings.starts_buildkit:
-            return find_buildctl(settings)
-        path = default_path(settings)
-        if path.is_file():
-            check_kind(path)
-            return path
-    other = buildctl_on_path()
-    # The program in the image is one of Linux.
-    if other and sys.platform != "linux":
-        return other
-    try:
-        return copy_buildctl.run(run)[0]
-    except BuildctlNotExecutableError:
-        if other is None:
-            raise
-        run.progress.say(f"the client of {settings.builder.image} cannot run here; building with {other}")
-        return other
+    return run.client(copy_buildctl.ensure(run)), Builder(address, run.machine)
 
 
 def _check(project: Project) -> None:
@@ -167,7 +142,8 @@ def _build(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform,
     def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> tuple[PushedImage, ...]:
         images = build_together(target.settings, group, client, builder, bases)
         if images:
-            run.bases.built(group, BuiltImage(images[0].digest, target.settings.publish.images[0]))
+            handed_over = run.handed_over(target, images[0].digest)
+            run.bases.built(group, BuiltImage(handed_over, target.settings.publish.images[0]))
         return images
 
     project = run.project

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_yaml(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["setup-binfmt", "start-buildkit", "copy-buildctl", "manifest", "release", "start-buildkit --recreate"],
+    ["setup-binfmt", "start-buildkit", "manifest", "release", "start-buildkit --recreate"],
 )
 def test_no_docker_host(project: Project, words: str) -> None:
     """Every step that needs one says where it looked and how to get one."""

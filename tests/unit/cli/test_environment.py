@@ -75,7 +75,10 @@ def test_places_that_cannot_be_written_to(project: Project, place: str, step: st
     project.write(invoke_yaml=YAML)
     places = {"HOME": place, "XDG_CACHE_HOME": place, "XDG_STATE_HOME": place, "XDG_CONFIG_HOME": place}
     words = [step, "--platform", "arm64"] if step == "build-arch" else [step]
-    assert line(run(project, words, MAIN, **places))
+    status, out, told = run(project, words, MAIN, **places)
+    # Without a Docker host the client is sought at the registry, which is told.
+    notes = [one for one in told[:-1] if step == "copy-buildctl" and "buildctl" in one]
+    assert line((status, out, told[len(notes) :]))
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/proc/nowhere"])
