@@ -1,7 +1,6 @@
 """Digests of the directories that BuildKit's client sends: names, kinds, permissions and contents of the files.
 
-What the ignore file leaves out is not sent (Docker, "Build context"; BuildKit, frontend/dockerui/config.go). Where its
-patterns are of a kind that is read differently by different programs, all files count: that only makes more of them.
+What the ignore file leaves out is not sent (Docker, "Build context"; BuildKit, frontend/dockerui/config.go).
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch.buildkit.ignore_file import IgnoreFile
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _CHUNK = 1 << 20
 _LARGEST_IGNORE_FILE = 1 << 20  # bytes
-# What makes patterns mean other things to other programs: exceptions, sets of characters, escapes.
-_UNSURE = frozenset("![\\")
 
 
 class UnreadableFileError(Exception):
@@ -55,7 +54,7 @@ def digest_of_directory(directory: Path, ignored: Path | None = None) -> tuple[s
     :raises UnreadableFileError: something in it cannot be read.
     """
     found, has_git = hashlib.sha256(), False
-    for name, path in _files(directory, _matcher(ignored)):
+    for name, path in _files(directory, _read_ignore_file(ignored)):
         if name == ".git":
             has_git = True
             continue
@@ -67,6 +66,7 @@ def _add(found: hashlib._Hash, name: str, path: Path) -> None:
     try:
         status = path.lstat()
         target = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""
+        attributes = _extended_attributes(path)
     except OSError as error:
         raise UnreadableFileError(f"{path}: {error.strerror}") from None
     if stat.S_ISREG(status.st_mode):
@@ -78,11 +78,11 @@ def _add(found: hashlib._Hash, name: str, path: Path) -> None:
     else:
         raise UnreadableFileError(f"{path} is a device or a pipe")
     # No name, and no target of a link, has a zero in it.
-    fields = (name, f"{status.st_mode:o}", content)
+    fields = (name, f"{status.st_mode:o}", content, *(text for pair in attributes for text in pair), "")
     found.update(b"".join(os.fsencode(field) + b"\0" for field in fields))
 
 
-def _files(directory: Path, is_ignored: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+def _files(directory: Path, ignored: IgnoreFile) -> Iterator[tuple[str, Path]]:
     """Yield everything below a directory by its name, in one order everywhere; a ``.git`` without what is in it."""
     pending = [("", directory)]
     while pending:
@@ -94,37 +94,31 @@ def _files(directory: Path, is_ignored: Callable[[str], bool]) -> Iterator[tuple
         below = []
         for entry in entries:
             name = prefix + entry.name
-            if is_ignored(name):
-                continue
-            yield name, Path(entry.path)
-            if entry.is_dir(follow_symlinks=False) and name != ".git":
+            is_left_out = ignored.leaves_out(name)
+            if not is_left_out:
+                yield name, Path(entry.path)
+            is_directory = entry.is_dir(follow_symlinks=False) and name != ".git"
+            if is_directory and (not is_left_out or ignored.has_exceptions):
                 below.append((f"{name}/", Path(entry.path)))
         pending += reversed(below)
 
 
-def _matcher(ignored: Path | None) -> Callable[[str], bool]:
-    """Return what tells whether a path, relative to the context, is left out.
-
-    :raises UnreadableFileError: the ignore file cannot be read.
-    """
+def _read_ignore_file(ignored: Path | None) -> IgnoreFile:
+    """Return what an ignore file leaves out. :raises UnreadableFileError: it cannot be read."""
     if ignored is None:
-        return _is_never_left_out
+        return IgnoreFile()
     try:
         with ignored.open("rb") as file:
-            text = file.read(_LARGEST_IGNORE_FILE + 1)
+            return IgnoreFile.parse(file.read(_LARGEST_IGNORE_FILE + 1))
     except OSError as error:
         raise UnreadableFileError(f"{ignored}: {error.strerror}") from None
-    if len(text) > _LARGEST_IGNORE_FILE:
-        raise UnreadableFileError(f"{ignored} has more than {_LARGEST_IGNORE_FILE} bytes")
-    lines = [line.strip() for line in text.decode("utf-8-sig", errors="replace").split("\n")]
-    patterns = [line for line in lines if line and not line.startswith("#")]
-    if any(_UNSURE & set(pattern) for pattern in patterns):
-        return _is_never_left_out
-    from docker.utils.build import PatternMatcher
-
-    matcher = PatternMatcher(patterns)
-    return lambda name: bool(matcher.matches(Path(name)))
+    except ValueError as error:
+        raise UnreadableFileError(f"{ignored} {error}") from None
 
 
-def _is_never_left_out(_name: str) -> bool:
-    return False
+def _extended_attributes(path: Path) -> list[tuple[str, str]]:
+    """Return the extended attributes of a file, which are sent (fsutil); none where the system has none."""
+    if not hasattr(os, "listxattr"):
+        return []
+    names = sorted(os.listxattr(path, follow_symlinks=False))
+    return [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.publish.built_from import BuiltFrom, MovedError
-from multiarch.publish.inputs import ANNOTATION, UnknownInputsError, read_inputs, read_record
+from multiarch.publish.inputs import ANNOTATION, UnknownInputsError, frontends, read_inputs, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,9 @@ def _published(target: Target, inputs: Mapping[str, str], built_from: BuiltFrom)
             reason = f"{reference} was built from other inputs: {', '.join(different)}"
             continue
         built_from.check(reference, index, settings.platforms)
+        named = {material.image.name for material in built_from.materials(reference, index) if material.image}
+        if unnamed := sorted(frontends(target) - named):
+            raise MovedError(f"the provenance does not tell of its frontend {unnamed[0]}")
         return index
     raise MovedError(reason)
 

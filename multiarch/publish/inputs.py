@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from multiarch.buildkit.inputs import dockerfile_path
 from multiarch.buildkit.sent_files import UnreadableFileError, digest_of_directory, digest_of_file, ignore_file
 from multiarch.config.checkout import REVISION
 from multiarch.image.documents import maps_texts, parse_object
+from multiarch.image.reference import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 ANNOTATION = "multiarch.inputs"
 # Raised when what counts as an input changes: records of other versions are those of nothing.
 _VERSION = "1"
+# A directive, in any comment: more than BuildKit takes for one (frontend/dockerfile/parser/directives.go).
+_SYNTAX = re.compile(rb"""["#/\s]syntax["\s]*[=:]\s*"?([^\s",}]+)""", re.IGNORECASE)
+_HEAD = 1 << 16  # bytes of a Dockerfile in which directives are looked for
+_POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 _DIGITS = 32  # of each digest
 
 
@@ -47,10 +54,14 @@ def read_inputs(project: Project, target: Target, commit: str) -> dict[str, str]
         "frontend": [build.frontend, build.source],
         "exporter": build.exporter,
         "attestations": dict(build.attestations),
-        "secrets": {name: [secret.kind.value, secret.place] for name, secret in build.secrets.items()},
-        "ssh": list(build.ssh),
+        # buildctl passes it on to the frontend by itself (BuildKit, docs/build-repro.md).
+        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", ""),
         "entitlements": [one.value for one in settings.builder.entitlements],
     }
+    if os.environ.get(_POLICY):
+        raise UnknownInputsError(f"{_POLICY} may put other images in the place of those that it names")
+    for name in (*build.secrets, *build.ssh):
+        raise UnknownInputsError(f"the secret {name} is not compared")
     directories: dict[tuple[str, Path | None], tuple[str, bool]] = {}
     try:
         for entry in settings.matrix:
@@ -102,6 +113,22 @@ def _entry_parts(
         "build_args": dict(entry.build_args),
         "annotations of platforms": dict(entry.annotations),
     }
+
+
+def frontends(target: Target) -> set[str]:
+    """Return the repositories of the frontends that Dockerfiles name (``# syntax=``): all that may be taken for one.
+
+    :raises UnknownInputsError: a Dockerfile cannot be read, or names none that can be.
+    """
+    found: set[str] = set()
+    for path in {dockerfile_path(entry) for entry in target.settings.matrix}:
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+            found |= {ImageReference.parse(name.decode(errors="replace")).name for name in _SYNTAX.findall(head)}
+        except (OSError, ValueError) as error:
+            raise UnknownInputsError(f"{path}: {error}") from None
+    return found
 
 
 def write_record(inputs: Mapping[str, str]) -> str:
