@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from multiarch.image.manifest import Manifest
 
 
+_USUAL = "latest"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is known of a target.
@@ -73,7 +76,8 @@ def _published(target: Target, inputs: Mapping[str, str], built_from: BuiltFrom)
     if not settings.publish.tags:
         raise MovedError("it has no tags")
     reason = "nothing is published under its tags"
-    for tag in settings.publish.tags:
+    # A new version of what has not changed finds it under the tag that most have.
+    for tag in dict.fromkeys((*settings.publish.tags, _USUAL)):
         reference = settings.publish.images[0].with_tag(tag)
         index = built_from.manifest(reference)
         if index is None:
@@ -122,7 +126,8 @@ def is_published(target: Target) -> bool:
 
 def to_build(project: Project, found: Mapping[str, Verdict]) -> Project:
     """Return the project with the targets to build: those that have changed, and bases without tags of these."""
-    wanted = {target.name for target in project.asked_for if found[target.name].reason}
+    asked_for = [target for target in project.asked_for if target.settings.publish.tags] or project.asked_for
+    wanted = {target.name for target in asked_for if found[target.name].reason}
     for target in reversed(project.targets):
         if target.name in wanted:
             wanted |= {base for base in target.bases.values() if found[base].reason}

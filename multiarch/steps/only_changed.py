@@ -28,7 +28,7 @@ def leave_out(run: Run) -> dict[str, Verdict]:
     found = changes.verdicts(whole, _commit(), BuiltFrom(run.sources, unpublished))
     for target in whole:
         verdict, name = found[target.name], target.name or "the image"
-        if target.is_asked_for:
+        if changes.is_published(target):
             run.progress.say(f"{name}: changed: {verdict.reason}" if verdict.reason else f"{name}: unchanged")
         if verdict.index:
             # What is built on it is built on what is published of it.
