@@ -186,6 +186,9 @@ def _render(writer: Writer, pipeline: Pipeline, existing: str | None) -> str:
     blank = "\n" * (lines[0].count("\n") if lines else 0)
     body = body.removeprefix(blank)
     data = load_file(body, writer.PATH)
+    if not (existing or "\n").endswith("\n") and data != load_file(body.removesuffix("\n"), writer.PATH):
+        # The end of a block of text that has none: with one, it says something else.
+        raise PipelineError(f"{writer.PATH}: its last line has no end, and is of a text in a block; end it")
     # The file of a project that has none of ours says nothing of us.
     heading = (former[1] if former else "") + _heading(writer, pipeline) if former or data is None else ""
     new = heading + blank + merged(body, data, writer.write(pipeline, data), writer.LISTS, writer.is_ours)

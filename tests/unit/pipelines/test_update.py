@@ -69,6 +69,11 @@ def test_the_file_of_this_repository() -> None:
     [
         ("travis", "a: [\n", ".travis.yml:2: this is not YAML; correct it, or remove the file"),
         ("travis", "- a\n", ".travis.yml: this is no mapping; correct it, or remove the file"),
+        (
+            "circleci",
+            "? |\n  jobs: ",
+            ".circleci/config.yml: its last line has no end, and is of a text in a block; end it",
+        ),
         ("circleci", "version: 2\n", ".circleci/config.yml: its version is 2, and parameters of jobs need 2.1"),
         (
             "gitlab",
