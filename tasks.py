@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 PYTHON = sys.executable
-# Tests that share nothing, on all processors; those on the Docker host share it.
-SIDE_BY_SIDE = "-n auto --dist worksteal"
+# Files of tests share nothing, and go to all processors; those on the Docker host share it.
+SIDE_BY_SIDE = "-n auto --dist loadfile"
 LINT_IMPORTS = Path(PYTHON).with_name("lint-imports")  # not a module that `python -m` runs
 
 
