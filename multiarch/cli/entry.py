@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+import weakref
 from collections import ChainMap
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -68,6 +69,9 @@ def prepare(ns: Collection) -> None:
     becomes one line. The collection of garbage at the interpreter's end is spared: it takes a fifth of a short run's
     time, and the memory is returned to the system anyway.
     """
+    # What weakref does at the exit is registered by its first finalizer, and the last that is registered comes first:
+    # signals are ignored before temporary directories go.
+    weakref.finalize(ns, interrupts.nothing).detach()
     atexit.register(gc.freeze)
     atexit.register(interrupts.ignore)
     _variables.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)})
