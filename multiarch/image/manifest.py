@@ -228,17 +228,17 @@ class Manifest:
 
     @cached_property
     def entries(self) -> tuple[Descriptor, ...]:
-        """The descriptors that an index lists; none of what is no index, or of one that is malformed."""
+        """The descriptors that an index lists; none of what is no index, or of one that has a problem."""
         return self._descriptors("manifests") if self.is_index else ()
 
     @cached_property
     def config(self) -> Descriptor | None:
-        """The descriptor of an image's config; None of what is no image."""
-        return Descriptor.parse(self.json.get("config"))
+        """The descriptor of an image's config; None of what is no image, or of one that has a problem."""
+        return None if self.problem else Descriptor.parse(self.json.get("config"))
 
     @cached_property
     def layers(self) -> tuple[Descriptor, ...]:
-        """The descriptors of an image's layers, the lowest first; none where any is malformed."""
+        """The descriptors of an image's layers, the lowest first; none of one that has a problem."""
         return self._descriptors("layers")
 
     @property
@@ -253,7 +253,5 @@ class Manifest:
         return sum(layer.size for layer in self.layers) + (self.config.size if self.config else 0)
 
     def _descriptors(self, key: str) -> tuple[Descriptor, ...]:
-        values = self.json.get(key)
-        if self._problem_of_list(key, values) or not isinstance(values, list):
-            return ()
-        return tuple(descriptor for value in values if (descriptor := Descriptor.parse(value)))
+        values = None if self.problem else self.json.get(key)
+        return tuple(filter(None, map(Descriptor.parse, values))) if isinstance(values, list) else ()
