@@ -167,7 +167,7 @@ def release_(
     verbose: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
-    from multiarch.steps import release
+    from multiarch.steps.release import step as release
 
     where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}

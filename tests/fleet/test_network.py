@@ -13,7 +13,7 @@ from multiarch.config.project import load_project
 from multiarch.display.progress import Progress
 from multiarch.fleet.heartbeat import Limits
 from multiarch.run import Run
-from multiarch.steps import release
+from multiarch.steps.release import step as release
 from tests.fleet.network import another_network
 from tests.fleet.parts import BUILDCTL, Builder, Forwarder, Project, Registry, commands_of, processes_of, wait_until
 

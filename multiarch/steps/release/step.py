@@ -1,39 +1,28 @@
-"""Step 6, ``release``: the chain of the other five."""
+"""Step 6, ``release``: prepare, build all platforms at once, publish (document, its whole chain)."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit import schedule
-from multiarch.buildkit.bases import BuiltImage
 from multiarch.buildkit.builder import Builder
-from multiarch.buildkit.command import record
-from multiarch.config.settings import CacheKind, OutputKind
-from multiarch.errors import ConfigurationError, MultiarchError
+from multiarch.config.settings import OutputKind
+from multiarch.errors import ConfigurationError
 from multiarch.fleet import planning
-from multiarch.paths import directory_beside
 from multiarch.registry import embedded
 from multiarch.steps import build_arch, copy_buildctl, manifest, only_changed, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from multiarch.buildkit.bases import Base
-    from multiarch.buildkit.build import Client, PushedImage
+    from multiarch.buildkit.build import Client
     from multiarch.config.project import Project, Target
-    from multiarch.config.settings import MatrixEntry
-    from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
-
-    Group = tuple[MatrixEntry, ...]
-
-T = TypeVar("T")
 
 
 def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
@@ -45,6 +34,8 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
+    from multiarch.steps.release import solves
+
     output = run.settings.build.output
     _check(run.project)
     whole = run.project
@@ -55,8 +46,8 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
             client, local = _prepare(run)
         with run.progress.section("build"):
             if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
-                return _build_here(run, client, local)
-            digests = _build(run, client, local)
+                return solves.build_here(run, client, local)
+            digests = solves.build_images(run, client, local)
     if verdicts:
         verdicts = only_changed.take_in(run, whole, verdicts)
     targets = manifest.published_targets(run.project)  # the builders have said what is built where
@@ -133,123 +124,6 @@ def _check_output(project: Project) -> None:
         known = ", ".join(map(str, platforms))
         raise ConfigurationError("output", f"docker loads one platform; name it: --platform, one of {known}")
     project.check_output()
-
-
-def _build(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform, str]]:
-    """Build all targets; return the digest of what was pushed, by target and platform."""
-    from multiarch.buildkit.build import build_together
-
-    def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> tuple[PushedImage, ...]:
-        images = build_together(target.settings, group, client, builder, bases)
-        if images:
-            handed_over = run.handed_over(target, images[0].digest)
-            run.bases.built(group, BuiltImage(handed_over, target.settings.publish.images[0]))
-        return images
-
-    project = run.project
-    firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
-    others = dict.fromkeys(image for target in project.asked_for for image in target.settings.publish.images)
-    built = _build_groups(run, client, local, build, run.push_checks(tuple(firsts | others)))
-    digests = {image.leg: image.digest for images in built for image in images}
-    pushed = [target for target in project if target.settings.build.output.kind is OutputKind.IMAGE]
-    legs = [entry.leg for target in pushed for entry in target.settings.matrix]
-    if unknown := [leg for leg in legs if not digests.get(leg)]:
-        # What is under their staging tags may be of an earlier run.
-        raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
-    run.images |= {leg: (digests[leg], 0) for leg in legs}
-    return {target.name: {e.platform: digests[e.leg] for e in target.settings.matrix} for target in pushed}
-
-
-def _build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageReference, ...]:
-    """Build the matrix into one archive, or one platform into the Docker host; return the path, or the tags."""
-    from multiarch.buildkit.archive import join_archives
-    from multiarch.buildkit.build import build_archive
-
-    output = run.settings.build.output
-
-    def build_and_load(
-        target: Target, group: Group, builder: Builder, bases: Sequence[Base]
-    ) -> tuple[ImageReference, ...]:
-        return build_arch.load(run, target, group[0], client, builder, bases)
-
-    def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> Path:
-        archive = directory / f"{group[0].platform.slug}.tar"
-        exported = record("type=oci", f"dest={archive}", *target.settings.build.exporter)
-        build_archive(target.settings, group, exported, client, builder, bases)
-        return archive
-
-    if output.dest is None:
-        (loaded,) = _build_groups(run, client, local, build_and_load)
-        return loaded
-    path = Path(output.dest)
-    with directory_beside(path) as directory:
-        join_archives(_build_groups(run, client, local, build), path)
-    return (path,)
-
-
-def _build_groups(
-    run: Run,
-    client: Client,
-    local: Builder,
-    build: Callable[[Target, Group, Builder, Sequence[Base]], T],
-    checks: Sequence[Callable[[], Any]] = (),
-) -> list[T]:
-    """Build each target in as few solves as it needs, as many at a time as there is room for; return their results.
-
-    A solve waits for what it is built on, and takes its room only then.
-
-    :param build: runs one solve, for what is not only handed over to others.
-    :param checks: jobs that run meanwhile.
-    """
-    settings, machine = run.settings, run.machine
-    slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
-    room, keep_going = schedule.Slots(slots), settings.build.keep_going
-
-    jobs: list[Callable[[], Any]] = []
-    for target in run.project:
-        apart = keep_going or target.settings.build.cache is not CacheKind.NONE
-        here = [entry for entry in target.settings.matrix if entry.is_local]
-        elsewhere = [entry for entry in target.settings.matrix if not entry.is_local]
-        groups = schedule.groups(here, slots, machine, apart=apart)
-        groups += run.fleet.groups(elsewhere, apart=apart) if run.fleet else []
-        jobs += [partial(_build_group, run, client, local, room, build, target, one) for one in groups]
-    try:
-        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in run.project.matrix})
-        results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
-        return [result for of_group in results for result in of_group]
-    finally:
-        run.progress.end()
-
-
-def _build_group(
-    run: Run,
-    client: Client,
-    local: Builder,
-    room: schedule.Slots,
-    build: Callable[[Target, Group, Builder, Sequence[Base]], T],
-    target: Target,
-    group: Group,
-) -> list[T]:
-    """Run one solve, as soon as what it is built on is there; return its result, none where it is only handed over."""
-    from multiarch.buildkit.build import build_layout
-
-    def build_on(builder: Builder) -> list[T]:
-        layout = run.bases.layout(target, group)
-        if layout is None:
-            return [build(target, group, builder, bases)]
-        digest = build_layout(target.settings, group, layout, client, builder, bases)
-        run.bases.built(group, BuiltImage(digest, group[0].staging, layout))
-        return []
-
-    try:
-        bases = run.bases.needed(target, group)
-        # A builder elsewhere has slots of its own.
-        taken = room.take(schedule.weight(group, run.machine)) if group[0].is_local else nullcontext()
-        with taken:
-            return run.build_on(group, local, build_on)
-    except BaseException:
-        run.bases.built(group, None)
-        raise
 
 
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:

@@ -1,0 +1,1 @@
+"""Step 6, ``release``: the chain of the other five."""
