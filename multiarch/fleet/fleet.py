@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,8 @@ from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.schedule import essence
 from multiarch.concurrency import each
 from multiarch.errors import BuildFailedError, StoppedError
+from multiarch.fleet import access
+from multiarch.fleet.access import scheme_of
 from multiarch.fleet.errors import BuilderFaultError, NoBuilderLeftError
 from multiarch.fleet.faults import fault_of, lost
 from multiarch.fleet.member import Member, in_order
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.status import Observer
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.settings import MatrixEntry
+    from multiarch.fleet.access import Variables
     from multiarch.fleet.asking import Asking
     from multiarch.retry import Policy
 
@@ -62,23 +66,26 @@ class Fleet:
 
         :raises ConfigurationError: certificates are missing.
         """
-        certificates = [(builder, provide(builder)) for builder in builders]
-        found = each(lambda pair: self._found(*pair), certificates, limit=max(len(certificates), 1))
+        known = [(builder, provide(builder)) for builder in builders]
+        variables = {scheme: access.provide(scheme) for scheme in {scheme_of(builder) for builder, _ in known}}
+        found = each(lambda one: self._found(*one, variables[scheme_of(one[0])]), known, limit=max(len(known), 1))
         self._members = [member for members in found for member in members]
 
-    def _found(self, remote: RemoteBuilder, certificates: Path | None) -> list[Member]:
+    def _found(self, remote: RemoteBuilder, certificates: Path | None, variables: Variables) -> list[Member]:
         """Return a builder, or the pods of a pool, as they answer."""
         name = remote.tls.name if remote.tls else None
         if remote.pods is None:
-            builder = Builder(remote.address, name=remote.name, tls=certificates, tls_name=name)
+            builder = Builder(remote.address, name=remote.name, tls=certificates, tls_name=name, variables=variables)
             members = [Member(remote, builder)]
         else:
-            pool = Builder("kube-pod://", name=remote.name)
+            pool = Builder("kube-pod://", name=remote.name, variables=variables)
             try:
                 found = addresses(remote, pool, self._asking)
             except BuilderFaultError as fault:
                 return [Member(remote, pool, fault=fault)]
-            members = [Member(remote, Builder(one.address, name=f"{remote.name}/{one.name}")) for one in found]
+            members = [
+                Member(remote, replace(pool, address=one.address, name=f"{remote.name}/{one.name}")) for one in found
+            ]
         each(self._ask, members, limit=max(len(members), 1))
         return members
 
