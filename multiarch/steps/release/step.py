@@ -134,11 +134,6 @@ def _check_output(project: Project) -> None:
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
     """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
     try:
-        for target, one in zip(targets, published, strict=True):
-            for entry, image in zip(target.settings.matrix, one.images, strict=True):
-                run.images[entry.leg] = image.manifest.digest, image.manifest.size
-                if entry.platform in one.findings:
-                    run.findings[entry.leg] = one.findings[entry.platform]
         _show_table(run)
         for target, one in zip(targets, published, strict=True):
             # Of several images one platform each: what is to be typed differs in nothing else.
