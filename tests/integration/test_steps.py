@@ -316,10 +316,10 @@ def test_the_servers_registries_are_the_daemons(project: Project) -> None:
 
 def test_each_step_tells_programs_what_came_out(project: Project) -> None:
     """As fields of one line: what it prints otherwise, and of each image where and how fast it was built."""
-    only = ("--platform", "linux/amd64")
-    steps = [("setup-binfmt",), ("start-buildkit",), ("copy-buildctl",), ("build-arch", *only), ("release",), ("prune",)]
-    told = [json.loads("".join(project.ok(*step, "--json"))) for step in steps]
-    assert [step[0] for step in steps] == [one["step"] for one in told]
+    steps = ["setup-binfmt", "start-buildkit", "copy-buildctl", "build-arch", "release", "prune"]
+    flags = {"build-arch": ("--platform", "linux/amd64")}
+    told = [json.loads("".join(project.ok(step, *flags.get(step, ()), "--json"))) for step in steps]
+    assert steps == [one["step"] for one in told]
     assert [
         ["platform", "emulator"],
         ["address"],
