@@ -142,7 +142,7 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -
         _show_table(run)
         for target, one in zip(targets, published, strict=True):
             # Of several images one platform each: what is to be typed differs in nothing else.
-            for platform in target.settings.platforms[: 1 if target.name else None]:
+            for platform in target.settings.platforms[: 1 if target.name else None] if one.tags else ():
                 run.progress.say(f"run it: docker run --rm --platform {platform} {one.tags[0].reference}")
     except Exception as error:  # noqa: BLE001 (whatever it is, the tags are published)
         run.progress.say(f"published; what follows cannot be shown ({type(error).__name__})")
