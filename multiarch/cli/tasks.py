@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.program import Program
 
+from multiarch.cli import repair
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
@@ -102,9 +103,10 @@ def build_arch(
 
 
 @step_task(
-    iterable=["platform", "image", "tag", "annotation", "target"],
+    iterable=["platform", "image", "tag", "annotation", "target", "replace", "remove"],
     help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
-    | {"inspect": "show what is published under the tag as a table, and write nothing"},
+    | {"inspect": "show what is published under the tag as a table, and write nothing"}
+    | helps("replace", "remove", "rollback", "to"),
 )
 def manifest(
     c: Context,
@@ -116,6 +118,10 @@ def manifest(
     digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    replace: list[str] | None = None,
+    remove: list[str] | None = None,
+    rollback: bool = False,
+    to: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -130,6 +136,10 @@ def manifest(
         "allow_dropping": allow_dropping,
     }
     where |= {"annotations": annotation, "digests": digests}
+    mended = {"replace": replace, "remove": remove, "rollback": rollback, "to": to}
+    if repair.is_wanted(mended):
+        repair.mend(c, mended, inspect=inspect, quiet=quiet, verbose=verbose, **where)
+        return
     how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, **how, **where)
 

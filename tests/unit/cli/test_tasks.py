@@ -20,7 +20,8 @@ FLAGS = {
     "copy-buildctl": "dest verbose",
     "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"
     " pull quiet report shell source tag target verbose",
-    "manifest": "allow-dropping annotation digests image inspect platform quiet tag target verbose",
+    "manifest": "allow-dropping annotation digests image inspect platform quiet remove replace rollback tag target to"
+    " verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
     " label no-cache only-changed output platform pull quiet report source tag target verbose",
     "prune": "all keep-duration keep-storage verbose",
