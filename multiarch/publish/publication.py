@@ -28,11 +28,12 @@ from multiarch.publish.tags import Plan, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
     from multiarch.publish.bases import BaseImage, StagedBase
     from multiarch.publish.existing_tags import IsAncestor
@@ -88,13 +89,13 @@ def publish(
     """Publish each part under every tag of every repository of its own.
 
     The images are read from the first repository of each. No tag but the staging tags is written before every gate of
-    every part is passed; then the tags move, all of them or none.
+    every part is passed; then the tags move, all of them or none, but for those of a newer commit.
 
     :param registries: a client for the registry of each repository, by host.
     :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate.
     :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
-    :param is_ancestor: knows which of two commits is the newer; its tags stay. None where that does not matter.
+    :param is_ancestor: knows which of two commits is the newer; None where that does not matter.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
@@ -103,8 +104,7 @@ def publish(
         read = each(lambda part: _read(part, registries, tags), parts, on_failure=on_failure)
     bases = _read_bases(parts, registries)
     indexes: dict[str, PublishedTag | None] = {}
-    plans: list[Plan] = []
-    published: list[Published] = []
+    plans, published = list[Plan](), list[Published]()
     for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
         findings = check(part, staged, existing_tags, added)
         _say_findings(part.settings, findings, say)
@@ -117,7 +117,12 @@ def publish(
     if try_images:
         try_images([one.images for one in published])
     note_moves(move_tags(plans, registries, on_moved))
-    return tuple(replace(one, tags=tuple(t for t in one.tags if t.reference not in tags.newer)) for one in published)
+    return _without(tags.newer, published)
+
+
+def _without(newer: Collection[ImageReference], published: Sequence[Published]) -> tuple[Published, ...]:
+    """Return what was published without the tags that stay."""
+    return tuple(replace(one, tags=tuple(tag for tag in one.tags if tag.reference not in newer)) for one in published)
 
 
 def _plan(
