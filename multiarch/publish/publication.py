@@ -91,15 +91,15 @@ def publish(
     The images are read from the first repository of each. No tag but the staging tags is written before every gate of
     every part is passed; then the tags move, all of them or none, but for those of a newer commit.
 
-    :param registries: a client for the registry of each repository, by host.
-    :param say: takes the notes of the gates.
+    :param registries: by host, a client for the registry of each repository. :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate.
     :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
     :param is_ancestor: knows which of two commits is the newer; None where that does not matter.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    on_failure, tags = partial(stop_all, registries.values()), ExistingTags(registries, say, is_ancestor)
+    on_failure = partial(stop_all, registries.values())
+    tags = ExistingTags(registries, say, is_ancestor)
     with _connections_ahead(parts, registries):
         read = each(lambda part: _read(part, registries, tags), parts, on_failure=on_failure)
     bases = _read_bases(parts, registries)
@@ -108,12 +108,11 @@ def publish(
     for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
         findings = check(part, staged, existing_tags, added)
         _say_findings(part.settings, findings, say)
-        images = [image for place in staged for image in place.images]
+        images = tuple(image for place in staged for image in place.images)
         below = _check_bases(part, images, bases, registries)
-        plan = _plan(part, images, added, existing_tags, tags, below, indexes)
-        plans.append(plan)
+        plans.append(plan := _plan(part, images, added, existing_tags, tags, below, indexes))
         indexes[part.name] = next(iter(plan.tags), None)
-        published.append(Published(plan.tags, tuple(images), findings))
+        published.append(Published(plan.tags, images, findings))
     if try_images:
         try_images([one.images for one in published])
     note_moves(move_tags(plans, registries, on_moved))
@@ -159,7 +158,7 @@ def _read_bases(parts: Sequence[Part], registries: Mapping[str, Registry]) -> di
         registry = registries[base.reference.registry]
         found = read_base(base, registry)
         if base.reference.tag and base.reference.digest and base.leg.target not in published:
-            _write_staging_tag(registry, found.image)
+            write_staging_tag(registry, found.image)
         return found
 
     wanted = dict.fromkeys(base for part in parts for bases in part.bases.values() for base in bases)
@@ -239,7 +238,7 @@ def _read(
     if digests and settings.publish.digests is None and part.published is None:
         # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
         images = [place.images[0] for place in staged.values() if len(place.images) == 1]
-        each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
+        each(partial(write_staging_tag, registry), images, on_failure=on_failure)
     return [staged[platform] for platform in settings.platforms], tags.due(settings, results[len(groups) :]), added
 
 
@@ -264,7 +263,7 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
     return list(groups.values())
 
 
-def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
+def write_staging_tag(registry: Registry, image: StagedImage) -> None:
     """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
     repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
     if registry.manifest(repository, tag) != manifest:

@@ -61,11 +61,24 @@ class ManifestRepair:
 
 
 def repair(
-    run: Run, target: Target, replacements: Sequence[Replacement], removed: Sequence[Platform] = ()
+    run: Run,
+    target: Target,
+    replacements: Sequence[Replacement],
+    removed: Sequence[Platform] = (),
+    *,
+    are_staged: bool = False,
 ) -> tuple[PublishedTag, ...]:
-    """Repair the tags of a target, all or none; return them."""
+    """Repair the tags of a target, all or none; return them.
+
+    :param are_staged: whether the replacements get the staging tags that their references have.
+    """
 
     def try_images(images: Sequence[StagedImage]) -> None:
+        if are_staged and target.settings.publish.digests is None:
+            from multiarch.publish.publication import write_staging_tag
+
+            for image in images:
+                write_staging_tag(run.registries[image.reference.registry], image)
         entries = {entry.platform: entry for entry in target.settings.matrix}
         tried = [image for image in images if image.platform in entries]
         matrix = tuple(entries[image.platform] for image in tried)
