@@ -39,7 +39,7 @@ class _Mending:
         done: tuple[object, ...] = _step(self.given, self.others).run(run)
         return done
 
-    def commands(self, project: Project) -> list[list[str]]:
+    def commands(self, _project: Project) -> list[list[str]]:
         """Return nothing: what the commands are only the registry knows."""
         return []
 
