@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.program import Program
 
+from multiarch.cli import repair
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
@@ -18,50 +19,56 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@step_task(iterable=["platform", "target"], help=helps("platform", "target", "installer", "reinstall", "verbose"))
+@step_task(
+    iterable=["platform", "target"],
+    help=helps("platform", "target", "installer", "reinstall", "json", "verbose"),
+)
 def setup_binfmt(
     c: Context,
     platform: list[str] | None = None,
     target: list[str] | None = None,
     installer: str | None = None,
     reinstall: bool = False,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch.steps import setup_binfmt as step
 
     flags = {"platforms": platform, "targets": target, "installer": installer, "reinstall": reinstall}
-    perform(c, step, verbose=verbose, **flags)
+    perform(c, step, task="setup-binfmt", json=json, verbose=verbose, **flags)
 
 
-@step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "verbose"))
+@step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "json", "verbose"))
 def start_buildkit(
     c: Context,
     platform: list[str] | None = None,
     target: list[str] | None = None,
     address: str | None = None,
     recreate: bool = False,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Start the BuildKit server in a container, and print its address (step 2)."""
     from multiarch.steps import start_buildkit as step
 
-    perform(c, step, verbose=verbose, platforms=platform, targets=target, address=address, recreate=recreate)
+    flags: dict[str, Any] = {"platforms": platform, "targets": target, "address": address, "recreate": recreate}
+    perform(c, step, task="start-buildkit", json=json, verbose=verbose, **flags)
 
 
-@step_task(help=helps("dest", "verbose"))
-def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
+@step_task(help=helps("dest", "json", "verbose"))
+def copy_buildctl(c: Context, dest: str | None = None, json: bool = False, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch.steps import copy_buildctl as step
 
-    perform(c, step, verbose=verbose, dest=dest)
+    perform(c, step, task="copy-buildctl", json=json, verbose=verbose, dest=dest)
 
 
 @step_task(
     iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "target"],
     help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | helps("output", "digests", "frontend", "source")
-    | helps("no-cache", "pull", "report", "quiet", "verbose", "shell")
+    | helps("no-cache", "pull", "report", "json", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64; several where a base of one platform serves them"},
 )
 def build_arch(
@@ -82,6 +89,7 @@ def build_arch(
     no_cache: bool = False,
     pull: bool = False,
     report: str | None = None,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
     shell: bool = False,
@@ -97,13 +105,14 @@ def build_arch(
         | what
         | {"build_args": build_arg, "contexts": build_context, "labels": label, "no_cache": no_cache, "pull": pull}
     )
-    how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
-    perform(c, debug_shell if shell else build_arch, **how, **flags)
+    how: dict[str, Any] = {"pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
+    perform(c, debug_shell if shell else build_arch, task="build-arch", json=json, **how, **flags)
 
 
 @step_task(
-    iterable=["platform", "image", "tag", "annotation", "target"],
-    help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
+    iterable=["platform", "image", "tag", "annotation", "target", "replace", "remove"],
+    help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "json")
+    | helps("replace", "remove", "rollback", "to", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -116,6 +125,11 @@ def manifest(
     digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    replace: list[str] | None = None,
+    remove: list[str] | None = None,
+    rollback: bool = False,
+    to: str | None = None,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -130,17 +144,22 @@ def manifest(
         "allow_dropping": allow_dropping,
     }
     where |= {"annotations": annotation, "digests": digests}
-    how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
-    perform(c, manifest_inspect if inspect else manifest, **how, **where)
+    mended = {"replace": replace, "remove": remove, "rollback": rollback, "to": to}
+    if any(mended.values()):
+        repair.mend(c, mended, inspect=inspect, json=json, quiet=quiet, verbose=verbose, **where)
+        return
+    how = {"pushes": not inspect, "json": json, "quiet": quiet, "verbose": verbose}
+    perform(c, manifest_inspect if inspect else manifest, task="manifest", **how, **where)
 
 
 @step_task(
     name="release",
-    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation", "target"],
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation", "target", "into"],
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
-    | helps("label", "annotation", "output")
+    | helps("label", "annotation", "output", "into")
     | helps("frontend", "source")
-    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "quiet", "verbose"),
+    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "json")
+    | helps("quiet", "verbose"),
 )
 def release_(
     c: Context,
@@ -162,19 +181,22 @@ def release_(
     keep_going: bool = False,
     only_changed: bool = False,
     allow_dropping: bool = False,
+    into: list[str] | None = None,
     report: str | None = None,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch.steps.release import step as release
 
-    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
+    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": into or tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
-    perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
+    how: dict[str, Any] = {"pushes": True, "report": report, "json": json, "quiet": quiet, "verbose": verbose}
+    perform(c, repair.release_into(tag, flags) if into else release, task="release", **how, **flags)
 
 
 @step_task(
@@ -183,19 +205,20 @@ def release_(
         "keep-duration": "keep what was used within it, such as 48h",
         "keep-storage": "keep so many MB",
     }
-    | helps("verbose")
+    | helps("json", "verbose")
 )
 def prune(
     c: Context,
     all: bool = False,  # noqa: A002 (called as buildctl calls it)
     keep_storage: str | None = None,
     keep_duration: str | None = None,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Free the disk of the local builder from its cache, and print how much."""
     from multiarch.steps.prune import Prune
 
-    perform(c, Prune(all, keep_storage, keep_duration), verbose=verbose)
+    perform(c, Prune(all, keep_storage, keep_duration), task="prune", json=json, verbose=verbose)
 
 
 @step_task(

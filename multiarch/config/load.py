@@ -133,7 +133,12 @@ class _Reader:
             build=build_settings,
             publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
-            ci=CISettings(branches=self._branches(), cache=read_cache(self.layers), install=self._install()),
+            ci=CISettings(
+                branches=self._branches(),
+                cache=read_cache(self.layers),
+                install=self._install(),
+                dotenv=self.block.dotenv,
+            ),
             retry_seconds=self.block.retry_seconds,
             variables=tuple(values.variables),
             notes=tuple(self.notes),
@@ -194,6 +199,8 @@ class _Reader:
             digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
+            newer_wins=self.block.newer_wins,
+            note_previous=self.block.note_previous,
             smoke=read_smoke(self.layers),
             insecure_registries=self.block.insecure_registries,
         )

@@ -56,6 +56,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: dict[str, str] = {}
     add: tuple[str, ...] = ()
     allow_dropping: bool = False
+    newer_wins: bool = True
+    note_previous: bool = False
     foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0
@@ -90,6 +92,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_changed: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
+    dotenv: str | None = None
     targets: dict[str, Any] = {}
     groups: dict[str, Any] = {}
     builders: dict[str, Any] = {}
@@ -105,6 +108,7 @@ OF_THE_PROJECT = frozenset(
         "builders",
         "buildkit_image",
         "dest",
+        "dotenv",
         "emulate",
         "groups",
         "insecure_registries",

@@ -194,6 +194,8 @@ class PublishSettings(_Checked):
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar newer_wins: whether a tag stays that is of a newer commit.
+    :ivar note_previous: whether an index names what its tags were before.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -205,6 +207,8 @@ class PublishSettings(_Checked):
     digests: str | None
     add: tuple[ImageReference, ...]
     allow_dropping: bool
+    newer_wins: bool
+    note_previous: bool
     smoke: SmokeSettings
     insecure_registries: tuple[str, ...]
 
@@ -230,11 +234,13 @@ class CISettings:
     :ivar branches: from which a CI publishes, as it does from tags.
     :ivar cache: the cache that the settings ask for; here there may be none of that kind.
     :ivar install: the command by which a job of the CI installs the tasks; None where none is written.
+    :ivar dotenv: the file of variables that a job of GitLab hands on; None for none.
     """
 
     branches: tuple[str, ...]
     cache: CacheKind
     install: str | None
+    dotenv: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
