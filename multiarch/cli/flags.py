@@ -33,6 +33,7 @@ _HELP = {
     "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
     "reinstall": "replace emulators that are registered, such as old ones",
+    "resume": "take platforms whose staging image is of this commit and these inputs, and build only the others",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",

@@ -20,7 +20,7 @@ from multiarch.interrupts import nothing
 from multiarch.publish import gates
 from multiarch.publish.added import check_added, read_added
 from multiarch.publish.bases import annotations_of, annotations_of_all, check_bases, read_base
-from multiarch.publish.index import compose, index_of_one
+from multiarch.publish.index import compose, index_of_one, lists_image
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
 from multiarch.publish.tags import Plan, TagState, move_tags
 from multiarch.registry.client import stop_all
@@ -271,7 +271,9 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
 def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
     """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
     repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
-    if registry.manifest(repository, tag) != manifest:
+    existing = registry.manifest(repository, tag)
+    # One with a record of what it was built from is left as it is.
+    if existing != manifest and not lists_image(existing, image):
         registry.put_manifest(repository, tag, manifest)
 
 
