@@ -181,6 +181,7 @@ class _Reader:
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
             only_changed=block.only_changed,
+            resume=block.resume,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 

@@ -90,6 +90,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: int = 0
     keep_going: bool = False
     only_changed: bool = False
+    resume: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
     dotenv: str | None = None
@@ -119,6 +120,7 @@ OF_THE_PROJECT = frozenset(
         "only_changed",
         "output",
         "recreate",
+        "resume",
         "retry_seconds",
         "targets",
     }

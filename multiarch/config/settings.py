@@ -165,6 +165,7 @@ class BuildSettings(_Checked):
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar only_changed: whether targets are left out that are published as they would be built now.
+    :ivar resume: whether platforms are taken from their staging tags that were built from what is here now.
     """
 
     labels: Mapping[str, str]
@@ -181,6 +182,7 @@ class BuildSettings(_Checked):
     attestations: Mapping[str, str]
     keep_going: bool
     only_changed: bool
+    resume: bool
 
 
 @dataclass(frozen=True, kw_only=True)
