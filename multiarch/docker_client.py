@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import DockerPermissionError, MultiarchError, NoDockerError
@@ -25,6 +26,8 @@ def connect(endpoint: Endpoint, trace: Trace | None) -> docker.DockerClient:
     import docker
 
     try:
+        if endpoint.address.startswith("unix://"):
+            _try_socket(endpoint.address.removeprefix("unix://"))
         base, options = _client_of(endpoint)
         api = trace.docker_api(base) if trace else base
 
@@ -45,6 +48,13 @@ def connect(endpoint: Endpoint, trace: Trace | None) -> docker.DockerClient:
             raise DockerPermissionError(endpoint.address) from None
         raise NoDockerError(endpoint.address, _reason(error)) from None
     return client
+
+
+def _try_socket(path: str) -> None:
+    """Connect once, and raise the OSError if that fails: the SDK does not close a socket that it cannot connect."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_SECONDS)
+        connection.connect(path)
 
 
 def _client_of(endpoint: Endpoint) -> tuple[type[docker.APIClient], dict[str, Any]]:

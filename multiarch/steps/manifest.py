@@ -84,13 +84,19 @@ def publish(
         parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
     with run.progress.detached():
-        return publication.publish(
+        published = publication.publish(
             parts,
             run.registries,
             say=run.progress.say,
             try_images=partial(_try_images, run, targets),
             on_moved=run.on_moved,
         )
+    for target, one in zip(targets, published, strict=True):
+        found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
+        run.findings |= {leg: findings for leg, findings in found.items() if findings}
+        sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
+        run.images |= dict(zip(found, sizes, strict=True))
+    return published
 
 
 def _part(
