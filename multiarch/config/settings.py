@@ -192,6 +192,8 @@ class PublishSettings(_Checked):
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
+    :ivar arch_tag: how staging tags are made; empty for the usual ways.
+    :ivar keep_staging: whether they stay when the tags have moved.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
@@ -203,6 +205,8 @@ class PublishSettings(_Checked):
     push: Push
     annotations: Mapping[str, str]
     digests: str | None
+    arch_tag: str
+    keep_staging: bool
     add: tuple[ImageReference, ...]
     allow_dropping: bool
     smoke: SmokeSettings
