@@ -11,7 +11,7 @@ from invoke.program import Program
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
-from multiarch.cli.upkeep import cleanup, doctor
+from multiarch.cli.upkeep import cleanup, doctor, log
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def init(c: Context, check: bool = False) -> None:
 
 
 _STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
-ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor, cleanup)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor, cleanup, log)
 
 
 class _Program(Program):

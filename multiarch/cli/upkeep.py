@@ -62,3 +62,19 @@ def cleanup(
         else:
             print_results(step.run(run))
         step.check()
+
+
+@step_task(
+    iterable=["target"],
+    help=helps("target", "verbose") | {"json": "print the releases as one line of JSON"},
+)
+def log(c: Context, target: list[str] | None = None, json: bool = False, verbose: bool = False) -> None:
+    """Show what the tags point to, and the last releases from this machine with their times."""
+    from multiarch.steps.log import Log
+
+    step = Log(json)
+    with run_of(c, verbose=verbose, targets=target) as run:
+        if c.config.run.dry:
+            print_results(shell_line(command) for command in step.commands(run.project))
+        else:
+            print_results(step.run(run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,9 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.steps.release import solves
+    from multiarch.steps.release import record, solves
 
-    output = run.settings.build.output
+    output, started = run.settings.build.output, time.time()
     _check(run.project)
     whole = run.project
     verdicts: dict[str, Verdict] = {}
@@ -63,6 +64,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests, verdicts)
     _tell(run, targets, published)
+    record.record(run, targets, published, started)
     return tuple(tag for one in published for tag in one.tags)
 
 
