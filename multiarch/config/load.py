@@ -201,6 +201,8 @@ class _Reader:
             keep_staging=self.block.keep_staging,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
+            newer_wins=self.block.newer_wins,
+            note_previous=self.block.note_previous,
             smoke=read_smoke(self.layers),
             insecure_registries=self.block.insecure_registries,
         )

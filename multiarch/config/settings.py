@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 # The CIs that a pipeline is written for.
 CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
-# The document's name for the container of the server.
-BUILDKIT_CONTAINER = "buildkit"
+BUILDKIT_CONTAINER = "buildkit"  # the document's name for the container of the server
 
 
 class OutputKind(Enum):
@@ -192,10 +191,11 @@ class PublishSettings(_Checked):
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
-    :ivar arch_tag: how staging tags are made; empty for the usual ways.
-    :ivar keep_staging: whether they stay when the tags have moved.
+    :ivar arch_tag: how staging tags are made, empty for the usual ways; *keep_staging*: whether they stay at the end.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar newer_wins: whether a tag stays that is of a newer commit.
+    :ivar note_previous: whether an index names what its tags were before.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -209,6 +209,8 @@ class PublishSettings(_Checked):
     keep_staging: bool
     add: tuple[ImageReference, ...]
     allow_dropping: bool
+    newer_wins: bool
+    note_previous: bool
     smoke: SmokeSettings
     insecure_registries: tuple[str, ...]
 

@@ -14,6 +14,7 @@ from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import IMAGES, MANIFESTS, Descriptor, Manifest
 from multiarch.interrupts import nothing
+from multiarch.publish.previous import previous_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -68,13 +69,17 @@ class Walk:
     def reach(self, tags: Mapping[str, str]) -> set[str]:
         """Return the digests that tags point to, list, have as their subject, or name as what they refer to.
 
+        With them what each tag was before, as far as that is known, which it may be put back on (``--rollback``).
+
         :param tags: the digest of each, as `look` returned it.
         :raises UnknownReachError: an index cannot be read, or they are nested without end.
         """
         referred = {f"{match[1]}:{match[2]}" for match in map(_REFERRERS.fullmatch, tags) if match}
         walked: set[str] = set()
         leaves: set[str] = set()
-        needed, optional = set(tags.values()), referred
+        needed = set(tags.values())
+        before = {previous_digest(self.place.with_tag(tag), self.manifest(digest)) for tag, digest in tags.items()}
+        optional = referred | before - {""}
         for _ in range(_DEEPEST):
             level = (needed | optional) - walked
             if not level:

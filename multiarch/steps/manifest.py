@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.buildctl import find_buildctl
 from multiarch.buildkit.builder import Builder
+from multiarch.config.checkout import Checkout
+from multiarch.config.load import working_directory
 from multiarch.config.settings import OutputKind
 from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
@@ -88,16 +91,22 @@ def publish(
             parts,
             run.registries,
             say=run.progress.say,
-            try_images=partial(_try_images, run, targets),
+            try_images=partial(try_images, run, targets),
             on_moved=run.on_moved,
+            is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
         )
         _remove_staging_tags(run, targets, published)
+    _note(run, targets, published)
+    return published
+
+
+def _note(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
+    """Note in the run what was published, and what the gates found."""
     for target, one in zip(targets, published, strict=True):
         found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
         run.findings |= {leg: findings for leg, findings in found.items() if findings}
         sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
         run.images |= dict(zip(found, sizes, strict=True))
-    return published
 
 
 def _remove_staging_tags(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
@@ -161,7 +170,7 @@ def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mappi
     return pushed
 
 
-def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:
+def try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:
     """Run the images that have a smoke command, all at once; the first failure ends the others."""
     jobs = []
     for target, of_target in zip(targets, images, strict=True):

@@ -175,3 +175,16 @@ def test_registry_that_does_not_delete_is_told_with_what_to_use(server: Registry
         remove_tag(registry, ImageReference(host, "app", "old"))
     assert (host == "quay.io") is any(asked.startswith("PUT") for asked in server.asked)
     assert {"old"} == _tags(server)
+
+
+def test_what_a_tag_was_before_stays(server: RegistryServer) -> None:
+    """The tag may be put back on it: the index of the release before, as the annotation names it, with its images."""
+    image = {**_image(server, "old"), "platform": {"os": "linux", "architecture": "amd64"}}
+    former = _index(server, "latest", image)
+    annotations = {"multiarch.previous": json.dumps({"latest": former["digest"]})}
+    now = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "annotations": annotations}
+    server.hold_manifest("app", "latest", now, OCI_INDEX)
+    walk = _walk(server)
+    Removal(walk).run(_leftovers(walk, "old"))
+    assert {"latest"} == _tags(server)
+    assert f"{_FOLDER}{image['digest']}" in server.contents
