@@ -12,7 +12,7 @@ from multiarch.cli import repair
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
-from multiarch.cli.upkeep import doctor
+from multiarch.cli.upkeep import cleanup, doctor, log
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def init(c: Context, check: bool = False) -> None:
 
 
 _STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
-ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor, cleanup, log)
 
 
 class _Program(Program):

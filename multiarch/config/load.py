@@ -198,6 +198,8 @@ class _Reader:
             problem=values.problems.get("annotations", ""),
             # Each target hands over in a directory of its own.
             digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
+            arch_tag=self.block.arch_tag or "",
+            keep_staging=self.block.keep_staging,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
             newer_wins=self.block.newer_wins,

@@ -68,6 +68,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure_registries: tuple[str, ...] = ()
     digests: str | None = None
     arch_tag: str | None = None
+    keep_staging: bool = True
     build: str | None = None
     address: str | None = None
     recreate: bool = False

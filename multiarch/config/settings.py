@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 # The CIs that a pipeline is written for.
 CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
-# The document's name for the container of the server.
-BUILDKIT_CONTAINER = "buildkit"
+BUILDKIT_CONTAINER = "buildkit"  # the document's name for the container of the server
 
 
 class OutputKind(Enum):
@@ -194,6 +193,7 @@ class PublishSettings(_Checked):
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
+    :ivar arch_tag: how staging tags are made, empty for the usual ways; *keep_staging*: whether they stay at the end.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar newer_wins: whether a tag stays that is of a newer commit.
@@ -207,6 +207,8 @@ class PublishSettings(_Checked):
     push: Push
     annotations: Mapping[str, str]
     digests: str | None
+    arch_tag: str
+    keep_staging: bool
     add: tuple[ImageReference, ...]
     allow_dropping: bool
     newer_wins: bool

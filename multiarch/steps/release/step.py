@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,10 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.steps.release import solves
+    from multiarch.steps.release import record, solves
     from multiarch.steps.resume import Resumption
 
-    output = run.settings.build.output
+    output, started = run.settings.build.output, time.time()
     check(run.project)
     whole, resumption = run.project, Resumption(run)
     verdicts: dict[str, Verdict] = {}
@@ -65,6 +66,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests, verdicts)
     _tell(run, targets, published)
+    record.record(run, targets, published, started)
     return tuple(tag for one in published for tag in one.tags)
 
 
