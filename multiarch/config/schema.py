@@ -63,6 +63,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoke_capabilities: tuple[str, ...] = ()
     smoke_user: str | None = None
     smoke_env: dict[str, str] = {}
+    sign: str | dict[str, Any] | None = None
     insecure_registries: tuple[str, ...] = ()
     digests: str | None = None
     arch_tag: str | None = None
@@ -116,6 +117,7 @@ OF_THE_PROJECT = frozenset(
         "output",
         "recreate",
         "retry_seconds",
+        "sign",
         "targets",
     }
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
+    from multiarch.config.signing import Signing
     from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
@@ -194,6 +195,7 @@ class PublishSettings(_Checked):
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
+    :ivar sign: who signs what is published; None where nobody does.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -206,6 +208,7 @@ class PublishSettings(_Checked):
     add: tuple[ImageReference, ...]
     allow_dropping: bool
     smoke: SmokeSettings
+    sign: Signing | None
     insecure_registries: tuple[str, ...]
 
     @property

@@ -80,6 +80,7 @@ def publish(
     *,
     say: Callable[[str], None],
     try_images: Callable[[Sequence[Sequence[StagedImage]]], object] | None = None,
+    sign: Callable[[Sequence[ImageReference]], object] | None = None,
     on_moved: Callable[[], object] = nothing,
 ) -> tuple[Published, ...]:
     """Publish each part under every tag of every repository of its own.
@@ -90,13 +91,13 @@ def publish(
     :param registries: a client for the registry of each repository, by host.
     :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate.
+    :param sign: signs indexes and images by digest, before any tag moves; None where nobody does.
     :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    on_failure = partial(stop_all, registries.values())
     with _connections_ahead(parts, registries):
-        read = each(lambda part: _read(part, registries), parts, on_failure=on_failure)
+        read = each(lambda part: _read(part, registries), parts, on_failure=partial(stop_all, registries.values()))
     bases = _read_bases(parts, registries)
     indexes: dict[str, PublishedTag | None] = {}
     plans: list[Plan] = []
@@ -106,13 +107,12 @@ def publish(
         _say_findings(part.settings, findings, say)
         images = [image for place in staged for image in place.images]
         below = _check_bases(part, images, bases, registries)
-        plan = _plan(part, images, added, existing_tags, registries, below, indexes)
-        plans.append(plan)
-        indexes[part.name] = next(iter(plan.tags), None)
-        published.append(Published(plan.tags, tuple(images), findings))
+        plans.append(_plan(part, images, added, existing_tags, registries, below, indexes))
+        indexes[part.name] = next(iter(plans[-1].tags), None)
+        published.append(Published(plans[-1].tags, tuple(images), findings))
     if try_images:
         try_images([one.images for one in published])
-    move_tags(plans, registries, on_moved)
+    move_tags(plans, registries, on_moved, sign)
     return tuple(published)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publish.bases import StagedBase
     from multiarch.publish.changes import Verdict
     from multiarch.publish.publication import Part, Published
@@ -83,14 +85,35 @@ def publish(
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
-    with run.progress.detached():
+    with run.progress.detached(), _signing(run, targets) as sign:
         return publication.publish(
             parts,
             run.registries,
             say=run.progress.say,
             try_images=partial(_try_images, run, targets),
+            sign=sign,
             on_moved=run.on_moved,
         )
+
+
+def check_signing(run: Run, targets: Sequence[Target]) -> None:
+    """Check that what will be published can be signed. :raises MultiarchError: cosign or its key cannot be used."""
+    if targets:
+        with _signing(run, targets):
+            pass
+
+
+@contextmanager
+def _signing(run: Run, targets: Sequence[Target]) -> Iterator[Callable[[Sequence[ImageReference]], object] | None]:
+    """Yield what signs indexes and images before their tags move; None where nobody does."""
+    if (setting := run.settings.publish.sign) is None:
+        yield None
+        return
+    from multiarch.publish import signing
+
+    hosts = [host for target in targets for host in target.settings.publish.registries]
+    with signing.opened(setting, run.registries, hosts, run.progress.trace) as (signer, _):
+        yield partial(signer.sign, say=run.progress.say)
 
 
 def _part(

@@ -38,6 +38,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
 
     output = run.settings.build.output
     _check(run.project)
+    manifest.check_signing(run, manifest.published_targets(run.project))
     whole = run.project
     verdicts = only_changed.leave_out(run) if run.settings.build.only_changed else {}
     digests = {}
