@@ -80,6 +80,12 @@ class PushedImage:
     def __str__(self) -> str:
         return str(self.reference.with_digest(self.digest))
 
+    @property
+    def json(self) -> dict[str, str]:
+        """Its fields for programs."""
+        leg = self.leg
+        return {"reference": str(self), "digest": self.digest, "platform": str(leg.platform), "target": leg.target}
+
 
 def build_platform(
     settings: Settings, entry: MatrixEntry, client: Client, builder: Builder, bases: Sequence[Base] = ()

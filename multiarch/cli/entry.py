@@ -47,6 +47,7 @@ _REFUSALS = frozenset(
 )
 _IGNORED = "ending in order: other signals are ignored until then; kill -9 leaves behind what is not yet put back"
 _LATE = "the interrupt came when all tags had moved: they are published"
+_FILES_OF_CI = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")  # which take what came out of a step
 # Our variables, once `prepare` has taken them out of the environment.
 _variables: dict[str, str] = {}
 
@@ -81,12 +82,19 @@ def prepare(ns: Collection) -> None:
     check_project_file()
 
 
-def perform(c: Context, step: Step, **flags: Any) -> None:
-    """Run a step and print its results; with ``--dry`` print its commands in their place. *flags* as in `run_of`."""
-    with run_of(c, **flags) as run:
+def perform(c: Context, step: Step, *, task: str, json: bool = False, **flags: Any) -> None:
+    """Run a step and print its results; with ``--dry`` print its commands in their place.
+
+    :param json: whether what came out is printed as one line of JSON. *flags* as in `run_of`.
+    """
+    with run_of(c, task=task, **flags) as run:
         run.say_notes()
         if c.config.run.dry:
             print_results(shell_line(command) for command in step.commands(run.project))
+        elif json or run.settings.ci.dotenv or any(map(os.environ.get, _FILES_OF_CI)):
+            from multiarch.cli import outcomes
+
+            outcomes.perform(run, step, task, as_json=json)
         else:
             print_results(step.run(run))
 

@@ -22,6 +22,7 @@ _HELP = {
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "label": "label of the images, NAME=VALUE; repeatable",
+    "json": "print what came out as one line of JSON (docs/outcome.md)",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators, in place of those that are registered",
     "only-changed": "build what has changed since it was published; what is unchanged gets the tags that are due",

@@ -12,9 +12,11 @@ from multiarch.display.summary import summarise
 from multiarch.errors import MultiarchError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from multiarch.display.reported import Report
+    from multiarch.display.summary import Summary
+    from multiarch.image.platform import Leg
     from multiarch.run import Run
 
 
@@ -48,15 +50,23 @@ def reporting(run: Run, task: str, file: str, *, dry: bool) -> Iterator[None]:
             run.progress.say(f"--report: cannot write to {path}: {type(error).__name__}: {error}")
 
 
-def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
-    solves = run.solves
+def rows_of(run: Run, legs: Collection[Leg] | None = None) -> tuple[tuple[Summary, ...], str]:
+    """Return the results of the platforms, as far as the run has come, and the name of the local builder's kernel.
+
+    :param legs: those that count; None for the whole matrix.
+    """
     try:
-        machine = run.machine if solves else os.uname().machine
+        machine = run.machine if run.solves else os.uname().machine
     except MultiarchError:  # the Docker host is gone
         machine = os.uname().machine
-    rows = summarise(run.project.matrix, solves, run.images, machine, run.findings)
+    matrix = [entry for entry in run.project.matrix if legs is None or entry.leg in legs]
+    return summarise(matrix, run.solves, run.images, machine, run.findings), machine
+
+
+def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
+    rows, machine = rows_of(run)
     return report.report_of(
-        run.project, solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
+        run.project, run.solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
     )
 
 

@@ -18,50 +18,56 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@step_task(iterable=["platform", "target"], help=helps("platform", "target", "installer", "reinstall", "verbose"))
+@step_task(
+    iterable=["platform", "target"],
+    help=helps("platform", "target", "installer", "reinstall", "json", "verbose"),
+)
 def setup_binfmt(
     c: Context,
     platform: list[str] | None = None,
     target: list[str] | None = None,
     installer: str | None = None,
     reinstall: bool = False,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Register emulators for the platforms that the Docker host cannot run itself (step 1)."""
     from multiarch.steps import setup_binfmt as step
 
     flags = {"platforms": platform, "targets": target, "installer": installer, "reinstall": reinstall}
-    perform(c, step, verbose=verbose, **flags)
+    perform(c, step, task="setup-binfmt", json=json, verbose=verbose, **flags)
 
 
-@step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "verbose"))
+@step_task(iterable=["platform", "target"], help=helps("platform", "target", "address", "recreate", "json", "verbose"))
 def start_buildkit(
     c: Context,
     platform: list[str] | None = None,
     target: list[str] | None = None,
     address: str | None = None,
     recreate: bool = False,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Start the BuildKit server in a container, and print its address (step 2)."""
     from multiarch.steps import start_buildkit as step
 
-    perform(c, step, verbose=verbose, platforms=platform, targets=target, address=address, recreate=recreate)
+    flags: dict[str, Any] = {"platforms": platform, "targets": target, "address": address, "recreate": recreate}
+    perform(c, step, task="start-buildkit", json=json, verbose=verbose, **flags)
 
 
-@step_task(help=helps("dest", "verbose"))
-def copy_buildctl(c: Context, dest: str | None = None, verbose: bool = False) -> None:
+@step_task(help=helps("dest", "json", "verbose"))
+def copy_buildctl(c: Context, dest: str | None = None, json: bool = False, verbose: bool = False) -> None:
     """Copy the BuildKit client out of the server's container, and print its path (step 3)."""
     from multiarch.steps import copy_buildctl as step
 
-    perform(c, step, verbose=verbose, dest=dest)
+    perform(c, step, task="copy-buildctl", json=json, verbose=verbose, dest=dest)
 
 
 @step_task(
     iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "target"],
     help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | helps("output", "digests", "frontend", "source")
-    | helps("no-cache", "pull", "report", "quiet", "verbose", "shell")
+    | helps("no-cache", "pull", "report", "json", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64; several where a base of one platform serves them"},
 )
 def build_arch(
@@ -82,6 +88,7 @@ def build_arch(
     no_cache: bool = False,
     pull: bool = False,
     report: str | None = None,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
     shell: bool = False,
@@ -97,13 +104,14 @@ def build_arch(
         | what
         | {"build_args": build_arg, "contexts": build_context, "labels": label, "no_cache": no_cache, "pull": pull}
     )
-    how = {"task": "build-arch", "pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
-    perform(c, debug_shell if shell else build_arch, **how, **flags)
+    how: dict[str, Any] = {"pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
+    perform(c, debug_shell if shell else build_arch, task="build-arch", json=json, **how, **flags)
 
 
 @step_task(
     iterable=["platform", "image", "tag", "annotation", "target"],
-    help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "quiet", "verbose")
+    help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "json")
+    | helps("quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -116,6 +124,7 @@ def manifest(
     digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -130,8 +139,8 @@ def manifest(
         "allow_dropping": allow_dropping,
     }
     where |= {"annotations": annotation, "digests": digests}
-    how = {"pushes": not inspect, "quiet": quiet, "verbose": verbose}
-    perform(c, manifest_inspect if inspect else manifest, **how, **where)
+    how = {"pushes": not inspect, "json": json, "quiet": quiet, "verbose": verbose}
+    perform(c, manifest_inspect if inspect else manifest, task="manifest", **how, **where)
 
 
 @step_task(
@@ -140,7 +149,8 @@ def manifest(
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
     | helps("label", "annotation", "output")
     | helps("frontend", "source")
-    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "quiet", "verbose"),
+    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "json")
+    | helps("quiet", "verbose"),
 )
 def release_(
     c: Context,
@@ -163,6 +173,7 @@ def release_(
     only_changed: bool = False,
     allow_dropping: bool = False,
     report: str | None = None,
+    json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -174,7 +185,8 @@ def release_(
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
-    perform(c, release, task="release", pushes=True, report=report, quiet=quiet, verbose=verbose, **flags)
+    how: dict[str, Any] = {"pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
+    perform(c, release, task="release", json=json, **how, **flags)
 
 
 @step_task(
@@ -183,19 +195,20 @@ def release_(
         "keep-duration": "keep what was used within it, such as 48h",
         "keep-storage": "keep so many MB",
     }
-    | helps("verbose")
+    | helps("json", "verbose")
 )
 def prune(
     c: Context,
     all: bool = False,  # noqa: A002 (called as buildctl calls it)
     keep_storage: str | None = None,
     keep_duration: str | None = None,
+    json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Free the disk of the local builder from its cache, and print how much."""
     from multiarch.steps.prune import Prune
 
-    perform(c, Prune(all, keep_storage, keep_duration), verbose=verbose)
+    perform(c, Prune(all, keep_storage, keep_duration), task="prune", json=json, verbose=verbose)
 
 
 @step_task(

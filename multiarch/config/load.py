@@ -134,7 +134,12 @@ class _Reader:
             build=build_settings,
             publish=self._publish(images, tags.names, push, values),
             builder=self._builder_settings(),
-            ci=CISettings(branches=self._branches(), cache=read_cache(self.layers), install=self._install()),
+            ci=CISettings(
+                branches=self._branches(),
+                cache=read_cache(self.layers),
+                install=self._install(),
+                dotenv=self.block.dotenv,
+            ),
             retry_seconds=self.block.retry_seconds,
             variables=tuple(values.variables),
             notes=tuple(self.notes),

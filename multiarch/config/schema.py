@@ -91,6 +91,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_changed: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
+    dotenv: str | None = None
     targets: dict[str, Any] = {}
     groups: dict[str, Any] = {}
     builders: dict[str, Any] = {}
@@ -106,6 +107,7 @@ OF_THE_PROJECT = frozenset(
         "builders",
         "buildkit_image",
         "dest",
+        "dotenv",
         "emulate",
         "groups",
         "insecure_registries",

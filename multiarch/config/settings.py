@@ -233,11 +233,13 @@ class CISettings:
     :ivar branches: from which a CI publishes, as it does from tags.
     :ivar cache: the cache that the settings ask for; here there may be none of that kind.
     :ivar install: the command by which a job of the CI installs the tasks; None where none is written.
+    :ivar dotenv: the file of variables that a job of GitLab hands on; None for none.
     """
 
     branches: tuple[str, ...]
     cache: CacheKind
     install: str | None
+    dotenv: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

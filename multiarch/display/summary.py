@@ -133,7 +133,7 @@ def summary_lines(rows: Sequence[Summary], width: int | None = None) -> list[str
 
     :param width: columns that there is room for, to which digests are cut; None where there is room for all.
     """
-    results = (*_RESULTS, _FINDINGS) if any(row.unchecked or row.foreign for row in rows) else _RESULTS
+    results = _results(rows)
     if not any(row.target for row in rows):
         return columns(_cells(rows, (_PLATFORM,), results, width, _LEAST_DIGEST))
     of_targets = [tuple(members) for _, members in groupby(rows, key=lambda row: row.target)]
@@ -146,6 +146,16 @@ def summary_lines(rows: Sequence[Summary], width: int | None = None) -> list[str
     head, *lines = columns(_cells(rows, (_INDENTED,), results, width, _LEAST_DIGEST))
     rest = iter(lines)
     return [head, *(line for members in of_targets for line in (members[0].target, *islice(rest, len(members))))]
+
+
+def summary_cells(rows: Sequence[Summary]) -> list[tuple[str, ...]]:
+    """Return the table as cells, its head first."""
+    names = (_TARGET, _PLATFORM) if any(row.target for row in rows) else (_PLATFORM,)
+    return _cells(rows, names, _results(rows), None, _LEAST_DIGEST)
+
+
+def _results(rows: Sequence[Summary]) -> tuple[_Column, ...]:
+    return (*_RESULTS, _FINDINGS) if any(row.unchecked or row.foreign for row in rows) else _RESULTS
 
 
 def _cells(

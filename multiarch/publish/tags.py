@@ -58,6 +58,11 @@ class PublishedTag:
     def __str__(self) -> str:
         return str(self.reference.with_digest(self.digest))
 
+    @property
+    def json(self) -> dict[str, str]:
+        """Its fields for programs."""
+        return {"reference": str(self), "digest": self.digest}
+
 
 @dataclass(frozen=True)
 class Plan:

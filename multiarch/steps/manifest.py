@@ -86,7 +86,7 @@ def publish(
         parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
     with run.progress.detached(), _signing(run, targets) as sign:
-        return publication.publish(
+        published = publication.publish(
             parts,
             run.registries,
             say=run.progress.say,
@@ -94,6 +94,12 @@ def publish(
             sign=sign,
             on_moved=run.on_moved,
         )
+    for target, one in zip(targets, published, strict=True):
+        found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
+        run.findings |= {leg: findings for leg, findings in found.items() if findings}
+        sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
+        run.images |= dict(zip(found, sizes, strict=True))
+    return published
 
 
 def check_signing(run: Run, targets: Sequence[Target]) -> None:

@@ -34,6 +34,11 @@ class Freed:
     def __str__(self) -> str:
         return f"freed {size(self.bytes)}, {self.records} records"
 
+    @property
+    def json(self) -> dict[str, float]:
+        """Its fields for programs."""
+        return {"records": self.records, "bytes": self.bytes}
+
 
 @dataclass(frozen=True)
 class Prune:

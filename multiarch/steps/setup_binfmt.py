@@ -98,6 +98,11 @@ class Runnable:
     def __str__(self) -> str:
         return f"{self.platform} {self.emulator}"
 
+    @property
+    def json(self) -> dict[str, str]:
+        """Its fields for programs."""
+        return {"platform": str(self.platform), "emulator": self.emulator}
+
 
 def run(run: Run) -> tuple[Runnable, ...]:
     """Make the Docker host run each platform of the matrix that it builds itself, or tries the image of.

@@ -314,6 +314,26 @@ def test_the_servers_registries_are_the_daemons(project: Project) -> None:
     assert [True] * len(mirrors) == [m.partition("://")[2].rstrip("/") in toml for m in mirrors]
 
 
+def test_each_step_tells_programs_what_came_out(project: Project) -> None:
+    """As fields of one line: what it prints otherwise, and of each image where and how fast it was built."""
+    steps = ["setup-binfmt", "start-buildkit", "copy-buildctl", "build-arch", "release", "prune"]
+    flags = {"build-arch": ("--platform", "linux/amd64")}
+    told = [json.loads("".join(project.ok(step, *flags.get(step, ()), "--json"))) for step in steps]
+    assert steps == [one["step"] for one in told]
+    assert [
+        ["platform", "emulator"],
+        ["address"],
+        ["path"],
+        ["reference", "digest", "platform", "target"],
+        ["reference", "digest"],
+        ["records", "bytes"],
+    ] == [[*one["results"][0]] for one in told]
+    built, released = told[3]["platforms"], told[4]["platforms"]
+    assert [["linux/amd64"], [*MACHINES]] == [[row["platform"] for row in rows] for rows in (built, released)]
+    assert [True] * len(MACHINES) == [row["size"] > 0 and row["seconds"] > 0 for row in released]
+    assert released[0]["digest"] in _raw(told[4]["results"][0]["reference"])
+
+
 def _entries(reference: str) -> list[tuple[str, int, str, str]]:
     """Return digest, size, architecture and variant of each entry of a published index."""
     index: dict[str, Any] = json.loads(_raw(reference))

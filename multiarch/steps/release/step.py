@@ -11,7 +11,7 @@ from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError
 from multiarch.fleet import planning
 from multiarch.registry import embedded
-from multiarch.steps import build_arch, copy_buildctl, manifest, only_changed, setup_binfmt, start_buildkit
+from multiarch.steps import build_arch, copy_buildctl, manifest, setup_binfmt, start_buildkit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiarch.buildkit.build import Client
     from multiarch.config.project import Project, Target
     from multiarch.image.reference import ImageReference
+    from multiarch.publish.changes import Verdict
     from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
@@ -40,8 +41,12 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     _check(run.project)
     manifest.check_signing(run, manifest.published_targets(run.project))
     whole = run.project
-    verdicts = only_changed.leave_out(run) if run.settings.build.only_changed else {}
+    verdicts: dict[str, Verdict] = {}
     digests = {}
+    if run.settings.build.only_changed:
+        from multiarch.steps import only_changed
+
+        verdicts = only_changed.leave_out(run)
     if run.project.targets:
         with run.progress.section("prepare"):
             client, local = _prepare(run)
@@ -130,11 +135,6 @@ def _check_output(project: Project) -> None:
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
     """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
     try:
-        for target, one in zip(targets, published, strict=True):
-            for entry, image in zip(target.settings.matrix, one.images, strict=True):
-                run.images[entry.leg] = image.manifest.digest, image.manifest.size
-                if entry.platform in one.findings:
-                    run.findings[entry.leg] = one.findings[entry.platform]
         _show_table(run)
         for target, one in zip(targets, published, strict=True):
             # Of several images one platform each: what is to be typed differs in nothing else.

@@ -69,9 +69,9 @@ fuzz = settings(
 @pytest.fixture(autouse=True)
 def in_time() -> Iterator[None]:
     """All examples of a test take seconds, so each of them takes less than five."""
-    began = time.monotonic()
+    began = time.process_time()
     yield
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
 
 
 def is_shown_clean(text: str) -> bool:

@@ -67,7 +67,7 @@ def test_long_lines_fill_no_memory() -> None:
 )
 def test_output_takes_linear_time(pieces: list[bytes]) -> None:
     """A progress bar of a hundred thousand states, and a line of 64 MB, which once took minutes."""
-    output, began = Output(), time.monotonic()
+    output, began = Output(), time.process_time()
     for piece in pieces:
         list(output.add(piece))
-    assert time.monotonic() - began < 30.0
+    assert time.process_time() - began < 30.0

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from tests.unit.project import Project
 
 FLAGS = {
-    "setup-binfmt": "installer platform reinstall target verbose",
-    "start-buildkit": "address platform recreate target verbose",
-    "copy-buildctl": "dest verbose",
-    "build-arch": "build-arg build-context context digests dockerfile frontend image label no-cache output platform"
-    " pull quiet report shell source tag target verbose",
-    "manifest": "allow-dropping annotation digests image inspect platform quiet tag target verbose",
-    "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image keep-going"
+    "setup-binfmt": "installer json platform reinstall target verbose",
+    "start-buildkit": "address json platform recreate target verbose",
+    "copy-buildctl": "dest json verbose",
+    "build-arch": "build-arg build-context context digests dockerfile frontend image json label no-cache output"
+    " platform pull quiet report shell source tag target verbose",
+    "manifest": "allow-dropping annotation digests image inspect json platform quiet tag target verbose",
+    "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image json keep-going"
     " label no-cache only-changed output platform pull quiet report source tag target verbose",
-    "prune": "all keep-duration keep-storage verbose",
+    "prune": "all json keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
     "fleet": "verbose",

@@ -44,10 +44,10 @@ def error(tmp_path: Path, content: str) -> str:
 def test_limits_end_the_reading_of_what_is_too_much(tmp_path: Path, name: str) -> None:
     """A CI expands anchors, and so does what looks into a file: neither depth nor number may explode."""
     text, line, problem = CASES[name]
-    began = time.monotonic()
+    began = time.process_time()
     assert f".travis.yml:{line}: {problem}" == error(tmp_path, text)
     assert [f".travis.yml:{line}: {problem}"] == lint.check(text, ".travis.yml")
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Tells programs and CIs what came out of a step."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from multiarch.cli.entry import print_results
+from multiarch.cli.reporting import rows_of
+from multiarch.display import ci_files
+from multiarch.display.outcome import Outcome, fields_of, notes_of
+from multiarch.errors import MultiarchError, OutputError
+
+if TYPE_CHECKING:
+    from multiarch.cli.entry import Step
+    from multiarch.run import Run
+
+
+def perform(run: Run, step: Step, task: str, *, as_json: bool) -> None:
+    """Run a step, tell the CI what came out of it, and print its results.
+
+    :param task: its name.
+    :param as_json: whether what came out is printed, as one line of JSON, also where the step fails.
+    """
+    started = time.time()
+    try:
+        results = step.run(run)
+    except MultiarchError as error:
+        _tell(run, Outcome(task, started, time.time(), str(error), ()), as_json=as_json)
+        raise
+    try:
+        fields = tuple(fields_of(task, result) for result in results)
+        rows, _ = rows_of(run, [leg for solve in run.solves for leg in solve.legs] + [*run.images])
+        outcome = Outcome(task, started, time.time(), "", fields, rows, notes_of(rows, run.findings))
+        _tell(run, outcome, as_json=as_json)
+    except OutputError:
+        raise
+    except Exception as error:  # the step is done; that does not depend on its being told
+        raise OutputError(f"what came out cannot be told ({type(error).__name__})") from error
+    if not as_json:
+        print_results(results)
+
+
+def _tell(run: Run, outcome: Outcome, *, as_json: bool) -> None:
+    ci_files.write(outcome, os.environ, run.settings.ci.dotenv, run.progress.say)
+    if as_json:
+        print_results([outcome.json])
