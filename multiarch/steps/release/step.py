@@ -39,7 +39,8 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
 
     output = run.settings.build.output
     _check(run.project)
-    manifest.check_signing(run, manifest.published_targets(run.project))
+    if output.kind is OutputKind.IMAGE:
+        manifest.check_signing(run, manifest.published_targets(run.project))
     whole = run.project
     verdicts: dict[str, Verdict] = {}
     digests = {}

@@ -56,8 +56,9 @@ def test_missing_cosign_is_told_before_anything_is_done(project: Project, step: 
     assert (1, [], [f"cannot sign with cosign: it is not on PATH; {REMEDY}"]) == (done.status, done.out, done.err)
 
 
-def test_nothing_is_needed_to_sign_where_nothing_is_pushed(project: Project) -> None:
+@pytest.mark.parametrize("output", ["none", "oci,dest=archive.tar"])
+def test_nothing_is_needed_to_sign_where_nothing_is_pushed(project: Project, output: str) -> None:
     """A pull request may have no cosign: then what is missing next is told."""
-    project.write(invoke_yaml=f"{BLOCK}  sign: cosign\n  output: none\n")
+    project.write(invoke_yaml=f"{BLOCK}  sign: cosign\n  output: '{output}'\n")
     done = project.run("release")
     assert (1, False) == (done.status, any("cosign" in line for line in done.err))
