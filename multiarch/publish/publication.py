@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
     from multiarch.publish.bases import BaseImage, StagedBase
-    from multiarch.publish.tags import PublishedTag
+    from multiarch.publish.tags import PublishedTag, Sign
     from multiarch.registry.client import Registry
 
 # Requests for each platform at the same time: for its config and for its upper layers.
@@ -80,7 +80,7 @@ def publish(
     *,
     say: Callable[[str], None],
     try_images: Callable[[Sequence[Sequence[StagedImage]]], object] | None = None,
-    sign: Callable[[Sequence[ImageReference]], object] | None = None,
+    sign: Sign | None = None,
     on_moved: Callable[[], object] = nothing,
 ) -> tuple[Published, ...]:
     """Publish each part under every tag of every repository of its own.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from multiarch.config.signing import Signing
     from multiarch.image.reference import ImageReference
+    from multiarch.publish.tags import Sign
     from multiarch.registry.client import Registry
     from multiarch.trace import Trace
 
@@ -156,6 +157,19 @@ def opened(
             yield Signer(signing, cosign, folder, registries), cosign.version
         finally:
             cosign.stop()
+
+
+@contextmanager
+def signing(
+    setting: Signing,
+    registries: Mapping[str, Registry],
+    images: Iterable[ImageReference],
+    say: Callable[[str], object],
+    trace: Trace | None,
+) -> Iterator[Sign]:
+    """Yield what signs by digest, as `opened` does, in the registries of images."""
+    with opened(setting, registries, [image.registry for image in images], trace) as (signer, _):
+        yield partial(signer.sign, say=say)
 
 
 def sign_words(signing: Signing) -> list[str]:

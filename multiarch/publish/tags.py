@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from multiarch.publish.staged import StagedImage
     from multiarch.registry.client import Registry
 
+    Sign = Callable[[Sequence[ImageReference]], object]
+
 # Threads that copy to one repository.
 _COPIES = 8
 
@@ -85,8 +87,9 @@ class Plan:
 
     @property
     def signed(self) -> tuple[ImageReference, ...]:
-        """What is to be signed: the index and each image, by digest, in each repository."""
-        digests = dict.fromkeys([self.index.digest, *(image.manifest.digest for image in self.images)])
+        """What is to be signed: the index and each image that it lists, by digest, in each repository."""
+        listed = [entry.digest for entry in self.index.entries if not entry.is_attestation]
+        digests = dict.fromkeys([self.index.digest, *listed])
         repositories = dict.fromkeys(tag.reference.with_tag("") for tag in self.existing_tags)
         return tuple(repository.with_digest(digest) for repository in repositories for digest in digests)
 
@@ -95,7 +98,7 @@ def move_tags(
     plans: Sequence[Plan],
     registries: Mapping[str, Registry],
     on_moved: Callable[[], object],
-    sign: Callable[[Sequence[ImageReference]], object] | None = None,
+    sign: Sign | None = None,
 ) -> None:
     """Move the tags of all plans, all of them or none. A tag that points to its index already is not written again.
 

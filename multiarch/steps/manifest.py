@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
@@ -85,7 +84,7 @@ def publish(
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
-    with run.progress.detached(), _signing(run, targets) as sign:
+    with run.progress.detached(), run.signing(_references(targets)) as sign:
         published = publication.publish(
             parts,
             run.registries,
@@ -102,24 +101,8 @@ def publish(
     return published
 
 
-def check_signing(run: Run, targets: Sequence[Target]) -> None:
-    """Check that what will be published can be signed. :raises MultiarchError: cosign or its key cannot be used."""
-    if targets:
-        with _signing(run, targets):
-            pass
-
-
-@contextmanager
-def _signing(run: Run, targets: Sequence[Target]) -> Iterator[Callable[[Sequence[ImageReference]], object] | None]:
-    """Yield what signs indexes and images before their tags move; None where nobody does."""
-    if (setting := run.settings.publish.sign) is None:
-        yield None
-        return
-    from multiarch.publish import signing
-
-    hosts = [host for target in targets for host in target.settings.publish.registries]
-    with signing.opened(setting, run.registries, hosts, run.progress.trace) as (signer, _):
-        yield partial(signer.sign, say=run.progress.say)
+def _references(targets: Sequence[Target]) -> list[ImageReference]:
+    return [reference for target in targets for reference in target.settings.publish.references]
 
 
 def _part(

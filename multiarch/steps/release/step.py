@@ -39,8 +39,9 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
 
     output = run.settings.build.output
     _check(run.project)
-    if output.kind is OutputKind.IMAGE:
-        manifest.check_signing(run, manifest.published_targets(run.project))
+    if output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+        with run.signing(()):  # that cosign and its key can be used is known before anything is built
+            pass
     whole = run.project
     verdicts: dict[str, Verdict] = {}
     digests = {}
