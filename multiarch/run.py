@@ -209,7 +209,7 @@ class Run:
             emulate = self.settings.builder.emulate
             self.fleet = Fleet(asking, self.policy, self.progress, emulate=emulate, left_out=limits.left_out)
             self._heartbeat = Heartbeat(asking, limits)
-            self.fleet.ask_all(builders)
+            self.fleet.ask_all(builders, self.project.matrix)
             self.project = settling.settle(self.project, self.fleet, lambda: self.machine, self.progress.say)
             self.settings = self.project.settings
             self.__dict__.pop("machine", None)  # what is started on the Docker host is known only now

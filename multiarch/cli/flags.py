@@ -22,6 +22,7 @@ _HELP = {
     "frontend": "dockerfile.v0 or gateway.v0",
     "image": "repository to publish to, without tag; repeatable",
     "label": "label of the images, NAME=VALUE; repeatable",
+    "into": "published tag in which the platforms that are built take their places; repeatable",
     "json": "print what came out as one line of JSON (docs/outcome.md)",
     "keep-going": "build the other platforms to their end when one has failed, and tell of all",
     "installer": "image that registers the emulators, in place of those that are registered",
@@ -33,11 +34,15 @@ _HELP = {
     "quiet": "say nothing but what fails",
     "recreate": "replace a running server",
     "reinstall": "replace emulators that are registered, such as old ones",
+    "remove": "platform to take out of what is published, such as linux/s390x; repeatable",
+    "replace": "PLATFORM=REFERENCE: an image to put in the place of a platform's in what is published; repeatable",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
+    "rollback": "put the tags back on what they were before they were published last",
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",
     "source": "image of the frontend, for gateway.v0",
     "tag": "tag to publish; repeatable",
     "target": "target of the project, a group or a pattern; repeatable (default: the group default, else all)",
+    "to": "with --rollback, the digest to put them back on, sha256:…",
     "verbose": "show each command and each request as it happens, with its time",
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.program import Program
 
+from multiarch.cli import repair
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
@@ -109,9 +110,9 @@ def build_arch(
 
 
 @step_task(
-    iterable=["platform", "image", "tag", "annotation", "target"],
+    iterable=["platform", "image", "tag", "annotation", "target", "replace", "remove"],
     help=helps("platform", "target", "image", "tag", "annotation", "digests", "allow-dropping", "json")
-    | helps("quiet", "verbose")
+    | helps("replace", "remove", "rollback", "to", "quiet", "verbose")
     | {"inspect": "show what is published under the tag as a table, and write nothing"},
 )
 def manifest(
@@ -124,6 +125,10 @@ def manifest(
     digests: str | None = None,
     allow_dropping: bool = False,
     inspect: bool = False,
+    replace: list[str] | None = None,
+    remove: list[str] | None = None,
+    rollback: bool = False,
+    to: str | None = None,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -139,15 +144,19 @@ def manifest(
         "allow_dropping": allow_dropping,
     }
     where |= {"annotations": annotation, "digests": digests}
+    mended = {"replace": replace, "remove": remove, "rollback": rollback, "to": to}
+    if any(mended.values()):
+        repair.mend(c, mended, inspect=inspect, json=json, quiet=quiet, verbose=verbose, **where)
+        return
     how = {"pushes": not inspect, "json": json, "quiet": quiet, "verbose": verbose}
     perform(c, manifest_inspect if inspect else manifest, task="manifest", **how, **where)
 
 
 @step_task(
     name="release",
-    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation", "target"],
+    iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "annotation", "target", "into"],
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
-    | helps("label", "annotation", "output")
+    | helps("label", "annotation", "output", "into")
     | helps("frontend", "source")
     | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "json")
     | helps("quiet", "verbose"),
@@ -172,6 +181,7 @@ def release_(
     keep_going: bool = False,
     only_changed: bool = False,
     allow_dropping: bool = False,
+    into: list[str] | None = None,
     report: str | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -180,13 +190,13 @@ def release_(
     """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
     from multiarch.steps.release import step as release
 
-    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": tag}
+    where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": into or tag}
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
     flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
-    how: dict[str, Any] = {"pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
-    perform(c, release, task="release", json=json, **how, **flags)
+    how: dict[str, Any] = {"pushes": True, "report": report, "json": json, "quiet": quiet, "verbose": verbose}
+    perform(c, repair.release_into(tag, flags) if into else release, task="release", **how, **flags)
 
 
 @step_task(

@@ -108,6 +108,25 @@ class Checkout:
         labels = {REVISION: self.revision, SOURCE: self.source} if self.ci else {}
         return {name: value for name, value in labels.items() if value}
 
+    def is_ancestor(self, older: str, newer: str) -> bool | None:
+        """Whether a commit is an ancestor of another; None where git cannot know.
+
+        A CI clones its commit while newer ones do not exist yet: a whole clone gets them from the remote repository.
+
+        :param older: a whole hash, as *newer*.
+        """
+        is_whole = self._git("rev-parse", "--is-shallow-repository") == "false"
+        if self.ci and is_whole and not self._knows(newer):
+            self._git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", newer)
+        if not (self._knows(older) and self._knows(newer)):
+            return None
+        # Where the history is cut off, what is not found may only be out of sight.
+        bases = self._git_lines("merge-base", older, newer)
+        return True if bases and bases[0] == older else (False if is_whole else None)
+
+    def _knows(self, commit: str) -> bool:
+        return self._git_lines("cat-file", "-e", f"{commit}^{{commit}}") is not None
+
     def _git(self, *words: str) -> str:
         """Return what a git command prints; empty where it fails."""
         return "\n".join(self._git_lines(*words) or ())

@@ -200,6 +200,8 @@ class _Reader:
             digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
+            newer_wins=self.block.newer_wins,
+            note_previous=self.block.note_previous,
             smoke=read_smoke(self.layers),
             sign=read_signing(self.layers),
             insecure_registries=self.block.insecure_registries,

@@ -56,6 +56,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: dict[str, str] = {}
     add: tuple[str, ...] = ()
     allow_dropping: bool = False
+    newer_wins: bool = True
+    note_previous: bool = False
     foreign: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     smoke_seconds: float = 60.0

@@ -195,7 +195,8 @@ class PublishSettings(_Checked):
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
-    :ivar sign: who signs what is published; None where nobody does.
+    :ivar newer_wins: whether a tag stays that is of a newer commit.
+    :ivar note_previous: whether an index names what its tags were before. :ivar sign: who signs; None for nobody.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -207,6 +208,8 @@ class PublishSettings(_Checked):
     digests: str | None
     add: tuple[ImageReference, ...]
     allow_dropping: bool
+    newer_wins: bool
+    note_previous: bool
     smoke: SmokeSettings
     sign: Signing | None
     insecure_registries: tuple[str, ...]

@@ -200,6 +200,20 @@ class NotPublishedError(MultiarchError):
         super().__init__(f"{reference} is not published: there is no such tag")
 
 
+class NotRepairedError(MultiarchError):
+    """A published tag that is not repaired or put back; no tag was moved."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"no tag was moved: {problem}")
+
+
+class MovedMeanwhileError(NotRepairedError):
+    """A tag that somebody else has moved since it was read, so that what was planned with it may be wrong."""
+
+    def __init__(self, reference: object) -> None:
+        super().__init__(f"{reference} was moved by somebody else meanwhile; look at what is there, and run this again")
+
+
 class TagsNotMovedError(MultiarchError):
     """A tag could not be moved, so none was, but for those that could not be put back, or are another publisher's."""
 

@@ -35,16 +35,7 @@ def compose(
     :param bases: annotations about what each platform is built on; those of the settings and of the image win.
     :param base: the same about the index.
     """
-    matrix = {entry.platform: entry for entry in settings.matrix}
-    entries: list[Descriptor] = []
-    for image in images:
-        entry = matrix.get(image.platform)  # None of an image that was built elsewhere
-        platform = {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
-        if entry and entry.platform.variant:
-            platform.setdefault("variant", entry.platform.variant)
-        own = dict(sorted({**image.annotations, **(entry.annotations if entry else {})}.items()))
-        entries.append(replace(image.manifest.descriptor, platform=platform, annotations=own))
-        entries += image.attestations
+    entries = [entry for image in images for entry in entries_of(settings, image)]
     # A list of Docker's own type is what old clients expect of images of Docker's type; it has no annotations.
     is_plain = all(one.media_type == DOCKER_MANIFEST and not one.annotations for one in entries)
     media_type = DOCKER_LIST if is_plain and not settings.publish.annotations else OCI_INDEX
@@ -54,6 +45,17 @@ def compose(
         entries = [_about(entry, by_digest.get(entry.digest, {})) for entry in entries]
         annotations = {**(base or {}), **annotations}
     return _index(media_type, entries, annotations)
+
+
+def entries_of(settings: Settings, image: StagedImage) -> list[Descriptor]:
+    """Return the entries of an image and its attestations."""
+    # None of an image that was built elsewhere
+    entry = next((entry for entry in settings.matrix if entry.platform == image.platform), None)
+    platform = {key: image.config[key] for key in PLATFORM_FIELDS if image.config.get(key)}
+    if entry and entry.platform.variant:
+        platform.setdefault("variant", entry.platform.variant)
+    own = dict(sorted({**image.annotations, **(entry.annotations if entry else {})}.items()))
+    return [replace(image.manifest.descriptor, platform=platform, annotations=own), *image.attestations]
 
 
 def _about(entry: Descriptor, annotations: Mapping[str, str]) -> Descriptor:

@@ -20,13 +20,15 @@ from multiarch.interrupts import nothing
 from multiarch.publish import gates
 from multiarch.publish.added import check_added, read_added
 from multiarch.publish.bases import annotations_of, annotations_of_all, check_bases, read_base
+from multiarch.publish.existing_tags import ExistingTags
 from multiarch.publish.index import compose, index_of_one
-from multiarch.publish.staged import StagedImage, StagedPlatform, read_platforms, read_staged
-from multiarch.publish.tags import Plan, TagState, move_tags
+from multiarch.publish.previous import note_moves, noting_previous
+from multiarch.publish.staged import StagedImage, StagedPlatform, read_staged
+from multiarch.publish.tags import Plan, move_tags
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Manifest
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
     from multiarch.publish.bases import BaseImage, StagedBase
-    from multiarch.publish.tags import PublishedTag, Sign
+    from multiarch.publish.existing_tags import IsAncestor
+    from multiarch.publish.tags import PublishedTag, Sign, TagState
     from multiarch.registry.client import Registry
 
 # Requests for each platform at the same time: for its config and for its upper layers.
@@ -82,38 +85,43 @@ def publish(
     try_images: Callable[[Sequence[Sequence[StagedImage]]], object] | None = None,
     sign: Sign | None = None,
     on_moved: Callable[[], object] = nothing,
+    is_ancestor: IsAncestor | None = None,
 ) -> tuple[Published, ...]:
     """Publish each part under every tag of every repository of its own.
 
     The images are read from the first repository of each. No tag but the staging tags is written before every gate of
-    every part is passed; then the tags move, all of them or none.
+    every part is passed; then the tags move, all of them or none, but for those of a newer commit.
 
-    :param registries: a client for the registry of each repository, by host.
-    :param say: takes the notes of the gates.
+    :param registries: by host, a client for the registry of each repository. :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate.
-    :param sign: signs indexes and images by digest, before any tag moves; None where nobody does.
     :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
+    :param sign: signs before tags move, or None. :param is_ancestor: knows the newer of two commits, or None.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
+    stop, tags = partial(stop_all, registries.values()), ExistingTags(registries, say, is_ancestor)
     with _connections_ahead(parts, registries):
-        read = each(lambda part: _read(part, registries), parts, on_failure=partial(stop_all, registries.values()))
+        read = each(lambda part: _read(part, registries, tags), parts, on_failure=stop)
     bases = _read_bases(parts, registries)
     indexes: dict[str, PublishedTag | None] = {}
-    plans: list[Plan] = []
-    published: list[Published] = []
+    plans, published = list[Plan](), list[Published]()
     for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
         findings = check(part, staged, existing_tags, added)
         _say_findings(part.settings, findings, say)
-        images = [image for place in staged for image in place.images]
+        images = tuple(image for place in staged for image in place.images)
         below = _check_bases(part, images, bases, registries)
-        plans.append(_plan(part, images, added, existing_tags, registries, below, indexes))
-        indexes[part.name] = next(iter(plans[-1].tags), None)
-        published.append(Published(plans[-1].tags, tuple(images), findings))
+        plans.append(plan := _plan(part, images, added, existing_tags, tags, below, indexes))
+        indexes[part.name] = next(iter(plan.tags), None)
+        published.append(Published(plan.tags, images, findings))
     if try_images:
         try_images([one.images for one in published])
-    move_tags(plans, registries, on_moved, sign)
-    return tuple(published)
+    note_moves(move_tags(plans, registries, on_moved, sign))
+    return _without(tags.newer, published)
+
+
+def _without(newer: Collection[ImageReference], published: Sequence[Published]) -> tuple[Published, ...]:
+    """Return what was published without the tags that stay."""
+    return tuple(replace(one, tags=tuple(tag for tag in one.tags if tag.reference not in newer)) for one in published)
 
 
 def _plan(
@@ -121,7 +129,7 @@ def _plan(
     images: Sequence[StagedImage],
     added: Sequence[StagedImage],
     existing_tags: Sequence[TagState],
-    registries: Mapping[str, Registry],
+    tags: ExistingTags,
     below: Mapping[Platform, BaseImage | None],
     indexes: Mapping[str, PublishedTag | None],
 ) -> Plan:
@@ -135,8 +143,9 @@ def _plan(
     about = {platform: annotations_of(base, indexes) for platform, base in below.items() if base}
     about_all = annotations_of_all([*below.values(), *(None for _ in added)], indexes)
     platforms = [*settings.platforms, *(image.platform for image in added)]
-    look_again = partial(_look_again, settings, registries, platforms)
-    index = part.published or compose(settings, [*images, *added], about, about_all)
+    look_again = partial(tags.look_again, settings, platforms)
+    compose_with = partial(compose, images=[*images, *added], bases=about, base=about_all)
+    index = part.published or noting_previous(settings, existing_tags, compose_with)
     return Plan(index, [*images, *added], existing_tags, look_again)
 
 
@@ -149,7 +158,7 @@ def _read_bases(parts: Sequence[Part], registries: Mapping[str, Registry]) -> di
         registry = registries[base.reference.registry]
         found = read_base(base, registry)
         if base.reference.tag and base.reference.digest and base.leg.target not in published:
-            _write_staging_tag(registry, found.image)
+            write_staging_tag(registry, found.image)
         return found
 
     wanted = dict.fromkeys(base for part in parts for bases in part.bases.values() for base in bases)
@@ -213,22 +222,8 @@ def check(
     }
 
 
-def _look_again(
-    settings: Settings, registries: Mapping[str, Registry], kept: Sequence[Platform], tags: Sequence[TagState]
-) -> list[TagState]:
-    """Return the tags as they are now. :raises DroppedPlatformError: one that was moved since would lose platforms."""
-
-    def look(tag: TagState) -> TagState:
-        manifest = registries[tag.reference.registry].manifest(tag.reference.repository, tag.reference.tag)
-        return tag if manifest == tag.manifest else _tag_state(tag.reference, manifest, settings, registries)
-
-    existing_tags = each(look, tags, on_failure=partial(stop_all, registries.values()))
-    gates.check_nothing_dropped(kept, existing_tags, allowed=settings.publish.allow_dropping)
-    return existing_tags
-
-
 def _read(
-    part: Part, registries: Mapping[str, Registry]
+    part: Part, registries: Mapping[str, Registry], tags: ExistingTags
 ) -> tuple[list[StagedPlatform], list[TagState], list[StagedImage]]:
     """Return what is staged, in the order of the matrix, the tags to publish as they are before, and what is added."""
     settings, digests = part.settings, part.digests
@@ -236,15 +231,15 @@ def _read(
     on_failure = partial(stop_all, registries.values())
     groups = _staging(settings, digests)
     jobs: list[Callable[[], Any]] = [partial(read_staged, group, registry) for group in groups]
-    jobs += [partial(_read_tag, reference, settings, registries) for reference in settings.publish.references]
+    jobs += [partial(tags.read, reference, settings) for reference in settings.publish.references]
     jobs.append(partial(read_added, settings.publish.add, registries))
     *results, added = together(jobs, on_failure=on_failure)
     staged = {place.platform: place for group in results[: len(groups)] for place in group}
     if digests and settings.publish.digests is None and part.published is None:
         # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
         images = [place.images[0] for place in staged.values() if len(place.images) == 1]
-        each(partial(_write_staging_tag, registry), images, on_failure=on_failure)
-    return [staged[platform] for platform in settings.platforms], results[len(groups) :], added
+        each(partial(write_staging_tag, registry), images, on_failure=on_failure)
+    return [staged[platform] for platform in settings.platforms], tags.due(settings, results[len(groups) :]), added
 
 
 @contextmanager
@@ -268,23 +263,8 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
     return list(groups.values())
 
 
-def _write_staging_tag(registry: Registry, image: StagedImage) -> None:
+def write_staging_tag(registry: Registry, image: StagedImage) -> None:
     """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
     repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
     if registry.manifest(repository, tag) != manifest:
         registry.put_manifest(repository, tag, manifest)
-
-
-def _read_tag(reference: ImageReference, settings: Settings, registries: Mapping[str, Registry]) -> TagState:
-    """Return a tag to publish as it is."""
-    manifest = registries[reference.registry].manifest(reference.repository, reference.tag)
-    return _tag_state(reference, manifest, settings, registries)
-
-
-def _tag_state(
-    reference: ImageReference, manifest: Manifest | None, settings: Settings, registries: Mapping[str, Registry]
-) -> TagState:
-    """Return a tag that points to *manifest*; its platforms are not asked for where any may be dropped."""
-    if manifest is None or settings.publish.allow_dropping:
-        return TagState(reference, manifest)
-    return TagState(reference, manifest, read_platforms(manifest, reference.repository, registries[reference.registry]))

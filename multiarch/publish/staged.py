@@ -97,7 +97,7 @@ def read_platforms(manifest: Manifest, repository: str, registry: Registry) -> t
     try:
         if manifest.is_index:
             entries = flattened(manifest, reference, registry)
-            found = [_described(entry, reference, registry) for entry in entries if not entry.is_attestation]
+            found = [described(entry, reference, registry) for entry in entries if not entry.is_attestation]
             return tuple(platform_of_entry(entry) for entry in found if entry)
         if manifest.problem and manifest.media_type in MANIFESTS:
             raise NotAnImageError(reference, manifest.media_type, manifest.problem)
@@ -250,7 +250,7 @@ def _claim(entry: Descriptor) -> str:
     return str(_platform_as_written(entry.platform)) if entry.platform else ""
 
 
-def _described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Descriptor | None:
+def described(entry: Descriptor, reference: ImageReference, registry: Registry) -> Descriptor | None:
     """Return an entry of an index with its platform: that of its config where the index does not say.
 
     None stands for what is no image.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
 from multiarch.interrupts import deferred
-from multiarch.publish.errors import NotAnImageError, TagsNotMovedError, TakenTag, UnrestoredTag
+from multiarch.publish.errors import MovedMeanwhileError, NotAnImageError, TagsNotMovedError, TakenTag, UnrestoredTag
 from multiarch.registry.client import stop_all
 from multiarch.retry import describe
 
@@ -67,6 +67,15 @@ class PublishedTag:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A tag that was moved: the digests of what it pointed to, empty where it is new, and of what it points to now."""
+
+    reference: ImageReference
+    previous: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """An index, and the tags that are to point to it.
 
@@ -99,8 +108,10 @@ def move_tags(
     registries: Mapping[str, Registry],
     on_moved: Callable[[], object],
     sign: Sign | None = None,
-) -> None:
-    """Move the tags of all plans, all of them or none. A tag that points to its index already is not written again.
+) -> tuple[Move, ...]:
+    """Move the tags of all plans, all of them or none; return those that were written.
+
+    A tag that points to its index already is not written again.
 
     :param registries: a client for the registry of each tag and image, by host.
     :param on_moved: called when all tags have moved, while signals still wait.
@@ -121,9 +132,28 @@ def move_tags(
         if sign:
             sign([reference for plan in plans for reference in plan.signed])
             sign = None
-        now = each(lambda plan: plan.look_again(plan.existing_tags), plans, on_failure=stop)
+        now = _look_again(plans, stop)
         due = [(plan, tag) for plan, tags in zip(plans, now, strict=True) for tag in _due(tags, plan.index)]
     _Transaction({tag: plan.index for plan, tag in due}, registries).run(on_moved)
+    digests = [(tag.manifest.digest if tag.manifest else "", plan.index.digest) for plan, tag in due]
+    return tuple(Move(tag.reference, *both) for (_, tag), both in zip(due, digests, strict=True))
+
+
+def _look_again(plans: Sequence[Plan], stop: Callable[[], object]) -> list[Sequence[TagState]]:
+    """Return the tags of each plan as they are now. That one has moved is no fault that ends the requests of a run."""
+
+    def look(plan: Plan) -> Sequence[TagState] | MovedMeanwhileError:
+        try:
+            return plan.look_again(plan.existing_tags)
+        except MovedMeanwhileError as error:
+            return error
+
+    now = []
+    for tags in each(look, plans, on_failure=stop):
+        if isinstance(tags, MovedMeanwhileError):
+            raise tags
+        now.append(tags)
+    return now
 
 
 def _prepare(plan: Plan, repository: ImageReference, registries: Mapping[str, Registry], *, by_digest: bool) -> None:

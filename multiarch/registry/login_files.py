@@ -34,7 +34,7 @@ _directories: list[tuple[Path, int]] = []  # with the descriptor that holds the 
 
 def sweep() -> None:
     """Remove the directories of runs that have ended without removing theirs, such as by a SIGKILL."""
-    for path in Path(_MEMORY if _has_memory() else tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in (path for place in _places() for path in place.glob(f"{_PREFIX}*")):
         with suppress(OSError):
             if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
                 shutil.rmtree(path, ignore_errors=True)
@@ -126,13 +126,16 @@ def _remove_first(number: int, stack: ExitStack) -> None:
     stack.callback(signal.signal, number, former or signal.SIG_DFL)
 
 
-def make() -> Path:
+def make(*, runnable: bool = False) -> Path:
     """Return a new directory for secrets of this run, which this process has locked.
 
     `remove` removes it, and `removing` does so at its end and on signals.
+
+    :param runnable: whether it is for a program, which a file system in memory need not run; never for a secret.
     """
+    place = _places()[-1 if runnable else 0]
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _has_memory() else None))
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         descriptor = _locked(path)
         # Another run may have swept it before it was locked.
         if descriptor is not None and path.exists():
@@ -140,8 +143,9 @@ def make() -> Path:
             return path
 
 
-def _has_memory() -> bool:
-    return os.access(_MEMORY, os.W_OK)
+def _places() -> list[Path]:
+    """Return where directories are made: in memory, where that can be, and on a disk."""
+    return [*([Path(_MEMORY)] if os.access(_MEMORY, os.W_OK) else []), Path(tempfile.gettempdir())]
 
 
 def _locked(path: Path) -> int | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.buildctl import find_buildctl
 from multiarch.buildkit.builder import Builder
+from multiarch.config.checkout import Checkout
+from multiarch.config.load import working_directory
 from multiarch.config.settings import OutputKind
 from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
@@ -73,12 +76,7 @@ def publish(
     """
     from multiarch.publish import publication
 
-    parts, pushed = [], digests
-    if verdicts and pushed is not None:
-        # What is built on an unchanged target is built on what is published of it.
-        known = {target: found.index for target, found in verdicts.items() if found.index}
-        platforms = {target.name: target.settings.platforms for target in run.project}
-        pushed = {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **pushed}
+    parts, pushed = [], _with_published(run.project, digests, verdicts or {})
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
@@ -89,9 +87,10 @@ def publish(
             parts,
             run.registries,
             say=run.progress.say,
-            try_images=partial(_try_images, run, targets),
+            try_images=partial(try_images, run, targets),
             sign=sign,
             on_moved=run.on_moved,
+            is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
         )
     for target, one in zip(targets, published, strict=True):
         found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
@@ -99,6 +98,17 @@ def publish(
         sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
         run.images |= dict(zip(found, sizes, strict=True))
     return published
+
+
+def _with_published(
+    project: Project, digests: Mapping[str, Mapping[Platform, str]] | None, verdicts: Mapping[str, Verdict]
+) -> Mapping[str, Mapping[Platform, str]] | None:
+    """Return what was pushed: what is built on an unchanged target is built on what is published of it."""
+    if digests is None:
+        return None
+    known = {target: found.index for target, found in verdicts.items() if found.index}
+    platforms = {target.name: target.settings.platforms for target in project}
+    return {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **digests}
 
 
 def _references(targets: Sequence[Target]) -> list[ImageReference]:
@@ -158,7 +168,7 @@ def _digests(settings: Settings, pushed: Mapping[Platform, str] | None) -> Mappi
     return pushed
 
 
-def _try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:
+def try_images(run: Run, targets: Sequence[Target], images: Sequence[Sequence[StagedImage]]) -> None:
     """Run the images that have a smoke command, all at once; the first failure ends the others."""
     jobs = []
     for target, of_target in zip(targets, images, strict=True):

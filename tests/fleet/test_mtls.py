@@ -150,6 +150,27 @@ def test_fault_of_a_certificate_is_told_at_once(
     ), line
 
 
+@pytest.mark.parametrize(("ours", "expected"), [("expired", f" {REFUSED}"), ("", " does not answer: ")])
+def test_builder_that_says_no_platforms_is_named_where_there_is_no_docker_host(
+    project: Project, secured: Start, faults: dict[str, Path], ours: str, expected: str
+) -> None:
+    """What it would have is not known; that nothing else could build it either is not what is to be mended."""
+    there = secured("there")
+    if not ours:
+        there.kill()
+    project.write(
+        "FROM scratch\n", "  platforms: [linux/amd64]\n" + builders(there.address, str(faults[ours or "good"]))
+    )
+    result = project.run("release", seconds=25)
+    (line,) = result.err.splitlines()
+    assert (1, [], True) == (
+        result.status,
+        result.out,
+        line.startswith(f"builder arm-1 ({there.address}){expected}"),
+    ), line
+    assert line.endswith(REFUSED if ours else "; is it running, and its address right?")
+
+
 def test_name_in_the_certificate_may_be_given(project: Project, secured: Start, client: Path) -> None:
     """As --tlsservername."""
     there = secured("there", ("box.example",))

@@ -38,10 +38,8 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     from multiarch.steps.release import solves
 
     output = run.settings.build.output
-    _check(run.project)
-    if output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
-        with run.signing(()):  # that cosign and its key can be used is known before anything is built
-            pass
+    check(run.project)
+    check_signing(run)
     whole = run.project
     verdicts: dict[str, Verdict] = {}
     digests = {}
@@ -51,7 +49,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         verdicts = only_changed.leave_out(run)
     if run.project.targets:
         with run.progress.section("prepare"):
-            client, local = _prepare(run)
+            client, local = prepare(run)
         with run.progress.section("build"):
             if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
                 return solves.build_here(run, client, local)
@@ -60,7 +58,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         verdicts = only_changed.take_in(run, whole, verdicts)
     targets = manifest.published_targets(run.project)  # the builders have said what is built where
     if not targets:
-        _show_table(run)
+        show_table(run)
         run.progress.say(f"built; nothing is pushed{run.settings.publish.push.reason}")
         return ()
     with run.progress.section("publish"):
@@ -88,7 +86,7 @@ def commands(project: Project) -> list[list[str]]:
     return lines + manifest.commands(project)
 
 
-def _prepare(run: Run) -> tuple[Client, Builder]:
+def prepare(run: Run) -> tuple[Client, Builder]:
     """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
     from multiarch.steps.doctor.checks import check_host
 
@@ -111,7 +109,7 @@ def _server_and_client(run: Run) -> tuple[Client, Builder]:
     return run.client(copy_buildctl.ensure(run)), Builder(address, run.machine)
 
 
-def _check(project: Project) -> None:
+def check(project: Project) -> None:
     """Check what is known before anything is done: the output, the tags, the contexts and Dockerfiles."""
     from multiarch.buildkit.inputs import check_inputs
 
@@ -122,6 +120,16 @@ def _check(project: Project) -> None:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
+
+
+def check_signing(run: Run) -> None:
+    """Check, before anything is built, that what is published can be signed.
+
+    :raises MultiarchError: cosign or its key cannot be used.
+    """
+    if run.settings.build.output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+        with run.signing(()):
+            pass
 
 
 def _check_output(project: Project) -> None:
@@ -137,16 +145,17 @@ def _check_output(project: Project) -> None:
 def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
     """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
     try:
-        _show_table(run)
+        show_table(run)
         for target, one in zip(targets, published, strict=True):
             # Of several images one platform each: what is to be typed differs in nothing else.
-            for platform in target.settings.platforms[: 1 if target.name else None]:
+            for platform in target.settings.platforms[: 1 if target.name else None] if one.tags else ():
                 run.progress.say(f"run it: docker run --rm --platform {platform} {one.tags[0].reference}")
     except Exception as error:  # noqa: BLE001 (whatever it is, the tags are published)
         run.progress.say(f"published; what follows cannot be shown ({type(error).__name__})")
 
 
-def _show_table(run: Run) -> None:
+def show_table(run: Run) -> None:
+    """Show a row for each platform that was built."""
     from multiarch.display.summary import summarise
 
     built = {leg for solve in run.solves for leg in solve.legs}
