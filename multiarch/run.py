@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from multiarch.image.reference import is_loopback
 from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from docker.models.containers import Container
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
+    from multiarch.publish.tags import Sign
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
 
@@ -257,6 +258,14 @@ class Run:
 
     def _is_pushable(self, image: ImageReference) -> bool:
         return image in self._may_push
+
+    def signing(self, images: Iterable[ImageReference]) -> AbstractContextManager[Sign | None]:
+        """Return what signs by digest in the registries of *images*; None within where the settings sign nothing."""
+        if (setting := self.settings.publish.sign) is None:
+            return nullcontext()
+        from multiarch.publish.signing import signing
+
+        return signing(setting, self.registries, images, self.progress.say, self.progress.trace)
 
     def hold(self, server: Container) -> None:
         """Hold a server until the run is closed, so that no other run recreates it."""

@@ -65,6 +65,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoke_capabilities: tuple[str, ...] = ()
     smoke_user: str | None = None
     smoke_env: dict[str, str] = {}
+    sign: str | dict[str, Any] | None = None
     insecure_registries: tuple[str, ...] = ()
     digests: str | None = None
     arch_tag: str | None = None
@@ -123,6 +124,7 @@ OF_THE_PROJECT = frozenset(
         "recreate",
         "resume",
         "retry_seconds",
+        "sign",
         "targets",
     }
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
+    from multiarch.config.signing import Signing
     from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
@@ -197,7 +198,7 @@ class PublishSettings(_Checked):
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar newer_wins: whether a tag stays that is of a newer commit.
-    :ivar note_previous: whether an index names what its tags were before.
+    :ivar note_previous: whether an index names what its tags were before. :ivar sign: who signs; None for nobody.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -214,6 +215,7 @@ class PublishSettings(_Checked):
     newer_wins: bool
     note_previous: bool
     smoke: SmokeSettings
+    sign: Signing | None
     insecure_registries: tuple[str, ...]
 
     @property

@@ -40,6 +40,7 @@ class Into:
 
         self._check(run.project)
         step.check(run.project)
+        step.check_signing(run)
         manifest_repair.target_of(run, "--into")
         resumption = Resumption(run)
         with run.progress.section("prepare"):

@@ -42,6 +42,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
 
     output, started = run.settings.build.output, time.time()
     check(run.project)
+    check_signing(run)
     whole, resumption = run.project, Resumption(run)
     verdicts: dict[str, Verdict] = {}
     digests = {}
@@ -129,6 +130,16 @@ def check(project: Project) -> None:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
+
+
+def check_signing(run: Run) -> None:
+    """Check, before anything is built, that what is published can be signed.
+
+    :raises MultiarchError: cosign or its key cannot be used.
+    """
+    if run.settings.build.output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+        with run.signing(()):
+            pass
 
 
 def _check_output(project: Project) -> None:
