@@ -145,7 +145,10 @@ def make(*, runnable: bool = False) -> Path:
 
 def _places() -> list[Path]:
     """Return where directories are made: in memory, where that can be, and on a disk."""
-    return [*([Path(_MEMORY)] if os.access(_MEMORY, os.W_OK) else []), Path(tempfile.gettempdir())]
+    if not os.access(_MEMORY, os.W_OK):
+        return [Path(tempfile.gettempdir())]
+    # Not gettempdir, which writes a file to see whether it may: directories are swept in a dry run too.
+    return [Path(_MEMORY), Path(os.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 (as above)
 
 
 def _locked(path: Path) -> int | None:
