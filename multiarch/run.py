@@ -49,6 +49,7 @@ class Run:
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
+    :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -60,6 +61,7 @@ class Run:
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
+        self.taken: dict[Leg, str] = {}
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
         self.fleet: Fleet | None = None

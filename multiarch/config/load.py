@@ -18,6 +18,7 @@ from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.push import Push
 from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
 from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
@@ -26,7 +27,6 @@ from multiarch.config.settings import (
     CISettings,
     OutputKind,
     PublishSettings,
-    Push,
     Secret,
     SecretKind,
     Settings,
@@ -182,6 +182,7 @@ class _Reader:
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
             only_changed=block.only_changed,
+            resume=block.resume,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
@@ -198,6 +199,8 @@ class _Reader:
             problem=values.problems.get("annotations", ""),
             # Each target hands over in a directory of its own.
             digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
+            arch_tag=self.block.arch_tag or "",
+            keep_staging=self.block.keep_staging,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
             newer_wins=self.block.newer_wins,

@@ -21,7 +21,7 @@ from multiarch.publish import gates
 from multiarch.publish.added import check_added, read_added
 from multiarch.publish.bases import annotations_of, annotations_of_all, check_bases, read_base
 from multiarch.publish.existing_tags import ExistingTags
-from multiarch.publish.index import compose, index_of_one
+from multiarch.publish.index import compose, index_of_one, lists_image
 from multiarch.publish.previous import note_moves, noting_previous
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_staged
 from multiarch.publish.tags import Plan, move_tags
@@ -266,5 +266,7 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
 def write_staging_tag(registry: Registry, image: StagedImage) -> None:
     """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
     repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
-    if registry.manifest(repository, tag) != manifest:
+    existing = registry.manifest(repository, tag)
+    # One with a record of what it was built from is left as it is.
+    if existing != manifest and not lists_image(existing, image):
         registry.put_manifest(repository, tag, manifest)

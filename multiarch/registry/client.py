@@ -111,6 +111,12 @@ class Registry:
         """Whether the repository has a manifest; it is not read."""
         return self.manifest_head(repository, digest).status != 404
 
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """Return all tags of a repository ("Listing Tags"). :raises InvalidAnswerError: they may not be all."""
+        from multiarch.registry.tag_list import read_tags
+
+        return read_tags(self._transport, repository)
+
     def manifest_head(self, repository: str, reference: str) -> Answer:
         """Return the head of a manifest under a tag or digest; its status is 404 where there is none."""
         path = self._path(repository, "manifests", reference)
@@ -158,7 +164,7 @@ class Registry:
         :raises RegistryError: the registry does not allow it.
         """
         try:
-            self._delete(repository, tag)
+            self.delete(repository, tag)
         except RegistryError as error:
             if error.status not in (400, 405):
                 raise
@@ -168,9 +174,13 @@ class Registry:
             spare = Manifest(OCI_INDEX, json.dumps(body).encode())
             for reference in (spare.digest, tag):  # first without the tag, to know whether it can be deleted at all
                 self.put_manifest(repository, reference, spare)
-                self._delete(repository, spare.digest)
+                self.delete(repository, spare.digest)
 
-    def _delete(self, repository: str, reference: str) -> None:
+    def delete(self, repository: str, reference: str) -> None:
+        """Delete a tag, or by digest a manifest, of most registries with all its tags; nothing where it is not there.
+
+        :raises RegistryError: the registry does not allow it (400 and 405: not of this kind, or not at all).
+        """
         self._transport.ask("DELETE", f"{repository}/manifests/{reference}", _delete(repository), fine=(404,))
 
     # Blobs.

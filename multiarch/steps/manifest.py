@@ -92,12 +92,26 @@ def publish(
             on_moved=run.on_moved,
             is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
         )
+        _remove_staging_tags(run, targets, published)
+    _note(run, targets, published)
+    return published
+
+
+def _note(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
+    """Note in the run what was published, and what the gates found."""
     for target, one in zip(targets, published, strict=True):
         found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
         run.findings |= {leg: findings for leg, findings in found.items() if findings}
         sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
         run.images |= dict(zip(found, sizes, strict=True))
-    return published
+
+
+def _remove_staging_tags(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
+    """Remove the staging tags of what was published, as far as the settings say so."""
+    if not all(target.settings.publish.keep_staging for target in targets):
+        from multiarch.publish.own_staging import remove_own_tags
+
+        remove_own_tags([target.settings for target in targets], published, run.registries, run.progress.say)
 
 
 def _with_published(

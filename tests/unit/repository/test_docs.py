@@ -78,7 +78,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
 
 def test_every_step_has_its_part() -> None:
     """In the order of the steps; and what it advises are flags that there are."""
-    others = ("prune", "pipeline", "init", "fleet", "fleet-certs", "fleet-pods", "doctor")
+    others = ("prune", "pipeline", "init", "fleet", "fleet-certs", "fleet-pods", "doctor", "cleanup", "log")
     steps = [step for step in FLAGS if step not in others]
     assert steps == re.findall(r"^## \d\. (\S+)$", PAGE, re.MULTILINE)
     words = re.sub(r"```text.*?```", "", PAGE, flags=re.DOTALL)
