@@ -41,8 +41,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     from multiarch.steps.resume import Resumption
 
     output, started = run.settings.build.output, time.time()
-    check(run.project)
-    check_signing(run)
+    check(run)
     whole, resumption = run.project, Resumption(run)
     verdicts: dict[str, Verdict] = {}
     digests = {}
@@ -119,25 +118,23 @@ def _server_and_client(run: Run) -> tuple[Client, Builder]:
     return run.client(copy_buildctl.ensure(run)), Builder(address, run.machine)
 
 
-def check(project: Project) -> None:
-    """Check what is known before anything is done: the output, the tags, the contexts and Dockerfiles."""
+def check(run: Run) -> None:
+    """Check what is known before anything is built: the output, the tags, the contexts and Dockerfiles, the signer.
+
+    :raises MultiarchError: one of them cannot be used.
+    """
     from multiarch.buildkit.inputs import check_inputs
 
+    project = run.project
     _check_output(project)
-    for target in manifest.published_targets(project):
+    published = manifest.published_targets(project)
+    for target in published:
         target.settings.publish.check()
     for target in project:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
-
-
-def check_signing(run: Run) -> None:
-    """Check, before anything is built, that what is published can be signed.
-
-    :raises MultiarchError: cosign or its key cannot be used.
-    """
-    if run.settings.build.output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+    if run.settings.build.output.kind is OutputKind.IMAGE and published:
         with run.signing(()):
             pass
 
