@@ -62,7 +62,7 @@ def rows_of(run: Run, legs: Collection[Leg] | None = None) -> tuple[tuple[Summar
     except MultiarchError:  # the Docker host is gone
         machine = os.uname().machine
     matrix = [entry for entry in run.project.matrix if legs is None or entry.leg in legs]
-    return summarise(matrix, run.solves, run.images, machine, run.findings), machine
+    return summarise(matrix, run.solves, run.images, machine, run.findings, run.taken), machine
 
 
 def _report_of(run: Run, task: str, started: float, problem: str) -> Report:

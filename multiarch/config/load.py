@@ -31,6 +31,7 @@ from multiarch.config.settings import (
     SecretKind,
     Settings,
 )
+from multiarch.config.signing import read_signing
 from multiarch.config.smoke import read_smoke
 from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import (
@@ -181,6 +182,7 @@ class _Reader:
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
             only_changed=block.only_changed,
+            resume=block.resume,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
@@ -204,6 +206,7 @@ class _Reader:
             newer_wins=self.block.newer_wins,
             note_previous=self.block.note_previous,
             smoke=read_smoke(self.layers),
+            sign=read_signing(self.layers),
             insecure_registries=self.block.insecure_registries,
         )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
+    from multiarch.config.signing import Signing
     from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
@@ -164,6 +165,7 @@ class BuildSettings(_Checked):
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar only_changed: whether targets are left out that are published as they would be built now.
+    :ivar resume: whether platforms are taken from their staging tags that were built from what is here now.
     """
 
     labels: Mapping[str, str]
@@ -180,6 +182,7 @@ class BuildSettings(_Checked):
     attestations: Mapping[str, str]
     keep_going: bool
     only_changed: bool
+    resume: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +198,7 @@ class PublishSettings(_Checked):
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar newer_wins: whether a tag stays that is of a newer commit.
-    :ivar note_previous: whether an index names what its tags were before.
+    :ivar note_previous: whether an index names what its tags were before. :ivar sign: who signs; None for nobody.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -212,6 +215,7 @@ class PublishSettings(_Checked):
     newer_wins: bool
     note_previous: bool
     smoke: SmokeSettings
+    sign: Signing | None
     insecure_registries: tuple[str, ...]
 
     @property

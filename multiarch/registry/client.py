@@ -66,6 +66,16 @@ class Registry:
         """Begin connections for so many requests at the same time, which are sent within the context."""
         return self._transport.connections.ahead.begun(requests)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the registry has no TLS; one that may lack it is asked for it, once."""
+        return self._transport.connections.base().startswith("http:")
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether its certificate goes unverified, or is missing, as far as is known before it was asked anything."""
+        return self._transport.connections.is_unverified
+
     def ask_base(self) -> Answer:
         """Return the answer to ``GET /v2/`` ("Determining Support"), which may be a refusal (401, 403, 404).
 

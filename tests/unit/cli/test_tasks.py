@@ -19,11 +19,11 @@ FLAGS = {
     "start-buildkit": "address json platform recreate target verbose",
     "copy-buildctl": "dest json verbose",
     "build-arch": "build-arg build-context context digests dockerfile frontend image json label no-cache output"
-    " platform pull quiet report shell source tag target verbose",
+    " platform pull quiet report resume shell source tag target verbose",
     "manifest": "allow-dropping annotation digests image inspect json platform quiet remove replace rollback tag"
     " target to verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image into json"
-    " keep-going label no-cache only-changed output platform pull quiet report source tag target verbose",
+    " keep-going label no-cache only-changed output platform pull quiet report resume source tag target verbose",
     "prune": "all json keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
