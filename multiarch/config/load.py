@@ -18,6 +18,7 @@ from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.push import Push
 from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
 from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
@@ -26,7 +27,6 @@ from multiarch.config.settings import (
     CISettings,
     OutputKind,
     PublishSettings,
-    Push,
     Secret,
     SecretKind,
     Settings,

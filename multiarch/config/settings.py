@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
+    from multiarch.config.push import Push
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
     from multiarch.config.signing import Signing
     from multiarch.config.smoke import SmokeSettings
@@ -67,30 +68,6 @@ class Secret:
 
     kind: SecretKind
     place: str
-
-
-@dataclass(frozen=True)
-class Push:
-    """Whether images are pushed, and why not.
-
-    :ivar wanted: whether the output is a push.
-    :ivar withheld: why a CI pushes nothing by default; empty where it does.
-    :ivar untagged: the error of tags none of which applies to what is checked out; empty where one does.
-    """
-
-    wanted: bool
-    withheld: str = ""
-    untagged: str = ""
-
-    def check(self) -> None:
-        """Check that there is a tag to push. :raises MultiarchError: none of the tags applies."""
-        if self.untagged:
-            raise MultiarchError(self.untagged)
-
-    @property
-    def reason(self) -> str:
-        """The end of a sentence that says that nothing is pushed: the reason behind a colon, or nothing."""
-        return f": {self.withheld}" if self.withheld else ""
 
 
 @dataclass(frozen=True, kw_only=True)
