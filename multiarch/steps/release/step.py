@@ -37,7 +37,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.steps.release import record, solves
+    from multiarch.steps.release import solves
     from multiarch.steps.resume import Resumption
 
     output, started = run.settings.build.output, time.time()
@@ -65,8 +65,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests, verdicts)
-    _tell(run, targets, published)
-    record.record(run, targets, published, started)
+    _tell(run, targets, published, started)
     return tuple(tag for one in published for tag in one.tags)
 
 
@@ -149,8 +148,11 @@ def _check_output(project: Project) -> None:
     project.check_output()
 
 
-def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
-    """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
+def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published], started: float) -> None:
+    """Show and record what was published. The tags have moved: nothing in here makes the release a failed one."""
+    from multiarch.steps.release import record
+
+    record.record(run, targets, published, started)
     try:
         show_table(run)
         for target, one in zip(targets, published, strict=True):
