@@ -1,4 +1,4 @@
-"""Whether images are pushed, and why not."""
+"""Whether the images of a run are pushed, and why not."""
 
 from __future__ import annotations
 

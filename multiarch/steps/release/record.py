@@ -36,6 +36,8 @@ def _releases(run: Run, targets: Sequence[Target], published: Sequence[Published
     now = time.time()
     rows = summarise(run.project.matrix, run.solves, run.images, run.machine, run.findings)
     for target, one in zip(targets, published, strict=True):
+        if not one.tags:  # a newer commit had them
+            continue
         times = {str(row.platform): round(row.seconds, 1) for row in rows if row.target == target.name}
         yield Release(
             when=round(now, 3),
