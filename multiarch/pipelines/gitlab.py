@@ -24,6 +24,12 @@ LISTS: frozenset[Place] = frozenset({("stages",)})
 # Its jobs have credentials for it.
 _OWN_REGISTRY = "registry.gitlab.com"
 _DOCKER = "docker:28"
+_DOCKER_IN_DOCKER = {
+    "DOCKER_HOST": "tcp://docker:2376",
+    "DOCKER_TLS_CERTDIR": "/certs",
+    "DOCKER_TLS_VERIFY": "1",
+    "DOCKER_CERT_PATH": "/certs/client",
+}
 _BASE, _PUBLISH = ".multiarch", "publish manifest"
 # Those of a file that declares none.
 _DEFAULT_STAGES = ["build", "test", "deploy"]
@@ -47,10 +53,7 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
             "image": _DOCKER,
             "services": [f"{_DOCKER}-dind"],
             "variables": {
-                "DOCKER_HOST": "tcp://docker:2376",
-                "DOCKER_TLS_CERTDIR": "/certs",
-                "DOCKER_TLS_VERIFY": "1",
-                "DOCKER_CERT_PATH": "/certs/client",
+                **_DOCKER_IN_DOCKER,
                 **pipeline.variables,
             },
             "rules": _rules(built),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from multiarch.config.project import Project
-    from multiarch.config.settings import MatrixEntry
+    from multiarch.config.settings import MatrixEntry, Settings
 
 # The variable that names the repository, where the settings leave it to the CI.
 IMAGE = f"{PREFIX}IMAGE"
@@ -204,9 +204,7 @@ def plan(project: Project, ci: str, *, program: str) -> Pipeline:
     if publish.digests and not digests:
         variables[f"{PREFIX}DIGESTS"] = ""
     trials = [entry for target in project.asked_for for entry in target.settings.matrix if entry.smoke]
-    elsewhere = [entry for entry in trials if entry.builders]
-    check_directories(elsewhere)
-    registries = ["docker.io"] if publish.embedded else list(settings.registries)
+    check_directories(elsewhere := [entry for entry in trials if entry.builders])
     return Pipeline(
         ci=ci,
         program=program,
@@ -217,7 +215,7 @@ def plan(project: Project, ci: str, *, program: str) -> Pipeline:
         # Which of them is there is asked of all that the project has.
         trial_secrets=secrets_of(project.matrix) if elsewhere else (),
         has_trials_elsewhere=bool(elsewhere),
-        logins=tuple(Login(registry, *names) for registry, names in login_variables(registries).items()),
+        logins=_logins(settings),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
         needs_image=settings.publish.embedded is not None,
@@ -226,6 +224,11 @@ def plan(project: Project, ci: str, *, program: str) -> Pipeline:
         digests=digests,
         uses_github_cache=uses_github_cache,
     )
+
+
+def _logins(settings: Settings) -> tuple[Login, ...]:
+    registries = ["docker.io"] if settings.publish.embedded else list(settings.registries)
+    return tuple(Login(registry, *names) for registry, names in login_variables(registries).items())
 
 
 def _builds(project: Project, ci: str) -> tuple[Build, ...]:

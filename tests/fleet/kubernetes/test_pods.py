@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.fleet.kubernetes.conftest import NAMESPACE, POOL
@@ -11,7 +13,6 @@ from tests.fleet.parts import commands_of, processes_of, published, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.fleet.kubernetes.conftest import Pool
     from tests.fleet.parts import Builder, Project
@@ -122,3 +123,19 @@ def test_build_goes_on_elsewhere_when_the_kubelet_is_killed(inside: Project, poo
     assert builders_of(inside)[0][1]
     assert 0 == again.status, again.err
     assert [] == processes_of("kube-pod")
+
+
+def test_kubeconfig_out_of_a_variable_is_gone_with_the_run(inside: Project, pool: Pool, tmp_path: Path) -> None:
+    """As in a CI, where kubectl knows no cluster; it is what `kubectl config view --raw --minify` prints."""
+    words = [str(pool.cluster.kubectl), "--kubeconfig", str(pool.account), "config", "view", "--raw", "--minify"]
+    secret = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    inside.write(SLOW.format("secretly", 3), pool.settings())
+    inside.environ["KUBECONFIG"] = str(tmp_path / "none")
+    run = inside.begin("release", FLEET_KUBECONFIG=secret)
+    wait_until(lambda: bool(commands_of("echo secretly")), "the RUN", 60)
+    (file,) = (path for path in Path("/dev/shm").glob("multiarch-login-*/kubeconfig") if path.read_text() == secret)
+    assert 0o600 == file.stat().st_mode & 0o777
+    result = inside.end(run)
+    assert (0, [f"{inside.image}:latest@{published(inside)}"]) == (result.status, result.out), result.err
+    assert not file.parent.exists()
+    assert 1 == inside.run("release").status

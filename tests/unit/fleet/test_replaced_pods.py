@@ -94,7 +94,8 @@ def losing(change: Callable[[], None], built: list[str]) -> Callable[[Builder], 
 def test_pod_of_another_name_takes_over(pods: Pods) -> None:
     """A Deployment never gives a name again: what its pool has is asked anew before it is given up."""
     pods.run("b-old")
-    fleet, built = pods.fleet(), []
+    fleet = pods.fleet()
+    built: list[str] = []
     place = fleet.build([entry_of("registry.example/app")], losing(lambda: pods.run("b-new"), built))
     assert ["z/b-old", "z/b-new"] == built
     assert "kube-pod://b-new?context=prod&namespace=builders" == place
@@ -104,7 +105,8 @@ def test_pod_of_another_name_takes_over(pods: Pods) -> None:
 def test_pod_of_the_same_name_takes_over(pods: Pods) -> None:
     """A StatefulSet gives the name again."""
     pods.run("b-0")
-    fleet, built = pods.fleet(), []
+    fleet = pods.fleet()
+    built: list[str] = []
     fleet.build([entry_of("registry.example/app")], losing(lambda: pods.run("b-0"), built))
     assert ["z/b-0", "z/b-0"] == built
 
@@ -112,7 +114,8 @@ def test_pod_of_the_same_name_takes_over(pods: Pods) -> None:
 def test_pool_without_a_pod_is_lost(pods: Pods) -> None:
     """The error names the pod that was lost; it may be back, so the policy's time goes on."""
     pods.run("b-0")
-    fleet, built = pods.fleet(), []
+    fleet = pods.fleet()
+    built: list[str] = []
     with pytest.raises(NoBuilderLeftError) as caught:
         fleet.build([entry_of("registry.example/app")], losing(pods.run, built))
     assert "linux/arm64: no builder is left: z/b-0 was lost; nothing was published" == str(caught.value)
@@ -122,7 +125,8 @@ def test_pool_without_a_pod_is_lost(pods: Pods) -> None:
 def test_other_pods_are_asked_once(pods: Pods) -> None:
     """A pod that is lost says nothing about the others: these are asked at the start, for workers and for info."""
     pods.run("b-0", "b-1")
-    fleet, built = pods.fleet(), []
+    fleet = pods.fleet()
+    built: list[str] = []
     fleet.build([entry_of("registry.example/app")], losing(lambda: pods.run("b-0", "b-1", "b-2"), built))
     assert 2 == len(set(built))
     assert [2, 2] == [(pods.folder / "asked").read_text().split().count(name) for name in ("b-0", "b-1")]
