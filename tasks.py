@@ -64,12 +64,20 @@ def fleet_test(c: Context) -> None:
     c.run(f"{PYTHON} -m pytest tests/fleet")
 
 
+@task
+def sign_test(c: Context) -> None:
+    """Run the tests of signatures, with the real cosign, which the lab builds once: some minutes (root)."""
+    c.run(f"{PYTHON} -m pytest tests/signing")
+
+
 @task(lint, types, unit, exhaustive, integration)
 def test(c: Context) -> None:
-    """Run all checks and tests; those on Kubernetes where the lab has it (lab.kubernetes, or fleet-test, makes it)."""
-    from lab.cluster import is_cached
+    """Run all checks and tests; on Kubernetes, and with cosign, where the lab has it (fleet-test, sign-test)."""
+    from lab import cluster, cosign
 
-    c.run(f"{PYTHON} -m pytest tests/fleet" + ("" if is_cached() else " --ignore=tests/fleet/kubernetes"))
+    c.run(f"{PYTHON} -m pytest tests/fleet" + ("" if cluster.is_cached() else " --ignore=tests/fleet/kubernetes"))
+    if cosign.is_cached():
+        sign_test(c)
 
 
 ns.add_task(lint)
@@ -78,5 +86,6 @@ ns.add_task(unit)
 ns.add_task(exhaustive)
 ns.add_task(integration)
 ns.add_task(fleet_test)
+ns.add_task(sign_test)
 ns.add_task(test)
 ns.add_collection(lab, "lab")

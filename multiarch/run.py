@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from multiarch.image.reference import is_loopback
 from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from docker.models.containers import Container
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Leg
     from multiarch.image.reference import ImageReference
     from multiarch.image.suitability import Findings
+    from multiarch.publish.tags import Sign
     from multiarch.registry.client import Registry
     from multiarch.retry import Policy
 
@@ -48,6 +49,7 @@ class Run:
     :ivar solves: every attempt at a solve, in the order in which they began.
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
+    :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -59,6 +61,7 @@ class Run:
         self._stopped = threading.Event()
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
+        self.taken: dict[Leg, str] = {}
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
         self.fleet: Fleet | None = None
@@ -208,7 +211,7 @@ class Run:
             emulate = self.settings.builder.emulate
             self.fleet = Fleet(asking, self.policy, self.progress, emulate=emulate, left_out=limits.left_out)
             self._heartbeat = Heartbeat(asking, limits)
-            self.fleet.ask_all(builders)
+            self.fleet.ask_all(builders, self.project.matrix)
             self.project = settling.settle(self.project, self.fleet, lambda: self.machine, self.progress.say)
             self.settings = self.project.settings
             self.__dict__.pop("machine", None)  # what is started on the Docker host is known only now
@@ -255,6 +258,14 @@ class Run:
 
     def _is_pushable(self, image: ImageReference) -> bool:
         return image in self._may_push
+
+    def signing(self, images: Iterable[ImageReference]) -> AbstractContextManager[Sign | None]:
+        """Return what signs by digest in the registries of *images*; None within where the settings sign nothing."""
+        if (setting := self.settings.publish.sign) is None:
+            return nullcontext()
+        from multiarch.publish.signing import signing
+
+        return signing(setting, self.registries, images, self.progress.say, self.progress.trace)
 
     def hold(self, server: Container) -> None:
         """Hold a server until the run is closed, so that no other run recreates it."""

@@ -135,6 +135,11 @@ class Bases:
             self._built |= dict.fromkeys((entry.leg for entry in entries), image)
             self._changed.notify_all()
 
+    def image(self, leg: Leg) -> BuiltImage | None:
+        """Return what was built for a leg; None where nothing was so far."""
+        with self._changed:
+            return self._built.get(leg)
+
     def needed(self, target: Target, entries: Sequence[MatrixEntry]) -> tuple[Base, ...]:
         """Return what these platforms are built on, as soon as it is built.
 

@@ -33,6 +33,7 @@ class Builder:
     :ivar aarch32: whether its CPU has ARM's 32-bit state, if it is an arm64.
     :ivar tls: a directory with certificates for it; None without.
     :ivar tls_name: the name in its certificate, where it is another than that of the address.
+    :ivar variables: those that what buildctl dials through has beside those of this process.
     """
 
     address: str
@@ -41,6 +42,7 @@ class Builder:
     aarch32: bool = False
     tls: Path | None = None
     tls_name: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         place = shown_address(self.address)
@@ -64,7 +66,9 @@ class Builder:
 
         Its docker command must find the container on the Docker host that we have found it on.
         """
-        return host.endpoint.environ() if self.address.startswith("docker-container://") else None
+        if self.address.startswith("docker-container://"):
+            return host.endpoint.environ()
+        return {**os.environ, **dict(self.variables)} if self.variables else None
 
     def check(self, host: DockerHost) -> None:
         """Check that a server listens, before a build waits for it; addresses that buildctl alone can dial pass.

@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.ignore_file import IgnoreFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _CHUNK = 1 << 20
 _LARGEST_IGNORE_FILE = 1 << 20  # bytes
+_SETTLED = 1_000_000_000  # nanoseconds; file systems keep times to 2 s at worst, Linux's own to 10 ms
 
 
 class UnreadableFileError(Exception):
@@ -45,12 +47,15 @@ def digest_of_file(path: Path) -> str:
     return found.hexdigest()
 
 
-def digest_of_directory(directory: Path, ignored: Path | None = None) -> tuple[str, bool]:
+def digest_of_directory(
+    directory: Path, ignored: Path | None = None, read: Callable[[Path], str] = digest_of_file
+) -> tuple[str, bool]:
     """Return the SHA-256 of what is sent of a directory, in hex digits, and whether a ``.git`` of it is sent too.
 
     The content of that ``.git`` does not count: it differs from clone to clone.
 
     :param ignored: the ignore file.
+    :param read: returns the digest of a file's content.
     :raises UnreadableFileError: something in it cannot be read.
     """
     found, has_git = hashlib.sha256(), False
@@ -58,11 +63,53 @@ def digest_of_directory(directory: Path, ignored: Path | None = None) -> tuple[s
         if name == ".git":
             has_git = True
             continue
-        _add(found, name, path)
+        _add(found, name, path, read)
     return found.hexdigest(), has_git
 
 
-def _add(found: hashlib._Hash, name: str, path: Path) -> None:
+class SentFiles:
+    """Digests of the files and directories that are sent, each of which is read once.
+
+    :param earlier: what was read before: a file whose status has not changed since is not read again.
+    :param most_files: that are read; None for any number.
+    :param most_bytes: of them; None for any number.
+    """
+
+    def __init__(
+        self, earlier: SentFiles | None = None, *, most_files: int | None = None, most_bytes: int | None = None
+    ) -> None:
+        self._files: dict[tuple[str, tuple[int, ...]], str] = earlier._files if earlier else {}
+        self._directories: dict[tuple[Path, Path | None], tuple[str, bool]] = {}
+        self._most_files, self._most_bytes = most_files, most_bytes
+        self._count = self._bytes = 0
+
+    def directory(self, directory: Path, ignored: Path | None) -> tuple[str, bool]:
+        """Return what `digest_of_directory` does. :raises UnreadableFileError: there is too much, or not readable."""
+        key = (directory, ignored)
+        if key not in self._directories:
+            self._directories[key] = digest_of_directory(directory, ignored, self.file)
+        return self._directories[key]
+
+    def file(self, path: Path) -> str:
+        """Return what `digest_of_file` does. :raises UnreadableFileError: there is too much, or not readable."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UnreadableFileError(f"{path}: {error.strerror}") from None
+        self._count += 1
+        self._bytes += status.st_size
+        for count, most in ((self._count, self._most_files), (self._bytes, self._most_bytes)):
+            if most is not None and count > most:
+                raise UnreadableFileError("more is sent than is read where nobody asks for it")
+        key = (str(path), (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        # A file that was written to just now may be so again within the resolution of its times.
+        is_settled = time.time_ns() - status.st_ctime_ns > _SETTLED
+        digest = (is_settled and self._files.get(key)) or digest_of_file(path)
+        self._files[key] = digest
+        return digest
+
+
+def _add(found: hashlib._Hash, name: str, path: Path, read: Callable[[Path], str]) -> None:
     try:
         status = path.lstat()
         target = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""
@@ -70,7 +117,7 @@ def _add(found: hashlib._Hash, name: str, path: Path) -> None:
     except OSError as error:
         raise UnreadableFileError(f"{path}: {error.strerror}") from None
     if stat.S_ISREG(status.st_mode):
-        content = digest_of_file(path)
+        content = read(path)
     elif stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
         content = target
     elif stat.S_ISSOCK(status.st_mode):  # not sent (fsutil)

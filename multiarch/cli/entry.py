@@ -133,7 +133,7 @@ def run_of(
                 if pushes := pushes and project.settings.publish.push.wanted:
                     project.check_pushes()
                 stack.enter_context(logged_in(project.settings.registries, os.environ, needed=pushes))
-                stack.enter_context(_without_certificates(project))
+                stack.enter_context(_without_keys(project))
                 stack.enter_context(_reported(run, task, report, dry=c.config.run.dry))
                 yield run
         finally:
@@ -191,9 +191,9 @@ def print_results(results: Iterable[object]) -> None:
             raise OutputError(f"the results cannot be printed: {reason}") from None
 
 
-def _without_certificates(project: Project) -> Any:
-    """Return a context that leaves no certificates of builders behind that were out of variables."""
-    if not any(builder.tls and builder.tls.variables for builder in project.settings.builder.remote):
+def _without_keys(project: Project) -> Any:
+    """Return a context that leaves no certificates and keys of builders behind that were out of variables."""
+    if not project.settings.builder.remote and not any(entry.builders for entry in project.matrix):
         return nullcontext()
     from multiarch.registry.login_files import removing
 

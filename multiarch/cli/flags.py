@@ -36,6 +36,7 @@ _HELP = {
     "reinstall": "replace emulators that are registered, such as old ones",
     "remove": "platform to take out of what is published, such as linux/s390x; repeatable",
     "replace": "PLATFORM=REFERENCE: an image to put in the place of a platform's in what is published; repeatable",
+    "resume": "take platforms whose staging image is of this commit and these inputs, and build only the others",
     "report": "write what happened when to FILE.html, a page, or FILE.json",
     "rollback": "put the tags back on what they were before they were published last",
     "shell": "where a RUN fails, open a shell in the state before it; needs a terminal",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiarch.display import report
+from multiarch.display.history import trends_of
 from multiarch.display.summary import summarise
 from multiarch.errors import MultiarchError, OutputError
 
@@ -60,14 +62,15 @@ def rows_of(run: Run, legs: Collection[Leg] | None = None) -> tuple[tuple[Summar
     except MultiarchError:  # the Docker host is gone
         machine = os.uname().machine
     matrix = [entry for entry in run.project.matrix if legs is None or entry.leg in legs]
-    return summarise(matrix, run.solves, run.images, machine, run.findings), machine
+    return summarise(matrix, run.solves, run.images, machine, run.findings, run.taken), machine
 
 
 def _report_of(run: Run, task: str, started: float, problem: str) -> Report:
     rows, machine = rows_of(run)
-    return report.report_of(
+    whole = report.report_of(
         run.project, run.solves, rows, machine, task=task, started=started, finished=time.time(), error=problem
     )
+    return replace(whole, trends=trends_of(run.project))
 
 
 def _words(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from multiarch.cli import repair
 from multiarch.cli.entry import perform, prepare, print_results, run_of
 from multiarch.cli.flags import helps, step_task
 from multiarch.cli.fleet import fleet, fleet_certs, fleet_pods
-from multiarch.cli.upkeep import doctor
+from multiarch.cli.upkeep import cleanup, doctor, log
 from multiarch.version import __version__
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def copy_buildctl(c: Context, dest: str | None = None, json: bool = False, verbo
     iterable=["platform", "image", "tag", "build_arg", "build_context", "label", "target"],
     help=helps("image", "target", "tag", "context", "dockerfile", "build-arg", "build-context", "label")
     | helps("output", "digests", "frontend", "source")
-    | helps("no-cache", "pull", "report", "json", "quiet", "verbose", "shell")
+    | helps("no-cache", "pull", "resume", "report", "json", "quiet", "verbose", "shell")
     | {"platform": "the platform to build, such as linux/arm64; several where a base of one platform serves them"},
 )
 def build_arch(
@@ -88,6 +88,7 @@ def build_arch(
     source: str | None = None,
     no_cache: bool = False,
     pull: bool = False,
+    resume: bool = False,
     report: str | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -104,6 +105,7 @@ def build_arch(
         where
         | what
         | {"build_args": build_arg, "contexts": build_context, "labels": label, "no_cache": no_cache, "pull": pull}
+        | {"resume": resume}
     )
     how: dict[str, Any] = {"pushes": True, "report": report, "quiet": quiet, "verbose": verbose}
     perform(c, debug_shell if shell else build_arch, task="build-arch", json=json, **how, **flags)
@@ -158,7 +160,7 @@ def manifest(
     help=helps("platform", "target", "image", "tag", "context", "dockerfile", "build-arg", "build-context")
     | helps("label", "annotation", "output", "into")
     | helps("frontend", "source")
-    | helps("no-cache", "pull", "keep-going", "only-changed", "allow-dropping", "report", "json")
+    | helps("no-cache", "pull", "keep-going", "only-changed", "resume", "allow-dropping", "report", "json")
     | helps("quiet", "verbose"),
 )
 def release_(
@@ -180,6 +182,7 @@ def release_(
     pull: bool = False,
     keep_going: bool = False,
     only_changed: bool = False,
+    resume: bool = False,
     allow_dropping: bool = False,
     into: list[str] | None = None,
     report: str | None = None,
@@ -194,7 +197,8 @@ def release_(
     what = {"context": context, "dockerfile": dockerfile, "output": output, "frontend": frontend, "source": source}
     flags = where | what | {"no_cache": no_cache, "pull": pull}
     flags |= {"build_args": build_arg, "contexts": build_context, "labels": label, "annotations": annotation}
-    flags |= {"keep_going": keep_going, "only_changed": only_changed, "allow_dropping": allow_dropping}
+    flags |= {"keep_going": keep_going, "only_changed": only_changed, "resume": resume}
+    flags["allow_dropping"] = allow_dropping
     how: dict[str, Any] = {"pushes": True, "report": report, "json": json, "quiet": quiet, "verbose": verbose}
     perform(c, repair.release_into(tag, flags) if into else release, task="release", **how, **flags)
 
@@ -264,7 +268,7 @@ def init(c: Context, check: bool = False) -> None:
 
 
 _STEPS = (setup_binfmt, start_buildkit, copy_buildctl, build_arch, manifest, release_)
-ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor)
+ns = Collection(*_STEPS, prune, pipeline, init, fleet, fleet_certs, fleet_pods, doctor, cleanup, log)
 
 
 class _Program(Program):

@@ -33,3 +33,48 @@ def doctor(
             return
         print_results(step.run(run))
         step.check()
+
+
+@step_task(
+    help={
+        "older-than": "only builds that ended so long ago: 12h, 7d, 2w (default: 24h, and with --build any)",
+        "build": "only staging tags of this build, whatever its age",
+        "delete": "remove them; else they are listed",
+        "json": "print the list as one line of JSON",
+    }
+    | helps("verbose")
+)
+def cleanup(
+    c: Context,
+    older_than: str | None = None,
+    build: str | None = None,
+    delete: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """List, or remove, the staging tags that nothing published needs."""
+    from multiarch.steps.cleanup import Cleanup
+
+    step = Cleanup(older_than, build, delete, json)
+    with run_of(c, verbose=verbose, build=build) as run:
+        if c.config.run.dry:
+            print_results(shell_line(command) for command in step.commands(run))
+        else:
+            print_results(step.run(run))
+        step.check()
+
+
+@step_task(
+    iterable=["target"],
+    help=helps("target", "verbose") | {"json": "print the releases as one line of JSON"},
+)
+def log(c: Context, target: list[str] | None = None, json: bool = False, verbose: bool = False) -> None:
+    """Show what the tags point to, and the last releases from this machine with their times."""
+    from multiarch.steps.log import Log
+
+    step = Log(json)
+    with run_of(c, verbose=verbose, targets=target) as run:
+        if c.config.run.dry:
+            print_results(shell_line(command) for command in step.commands(run.project))
+        else:
+            print_results(step.run(run))

@@ -18,6 +18,7 @@ from multiarch.config.entitlements import read_entitlements
 from multiarch.config.exporter import read_epoch, read_exporter
 from multiarch.config.layers import Layers, join
 from multiarch.config.matrix import read_matrix, read_staging
+from multiarch.config.push import Push
 from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
 from multiarch.config.servers import read_buildkitd, read_container_name
 from multiarch.config.settings import (
@@ -26,11 +27,11 @@ from multiarch.config.settings import (
     CISettings,
     OutputKind,
     PublishSettings,
-    Push,
     Secret,
     SecretKind,
     Settings,
 )
+from multiarch.config.signing import read_signing
 from multiarch.config.smoke import read_smoke
 from multiarch.config.tag_settings import read_sources, read_tags
 from multiarch.config.values import (
@@ -181,6 +182,7 @@ class _Reader:
             attestations=read_attestations(self.layers, output),
             keep_going=block.keep_going,
             only_changed=block.only_changed,
+            resume=block.resume,
             problem=values.problems.get("build_args") or values.problems.get("labels") or problem,
         )
 
@@ -197,11 +199,14 @@ class _Reader:
             problem=values.problems.get("annotations", ""),
             # Each target hands over in a directory of its own.
             digests="/".join(filter(None, [self.block.digests, self.target])) if self.block.digests else None,
+            arch_tag=self.block.arch_tag or "",
+            keep_staging=self.block.keep_staging,
             add=self._added(),
             allow_dropping=self.block.allow_dropping,
             newer_wins=self.block.newer_wins,
             note_previous=self.block.note_previous,
             smoke=read_smoke(self.layers),
+            sign=read_signing(self.layers),
             insecure_registries=self.block.insecure_registries,
         )
 

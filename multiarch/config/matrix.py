@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The labels of the four CIs are of these.
 _LABEL = re.compile(r"[\w.:/+-]+( [\w.:/+-]+)*", re.ASCII)
 _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
+# The usual forms of staging tags: in a CI, where builds must not mix, and elsewhere.
+OF_BUILDS, OF_ALL = "{tag}-{build}-{platform}", "{tag}-{platform}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def read_staging(layers: Layers, image: ImageReference, tag: str, tags: tuple[st
     :param build: what tells the builds of a CI apart; empty outside of one.
     :raises ConfigurationError: the template is broken, or has a placeholder that stands for nothing.
     """
-    template = layers.block.arch_tag or ("{tag}-{build}-{platform}" if build else "{tag}-{platform}")
+    template = layers.block.arch_tag or (OF_BUILDS if build else OF_ALL)
     try:
         names = fields_of(template)
     except ValueError as error:

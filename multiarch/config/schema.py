@@ -65,9 +65,11 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoke_capabilities: tuple[str, ...] = ()
     smoke_user: str | None = None
     smoke_env: dict[str, str] = {}
+    sign: str | dict[str, Any] | None = None
     insecure_registries: tuple[str, ...] = ()
     digests: str | None = None
     arch_tag: str | None = None
+    keep_staging: bool = True
     build: str | None = None
     address: str | None = None
     recreate: bool = False
@@ -90,6 +92,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: int = 0
     keep_going: bool = False
     only_changed: bool = False
+    resume: bool = False
     branches: tuple[str, ...] = ("main", "master")
     install: str | None = None
     dotenv: str | None = None
@@ -119,7 +122,9 @@ OF_THE_PROJECT = frozenset(
         "only_changed",
         "output",
         "recreate",
+        "resume",
         "retry_seconds",
+        "sign",
         "targets",
     }
 )

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.contexts import Context
+    from multiarch.config.push import Push
     from multiarch.config.server_settings import BuilderSettings, EmbeddedRegistry
+    from multiarch.config.signing import Signing
     from multiarch.config.smoke import SmokeSettings
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
 
 # The CIs that a pipeline is written for.
 CIS = tuple(kind.value for kind in (CIKind.TRAVIS, CIKind.GITHUB, CIKind.GITLAB, CIKind.CIRCLECI))
-# The document's name for the container of the server.
-BUILDKIT_CONTAINER = "buildkit"
+BUILDKIT_CONTAINER = "buildkit"  # the document's name for the container of the server
 
 
 class OutputKind(Enum):
@@ -67,30 +68,6 @@ class Secret:
 
     kind: SecretKind
     place: str
-
-
-@dataclass(frozen=True)
-class Push:
-    """Whether images are pushed, and why not.
-
-    :ivar wanted: whether the output is a push.
-    :ivar withheld: why a CI pushes nothing by default; empty where it does.
-    :ivar untagged: the error of tags none of which applies to what is checked out; empty where one does.
-    """
-
-    wanted: bool
-    withheld: str = ""
-    untagged: str = ""
-
-    def check(self) -> None:
-        """Check that there is a tag to push. :raises MultiarchError: none of the tags applies."""
-        if self.untagged:
-            raise MultiarchError(self.untagged)
-
-    @property
-    def reason(self) -> str:
-        """The end of a sentence that says that nothing is pushed: the reason behind a colon, or nothing."""
-        return f": {self.withheld}" if self.withheld else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +142,7 @@ class BuildSettings(_Checked):
     :ivar attestations: by type (``provenance``, ``sbom``), their attributes as BuildKit takes them.
     :ivar keep_going: whether the other platforms are built to their end when one has failed.
     :ivar only_changed: whether targets are left out that are published as they would be built now.
+    :ivar resume: whether platforms are taken from their staging tags that were built from what is here now.
     """
 
     labels: Mapping[str, str]
@@ -181,6 +159,7 @@ class BuildSettings(_Checked):
     attestations: Mapping[str, str]
     keep_going: bool
     only_changed: bool
+    resume: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +171,11 @@ class PublishSettings(_Checked):
     :ivar tags: those to move; one placeholder where none applies.
     :ivar annotations: those of the index.
     :ivar digests: the directory in which jobs hand over digests; None where they do it under staging tags.
+    :ivar arch_tag: how staging tags are made, empty for the usual ways; *keep_staging*: whether they stay at the end.
     :ivar add: images that were built elsewhere, by digest, which the index lists too.
     :ivar allow_dropping: whether a published tag may lose platforms.
     :ivar newer_wins: whether a tag stays that is of a newer commit.
-    :ivar note_previous: whether an index names what its tags were before.
+    :ivar note_previous: whether an index names what its tags were before. :ivar sign: who signs; None for nobody.
     :ivar insecure_registries: hosts whose TLS may go unverified, or be missing.
     """
 
@@ -205,11 +185,14 @@ class PublishSettings(_Checked):
     push: Push
     annotations: Mapping[str, str]
     digests: str | None
+    arch_tag: str
+    keep_staging: bool
     add: tuple[ImageReference, ...]
     allow_dropping: bool
     newer_wins: bool
     note_previous: bool
     smoke: SmokeSettings
+    sign: Signing | None
     insecure_registries: tuple[str, ...]
 
     @property

@@ -69,6 +69,7 @@ def _row(row: Summary, notes: Sequence[str]) -> dict[str, Any]:
         "emulated": row.emulated,
         "builder": row.builder,
         "lost": row.lost,
+        "taken": row.taken,
         "notes": notes,
         "foreign": row.foreign,
     }

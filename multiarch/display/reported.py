@@ -88,6 +88,18 @@ class ReportedTarget:
 
 
 @dataclass(frozen=True)
+class ReportedTrend:
+    """How long a platform took in the last releases from this machine, this run included where it was one.
+
+    :ivar platform: behind the name of its target, if it has one.
+    :ivar seconds: the last one at the end; from the start of its first vertex to the end of its last.
+    """
+
+    platform: str
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """A run of ``release`` or ``build-arch``.
 
@@ -96,6 +108,7 @@ class Report:
     :ivar outcome: ``published``, ``built``, or the text of the error.
     :ivar images: those of all targets together, as *tags* are.
     :ivar targets: none where the project is one image.
+    :ivar trends: none where nothing is known of former releases.
     """
 
     task: str
@@ -109,6 +122,7 @@ class Report:
     advice: tuple[Advice, ...]
     solves: tuple[ReportedSolve, ...]
     targets: tuple[ReportedTarget, ...] = ()
+    trends: tuple[ReportedTrend, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""

@@ -12,9 +12,10 @@ from multiarch.formatting import columns, duration, size
 from multiarch.image.suitability import Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from multiarch.buildkit.solve import Solve
+    from multiarch.buildkit.status import Vertex
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.platform import Leg, Platform
 
@@ -38,6 +39,7 @@ class Summary:
     :ivar lost: the names of builders that were lost while they built it.
     :ivar unchecked: number of the gates' notes on what its image starts.
     :ivar foreign: programs in its image that are for another platform on purpose.
+    :ivar taken: whether it was not built, but taken from its staging tag.
     """
 
     platform: Platform
@@ -52,10 +54,13 @@ class Summary:
     target: str = ""
     builder: str = ""
     lost: tuple[str, ...] = ()
+    taken: bool = False
 
     @property
     def built(self) -> str:
         """How and where it was built: ``natively on arm-2; arm-1 was lost``."""
+        if self.taken:
+            return "taken from the staging tag"
         how = "emulated" if self.emulated else "natively"
         place = f" on {self.builder}" if self.builder else ""
         return "; ".join([f"{how}{place}", *(f"{name} was lost" for name in self.lost)])
@@ -67,12 +72,14 @@ def summarise(
     images: Mapping[Leg, tuple[str, int]],
     machine: str,
     findings: Mapping[Leg, Findings] | None = None,
+    taken: Container[Leg] = (),
 ) -> tuple[Summary, ...]:
     """Return the result of each platform of the matrix, in its order.
 
     :param solves: all attempts; the time spans them all, the instructions are those of the last.
     :param images: digest and size of the image of each leg, where there is one.
     :param findings: what the gates found of the programs of each image, where they were passed.
+    :param taken: legs that were not built.
     :param machine: what the local builder's kernel calls itself (``uname -m``).
     """
     of_leg: dict[Leg, list[Solve]] = {}
@@ -81,13 +88,11 @@ def summarise(
             of_leg.setdefault(leg, []).append(solve)
     rows = []
     for entry in matrix:
-        platform = entry.platform
-        own = of_leg.get(entry.leg, [])
+        platform, own = entry.platform, of_leg.get(entry.leg, [])
         attempts = [
             [vertex for vertex in solve.vertices if built_for(vertex, solve.legs) == str(platform)] for solve in own
         ]
-        times = [(v.started, v.completed) for vertices in attempts for v in vertices if v.started and v.completed]
-        seconds = max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
+        seconds = _seconds(vertex for vertices in attempts for vertex in vertices)
         instructions = [vertex for vertex in attempts[-1] if vertex.number] if attempts else []
         cached = sum(vertex.cached for vertex in instructions)
         digest, bytes_ = images.get(entry.leg, ("", 0))
@@ -98,8 +103,15 @@ def summarise(
         counts = len(instructions), cached, emulated, len(found.notes)
         lost = tuple(dict.fromkeys(solve.builder.name for solve in own if solve.is_lost and solve.builder))
         place = builder.name if builder else ""
-        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, entry.target, place, lost))
+        where = entry.target, place, lost, entry.leg in taken
+        rows.append(Summary(platform, digest, bytes_, seconds, *counts, found.foreign, *where))
     return tuple(rows)
+
+
+def _seconds(vertices: Iterable[Vertex]) -> float:
+    """Return the seconds from the first start to the last end of vertices that have ended."""
+    times = [(vertex.started, vertex.completed) for vertex in vertices if vertex.started and vertex.completed]
+    return max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,8 @@ _PLATFORM = _Column("PLATFORM", lambda row: str(row.platform))
 _INDENTED = _Column("  PLATFORM", lambda row: f"  {row.platform}")
 _RESULTS = (
     _Column("SIZE", lambda row: size(row.size) if row.size != 0 else ""),
-    _Column("TIME", lambda row: duration(row.seconds)),
-    _Column("CACHED", lambda row: f"{row.cached} of {row.steps}"),
+    _Column("TIME", lambda row: "" if row.taken else duration(row.seconds)),
+    _Column("CACHED", lambda row: "" if row.taken else f"{row.cached} of {row.steps}"),
     _Column("BUILT", lambda row: row.built),
 )
 # Most images have nothing to be shown in this column.

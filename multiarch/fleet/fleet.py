@@ -8,20 +8,18 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from multiarch.buildkit.builder import Builder
 from multiarch.buildkit.schedule import essence
 from multiarch.concurrency import each
 from multiarch.errors import BuildFailedError, StoppedError
 from multiarch.fleet.errors import BuilderFaultError, NoBuilderLeftError
 from multiarch.fleet.faults import fault_of, lost
+from multiarch.fleet.finding import Finder
 from multiarch.fleet.member import Member, in_order
-from multiarch.fleet.pods import addresses
-from multiarch.fleet.tls_files import provide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
+    from multiarch.buildkit.builder import Builder
     from multiarch.buildkit.status import Observer
     from multiarch.config.builders import RemoteBuilder
     from multiarch.config.settings import MatrixEntry
@@ -50,6 +48,7 @@ class Fleet:
         self._emulate = emulate
         self._left_out = left_out
         self._members: list[Member] = []
+        self._finder: Finder | None = None
         self._changed = threading.Condition()
 
     @property
@@ -57,38 +56,33 @@ class Fleet:
         """The builders that were asked, in the order of the settings."""
         return tuple(self._members)
 
-    def ask_all(self, builders: Iterable[RemoteBuilder]) -> None:
+    def ask_all(self, builders: Sequence[RemoteBuilder], matrix: Iterable[MatrixEntry]) -> None:
         """Ask all builders at once what they have.
 
-        :raises ConfigurationError: certificates are missing.
+        :param matrix: what is to be built.
+        :raises ConfigurationError: certificates or keys are missing.
         """
-        certificates = [(builder, provide(builder)) for builder in builders]
-        found = each(lambda pair: self._found(*pair), certificates, limit=max(len(certificates), 1))
+        finder = Finder.of(self._asking, builders, matrix)
+        found = each(partial(self._found, finder), builders, limit=max(len(builders), 1))
         self._members = [member for members in found for member in members]
+        self._finder = finder
 
-    def _found(self, remote: RemoteBuilder, certificates: Path | None) -> list[Member]:
-        """Return a builder, or the pods of a pool, as they answer."""
-        name = remote.tls.name if remote.tls else None
-        if remote.pods is None:
-            builder = Builder(remote.address, name=remote.name, tls=certificates, tls_name=name)
-            members = [Member(remote, builder)]
-        else:
-            pool = Builder("kube-pod://", name=remote.name)
-            try:
-                found = addresses(remote, pool, self._asking)
-            except BuilderFaultError as fault:
-                return [Member(remote, pool, fault=fault)]
-            members = [Member(remote, Builder(one.address, name=f"{remote.name}/{one.name}")) for one in found]
+    def _found(self, finder: Finder, remote: RemoteBuilder) -> list[Member]:
+        members = finder.members(remote)
         each(self._ask, members, limit=max(len(members), 1))
         return members
 
     def _ask(self, member: Member) -> None:
         """Ask a builder, and take note of its answer, or of its fault."""
+        if member.is_pool:
+            return
         try:
             health = self._asking.health(member.builder)
         except BuilderFaultError as fault:
             with self._changed:
-                member.fault = fault
+                # A pod that was lost and is gone stays lost: its pool may have others.
+                if member.fault is None or member.remote.pods is None or not fault.lasts:
+                    member.fault = fault
             return
         with self._changed:
             member.answered(health)
@@ -129,11 +123,10 @@ class Fleet:
         :raises BuildFailedError: the build failed by itself.
         """
         legs = tuple(entry.leg for entry in entries)
-        candidates = self.candidates(entries[0])
 
         def attempt() -> T:
             while True:
-                member, weight = self._take(candidates, entries)
+                member, weight = self._take(entries)
                 try:
                     return build(member.builder)
                 except BuildFailedError as error:
@@ -143,7 +136,7 @@ class Fleet:
                         self._observer.failed(legs, stopped=True)
                         raise
                     self._lose(member, error)
-                    if others := [m.name for m in candidates if m.fault is None]:
+                    if others := [m.name for m in self.candidates(entries[0]) if m.fault is None]:
                         self._observer.retrying(f"{member.fault}; going on on {others[0]}", legs)
                 finally:
                     self._release(member, weight)
@@ -155,14 +148,15 @@ class Fleet:
             self._observer.failed(legs, stopped=self._policy.stopped.is_set())
             raise
 
-    def _take(self, candidates: Sequence[Member], entries: Sequence[MatrixEntry]) -> tuple[Member, int]:
+    def _take(self, entries: Sequence[MatrixEntry]) -> tuple[Member, int]:
         """Return the builder that is to build, and how many of its slots were taken; wait until one has room.
 
         :raises NoBuilderLeftError: none can be used.
         """
         while True:
-            self._revive(candidates)
+            self._revive(self.candidates(entries[0]))
             with self._changed:
+                candidates = self.candidates(entries[0])
                 usable = [m for m in candidates if all(m.has(entry.platform) for entry in entries)]
                 if not usable:
                     faults = {member.name: member.fault for member in candidates if member.fault}
@@ -188,6 +182,29 @@ class Fleet:
             for member in due:
                 member.until = now + self._left_out
         each(self._ask, due)
+        pools = {member.pool: member.remote for member in due if member.remote.pods and member.fault}
+        each(self._find_again, list(pools.values()))
+
+    def _find_again(self, remote: RemoteBuilder) -> None:
+        """Ask for the pods that a pool has now: those that were lost may be replaced by some of other names."""
+        try:
+            pods = self._finder.pods(remote) if self._finder else []
+        except BuilderFaultError:
+            return
+        names = {pod.name for pod in pods}
+        with self._changed:
+            known = {member.name for member in self._members}
+        new = [pod for pod in pods if pod.name not in known]
+        each(self._ask, new, limit=max(len(new), 1))
+        with self._changed:
+            # Another thread may have found the same.
+            known = {member.name for member in self._members}
+            gone = [m for m in self._members if m.pool == remote.name and m.fault and m.name not in names]
+            added = [pod for pod in new if pod.name not in known]
+            if any(pod.fault is None for pod in added):
+                self._members = [member for member in self._members if member not in gone]
+            self._members = [*self._members, *added]
+            self._changed.notify_all()
 
     def _lose(self, member: Member, error: BuildFailedError) -> None:
         words = error.cause or ""

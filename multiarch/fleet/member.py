@@ -51,6 +51,11 @@ class Member:
         self.health, self.fault = health, None
         self.builder = replace(self.builder, machine=health.cpu.architecture, aarch32=True)
 
+    @property
+    def is_pool(self) -> bool:
+        """Whether it stands for a pool none of whose pods is known, so that there is nobody to ask."""
+        return self.remote.pods is not None and self.pool == self.name
+
     def is_for(self, entry: MatrixEntry) -> bool:
         """Whether it is to build a platform: the settings say so, or its CPU, which is not known without an answer."""
         written = next((builder for builder in entry.builders if builder.name == self.pool), None)
@@ -99,11 +104,19 @@ def in_order(members: Sequence[Member], entry: MatrixEntry) -> list[Member]:
     """
     ranks = {builder.name: rank for rank, builder in enumerate(entry.builders)}
     chosen = [member for member in members if member.is_for(entry)]
-    key = f"{entry.staging.name} {entry.platform}"
+    key = key_of(entry)
     return sorted(chosen, key=lambda m: (m.emulates(entry.platform), ranks[m.pool], _score(m, key)))
 
 
+def key_of(entry: MatrixEntry) -> str:
+    """Return what the order of pods is a matter of: the image and the platform."""
+    return f"{entry.staging.name} {entry.platform}"
+
+
+def score(name: str, key: str) -> bytes:
+    """Return the rank of a pod for a key; the least is the first."""
+    return hashlib.sha256(f"{name} {key}".encode()).digest()
+
+
 def _score(member: Member, key: str) -> bytes:
-    if member.remote.pods is None:
-        return b""
-    return hashlib.sha256(f"{member.name} {key}".encode()).digest()
+    return b"" if member.remote.pods is None else score(member.name, key)

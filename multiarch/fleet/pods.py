@@ -15,8 +15,11 @@ import msgspec
 from multiarch.errors import BuildctlNotExecutableError
 from multiarch.fleet.errors import BuilderFaultError
 from multiarch.fleet.faults import fault_of
+from multiarch.fleet.member import score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from multiarch.buildkit.builder import Builder
     from multiarch.config.builders import Pods, RemoteBuilder
     from multiarch.fleet.asking import Asking
@@ -75,10 +78,11 @@ def command(pods: Pods) -> list[str]:
     return ["kubectl", *flags, "get", "pods", "--selector", pods.selector, "--output", "json"]
 
 
-def addresses(remote: RemoteBuilder, pool: Builder, asking: Asking) -> tuple[Pod, ...]:
+def addresses(remote: RemoteBuilder, pool: Builder, asking: Asking, keys: Sequence[str] = ()) -> tuple[Pod, ...]:
     """Return the pods of a pool that can be asked, by name.
 
     :param pool: names the pool in errors.
+    :param keys: of what is to be built: of more pods than are asked, the first for each of them are taken.
     :raises BuilderFaultError: kubectl refuses, does not answer, or there is no such pod.
     """
     pods = remote.pods
@@ -96,9 +100,18 @@ def addresses(remote: RemoteBuilder, pool: Builder, asking: Asking) -> tuple[Pod
     if not ready:
         problem = f"no pod of {pods.selector} is running and ready; look with {' '.join(command(pods)[:-2])}"
         raise BuilderFaultError(pool, problem, "has no pod that is ready", lasts=False)
-    return tuple(
-        Pod(pod.metadata.name, address(pod.metadata.name, pods, pod.metadata.namespace)) for pod in ready[:_MOST]
-    )
+    chosen = _preferred({f"{remote.name}/{pod.metadata.name}": pod for pod in ready}, keys)
+    return tuple(Pod(pod.metadata.name, address(pod.metadata.name, pods, pod.metadata.namespace)) for pod in chosen)
+
+
+def _preferred(pods: dict[str, _Pod], keys: Sequence[str]) -> list[_Pod]:
+    """Return as many pods as are asked: the first of each key, then the second of each, and so on."""
+    if len(pods) <= _MOST:
+        return list(pods.values())
+    orders = [sorted(pods, key=lambda name: score(name, key)) for key in keys] or [list(pods)]
+    wanted = dict.fromkeys(name for rank in zip(*orders, strict=True) for name in rank)
+    chosen = set(list(wanted)[: max(_MOST, len(orders))])
+    return [pod for name, pod in pods.items() if name in chosen]
 
 
 def address(pod: str, pods: Pods, namespace: str | None = None) -> str:

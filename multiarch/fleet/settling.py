@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from multiarch.errors import ConfigurationError, MultiarchError, listed
+from multiarch.errors import (
+    ConfigurationError,
+    DockerError,
+    DockerPermissionError,
+    MultiarchError,
+    NoDockerError,
+    listed,
+)
 from multiarch.fleet.errors import NoBuilderLeftError
 from multiarch.image.platform import runs_natively
 
@@ -111,7 +118,7 @@ def _settler(fleet: Fleet, machine: Callable[[], str]) -> Callable[[MatrixEntry]
             pools = {member.pool for member in candidates}
             return replace(entry, builders=tuple(_for(b, entry.platform) for b in entry.builders if b.name in pools))
         # A builder that did not answer may have it; what this machine runs itself does not wait for that.
-        if entry.is_local and (not candidates or runs_natively(entry.platform, machine())):
+        if entry.is_local and (not candidates or _runs_here(entry.platform, machine)):
             return replace(entry, builders=())
         faults = {member.name: member.fault for member in candidates if member.fault}
         if len(faults) == 1:
@@ -124,6 +131,14 @@ def _settler(fleet: Fleet, machine: Callable[[], str]) -> Callable[[MatrixEntry]
         raise ConfigurationError("multiarch.emulate", problem)
 
     return settled
+
+
+def _runs_here(platform: Platform, machine: Callable[[], str]) -> bool:
+    """Whether the local builder runs a platform itself; not where nothing answers that it could be on."""
+    try:
+        return runs_natively(platform, machine())
+    except (NoDockerError, DockerPermissionError, DockerError):
+        return False
 
 
 def _for(builder: RemoteBuilder, platform: Platform) -> RemoteBuilder:

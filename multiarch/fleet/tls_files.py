@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.errors import ConfigurationError
+from multiarch.fleet.access import LARGEST, text_of, write
 from multiarch.registry import login_files
 
 if TYPE_CHECKING:
     from multiarch.config.builders import RemoteBuilder
 
 FILES = ("ca.pem", "cert.pem", "key.pem")  # of a directory, as ``buildctl --tlsdir`` takes it
-_LARGEST = 1 << 20  # bytes of a file, or of a variable; a chain of certificates has some thousand
 _GIT_SECONDS = 10.0  # a repository on a slow disk
 _PEM = "-----BEGIN "
 # Tags of DER (X.690), and the times of a certificate (RFC 5280, 4.1.2.5): UTCTime to 2049, GeneralizedTime from then.
@@ -42,6 +42,11 @@ def provide(builder: RemoteBuilder) -> Path | None:
         _check(where, directory / name)
     _check_untracked(where, directory)
     return directory.absolute()
+
+
+def variables(prefix: str) -> list[str]:
+    """Return the variables of ``env:PREFIX``: FLEET_CA, FLEET_CERT and FLEET_KEY of FLEET."""
+    return [f"{prefix}_{name.removesuffix('.pem').upper()}" for name in FILES]
 
 
 def days_left(der: bytes | None, now: datetime.datetime) -> float | None:
@@ -96,7 +101,7 @@ def _element(der: bytes) -> tuple[int, bytes, bytes]:
 def _check(where: str, path: Path) -> None:
     try:
         with path.open("rb") as file:
-            text = file.read(_LARGEST)
+            text = file.read(LARGEST)
     except OSError as error:
         problem = f"{path}: {error.strerror}; fleet-certs makes {', '.join(FILES)}"
         raise ConfigurationError(where, problem) from None
@@ -120,15 +125,13 @@ def _check_untracked(where: str, directory: Path) -> None:
 
 def _written(where: str, prefix: str) -> Path:
     contents = {}
-    for name in FILES:
-        variable = f"{prefix}_{name.removesuffix('.pem').upper()}"
-        text = os.environ.get(variable, "")
-        if _PEM not in text or len(text) > _LARGEST:
-            what = "holds no PEM" if text else "is not set"
+    for name, variable in zip(FILES, variables(prefix), strict=True):
+        text = text_of(variable)
+        if _PEM not in text:
+            what = "holds no PEM" if os.environ.get(variable) else "is not set"
             raise ConfigurationError(where, f"{variable} {what}: it is to hold what fleet-certs wrote into {name}")
-        contents[name] = text if text.endswith("\n") else f"{text}\n"
+        contents[name] = text
     directory = login_files.make()
     for name, text in contents.items():
-        with os.fdopen(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        write(directory / name, text)
     return directory

@@ -43,10 +43,7 @@ def read_materials(statement: bytes) -> tuple[Material, ...]:
 
     :raises ValueError: the statement is no provenance, or is malformed.
     """
-    fields = parse_object(statement)
-    kind, predicate = fields.get("predicateType"), fields.get("predicate")
-    if not isinstance(kind, str) or not kind.startswith(PROVENANCE) or not isinstance(predicate, dict):
-        raise ValueError("it is no provenance")
+    kind, predicate = _predicate(statement)
     if kind.startswith(f"{PROVENANCE}v0."):
         materials = predicate.get("materials")
     else:
@@ -60,6 +57,31 @@ def read_materials(statement: bytes) -> tuple[Material, ...]:
     if not isinstance(materials, list) or len(materials) > _MOST:
         raise ValueError("its materials are no list, or too many")
     return tuple(map(_material, materials))
+
+
+def read_end(statement: bytes) -> str:
+    """Return when the build of an image ended (RFC 3339), as it is written; empty where that is not said.
+
+    It is the builder's clock, whatever times the image itself is given (SOURCE_DATE_EPOCH).
+
+    :raises ValueError: the statement is no provenance.
+    """
+    kind, predicate = _predicate(statement)
+    is_old = kind.startswith(f"{PROVENANCE}v0.")
+    details = predicate if is_old else predicate.get("runDetails")
+    name = "buildFinishedOn" if is_old else "finishedOn"
+    metadata = details.get("metadata") if isinstance(details, dict) else None
+    end = metadata.get(name) if isinstance(metadata, dict) else None
+    return end if isinstance(end, str) else ""
+
+
+def _predicate(statement: bytes) -> tuple[str, dict[str, Any]]:
+    """Return the type of a statement's predicate, and the predicate. :raises ValueError: it is no provenance."""
+    fields = parse_object(statement)
+    kind, predicate = fields.get("predicateType"), fields.get("predicate")
+    if not isinstance(kind, str) or not kind.startswith(PROVENANCE) or not isinstance(predicate, dict):
+        raise ValueError("it is no provenance")
+    return kind, predicate
 
 
 def _material(value: Any) -> Material:

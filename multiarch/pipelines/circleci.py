@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
 from multiarch.formatting import one_line
+from multiarch.pipelines.builder_secrets import dropped
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.model import Purpose
 
@@ -92,8 +93,9 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
     parameter = "flags" if pipeline.has_targets else "platform"
     flags = f"{'' if pipeline.has_targets else '--platform '}<< parameters.{parameter} >>"
     steps: list[Any] = []
+    drop = dropped(pipeline.builder_secrets)
     for command in pipeline.prepare(pipeline.fullest_build, flags):
-        step: dict[str, Any] = {"run": command.text}
+        step: dict[str, Any] = {"run": f"{drop}{command.text}"}
         if command.purpose is Purpose.EMULATOR:
             step = {"when": {"condition": "<< parameters.emulated >>", "steps": [step]}}
         elif command.purpose is Purpose.SERVER and pipeline.has_mixed_builders:
@@ -117,14 +119,16 @@ def _build(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    drop = dropped(pipeline.builder_secrets)
     return {
         "machine": _MACHINE,
         "resource_class": _USUAL_CLASS,
         "environment": _variables(pipeline),
         "steps": [
             *_start(pipeline),
-            *({"run": command} for command in pipeline.prepare_trials),
-            {"run": pipeline.publish},
+            *({"run": f"{drop}{command}"} for command in pipeline.prepare_trials),
+            # Where it tries images on them, it is the step that has them.
+            {"run": pipeline.publish if pipeline.trial_secrets else f"{drop}{pipeline.publish}"},
         ],
     }
 
@@ -134,4 +138,5 @@ def _variables(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _start(pipeline: Pipeline) -> list[Any]:
-    return ["checkout", {"run": {"name": "install", "command": f"{_VENV}{pipeline.install}\n"}}]
+    command = f"{dropped(pipeline.builder_secrets)}{_VENV}{pipeline.install}\n"
+    return ["checkout", {"run": {"name": "install", "command": command}}]

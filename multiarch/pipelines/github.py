@@ -15,7 +15,8 @@ from multiarch.pipelines.model import Purpose
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from multiarch.pipelines.model import Build, Pipeline
+    from multiarch.pipelines.component import Build
+    from multiarch.pipelines.model import Pipeline
     from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".github/workflows/multiarch.yml"
@@ -59,7 +60,7 @@ def is_ours(place: Place, key: str, value: Any) -> bool:  # noqa: ARG001 (as all
     if place[-2:] == ("steps", "[]"):
         return key == "if"
     if place[-1:] == ("env",):
-        return key.startswith(PREFIX) or key.endswith(("_USERNAME", "_PASSWORD"))
+        return key.startswith((PREFIX, "FLEET_")) or key.endswith(("_USERNAME", "_PASSWORD"))
     return (place[-1:], key) in ((("permissions",), "packages"), (("push",), "branches"), (("[]",), "builder"))
 
 
@@ -85,6 +86,7 @@ def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
         for command in pipeline.prepare(pipeline.fullest_build, flags)
     ]
     credentials = _logins(pipeline) if pushes else {}
+    secrets = (*pipeline.build_secrets, *pipeline.builder_secrets)
     return {
         "name": f"build {name}",
         "if": f"github.event_name {'!=' if pushes else '=='} 'pull_request'",
@@ -95,7 +97,7 @@ def _build(pipeline: Pipeline, *, pushes: bool) -> dict[str, Any]:
             *_start(pipeline),
             *_export_cache(pipeline),
             *steps,
-            {"run": pipeline.build(flags), "env": {**credentials, **_secrets(pipeline.build_secrets)}},
+            {"run": pipeline.build(flags), "env": {**credentials, **_secrets(secrets)}},
             *(_upload(pipeline) if pushes else []),
         ],
     }
@@ -111,7 +113,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
             *_start(pipeline),
             *_download(pipeline),
             *({"run": command} for command in pipeline.prepare_trials),
-            {"run": pipeline.publish, "env": _logins(pipeline)},
+            {"run": pipeline.publish, "env": {**_logins(pipeline), **_secrets(pipeline.trial_secrets)}},
         ],
     }
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
+from multiarch.pipelines.builder_secrets import handed_out, withheld
 from multiarch.pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
-    from multiarch.pipelines.model import Build, Pipeline
+    from collections.abc import Sequence
+
+    from multiarch.pipelines.component import Build
+    from multiarch.pipelines.model import Pipeline
     from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".gitlab-ci.yml"
@@ -51,6 +55,7 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
             },
             "rules": _rules(built),
             "before_script": [
+                *([withheld(pipeline.builder_secrets)] if pipeline.builder_secrets else []),
                 *_credentials(pipeline),
                 "command -v python3 || apk add --no-cache python3 git",
                 'venv=$(mktemp -d) && python3 -m venv "$venv" && . "$venv/bin/activate"',
@@ -62,7 +67,7 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
             "extends": _BASE,
             "stage": "publish",
             "rules": _rules(published),
-            "script": [*pipeline.prepare_trials, pipeline.publish],
+            "script": [*pipeline.prepare_trials, *_handed_out(pipeline.trial_secrets), pipeline.publish],
         },
     }
 
@@ -99,10 +104,15 @@ def _job(pipeline: Pipeline, build: Build) -> dict[str, Any]:
         **({"tags": [build.runner]} if build.runner else {}),
         "script": [
             *(command.text for command in pipeline.prepare(build, build.flags)),
+            *_handed_out(build.secrets),
             pipeline.build(build.flags),
         ],
         **({"artifacts": {"paths": [pipeline.digests]}} if pipeline.digests else {}),
     }
+
+
+def _handed_out(secrets: Sequence[str]) -> list[str]:
+    return [handed_out(secrets)] if secrets else []
 
 
 def _credentials(pipeline: Pipeline) -> list[str]:

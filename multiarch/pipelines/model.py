@@ -17,6 +17,8 @@ from multiarch.config.schema import PREFIX
 from multiarch.config.settings import CacheKind, SecretKind
 from multiarch.errors import ConfigurationError, EmptyMatrixError
 from multiarch.image.platform import runs_natively
+from multiarch.pipelines.builder_secrets import check_directories, secrets_of
+from multiarch.pipelines.component import Build
 from multiarch.pipelines.install import pinned_install
 from multiarch.registry.credentials import variables as login_variables
 
@@ -41,7 +43,6 @@ _MOST_JOBS = {
     CIKind.GITLAB.value: 200,
     CIKind.CIRCLECI.value: 256,
 }
-_LONGEST_NAME = 100  # characters of each half of a job's name; GitLab takes 255 for all of it
 
 
 class Purpose(Enum):
@@ -70,35 +71,6 @@ class Login:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Build:
-    """Job that builds one component.
-
-    :ivar platforms: as Docker writes them; several where a base of one platform serves them.
-    :ivar targets: those that are asked for; empty in a project of one image.
-    :ivar runner: the CI's label of the machine that it runs on; None for its usual one.
-    :ivar emulated: whether that machine needs an emulator.
-    :ivar has_builder: whether a BuildKit elsewhere builds all of it, so that none is started here.
-    """
-
-    platforms: tuple[str, ...]
-    targets: tuple[str, ...]
-    runner: str | None
-    emulated: bool
-    has_builder: bool
-
-    @property
-    def name(self) -> str:
-        """The name of the job, which no other has: ``linux/arm64``, or ``app+worker linux/arm64``."""
-        return " ".join(filter(None, [_shortened(self.targets), _shortened(self.platforms)]))
-
-    @property
-    def flags(self) -> str:
-        """The flags by which the steps are for this component alone."""
-        flags = {"--platform": self.platforms, "--target": self.targets}
-        return " ".join(f"{flag} {value}" for flag, values in flags.items() for value in values)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """Jobs of a release on one CI.
 
@@ -107,6 +79,8 @@ class Pipeline:
     :ivar install: the command that installs them.
     :ivar branches: from which is published, as it is from tags.
     :ivar emulated_trials: the platforms whose images are tried before they are published, by an emulator.
+    :ivar trial_secrets: the variables of the builders elsewhere, where they try images before they are published.
+    :ivar has_trials_elsewhere: whether they do.
     :ivar logins: one for each registry, that of the first repository first.
     :ivar build_secrets: the variables that the builds take secrets from.
     :ivar build_variables: the variables that build arguments, labels and annotations are taken from.
@@ -122,6 +96,8 @@ class Pipeline:
     builds: tuple[Build, ...]
     branches: tuple[str, ...]
     emulated_trials: tuple[str, ...]
+    trial_secrets: tuple[str, ...]
+    has_trials_elsewhere: bool
     logins: tuple[Login, ...]
     build_secrets: tuple[str, ...]
     build_variables: tuple[str, ...]
@@ -169,9 +145,15 @@ class Pipeline:
 
     @property
     def prepare_trials(self) -> list[str]:
-        """The commands by which the publishing job can run the images."""
+        """The commands by which the publishing job can run the images, here or on builders elsewhere."""
         flags = " ".join(f"--platform {platform}" for platform in self.emulated_trials)
-        return [f"{self.program} setup-binfmt {flags}"] if self.emulated_trials else []
+        emulator = [f"{self.program} setup-binfmt {flags}"] if self.emulated_trials else []
+        return [*emulator, *([f"{self.program} copy-buildctl"] if self.has_trials_elsewhere else [])]
+
+    @property
+    def builder_secrets(self) -> tuple[str, ...]:
+        """The variables of all builders elsewhere, each once."""
+        return tuple(dict.fromkeys(name for build in self.builds for name in build.secrets))
 
     @property
     def publish(self) -> str:
@@ -189,7 +171,8 @@ class Pipeline:
         :param provided: a registry whose credentials the CI gives to its jobs by itself.
         """
         logins = [login for login in self.logins if login.registry != provided]
-        return [*(name for login in logins for name in (login.username, login.password)), *self.build_secrets]
+        pairs = (name for login in logins for name in (login.username, login.password))
+        return list(dict.fromkeys([*pairs, *self.build_secrets, *self.builder_secrets]))
 
     def variables_to_set(self, *, provided: str = "") -> str:
         """Return the names to set at a CI that has secrets and other variables in one place.
@@ -220,6 +203,9 @@ def plan(project: Project, ci: str, *, program: str) -> Pipeline:
     variables = {} if uses_github_cache or is_shared else {f"{PREFIX}CACHE": "registry"}
     if publish.digests and not digests:
         variables[f"{PREFIX}DIGESTS"] = ""
+    trials = [entry for target in project.asked_for for entry in target.settings.matrix if entry.smoke]
+    elsewhere = [entry for entry in trials if entry.builders]
+    check_directories(elsewhere)
     registries = ["docker.io"] if publish.embedded else list(settings.registries)
     return Pipeline(
         ci=ci,
@@ -227,7 +213,10 @@ def plan(project: Project, ci: str, *, program: str) -> Pipeline:
         install=pinned_install() if settings.ci.install is None else settings.ci.install,
         builds=_builds(project, ci),
         branches=settings.ci.branches,
-        emulated_trials=_emulated_trials(project),
+        emulated_trials=tuple(dict.fromkeys(str(e.platform) for e in trials if e.is_local and _is_foreign(e))),
+        # Which of them is there is asked of all that the project has.
+        trial_secrets=secrets_of(project.matrix) if elsewhere else (),
+        has_trials_elsewhere=bool(elsewhere),
         logins=tuple(Login(registry, *names) for registry, names in login_variables(registries).items()),
         build_secrets=tuple(s.place for s in settings.build.secrets.values() if s.kind is SecretKind.VARIABLE),
         build_variables=settings.variables,
@@ -258,27 +247,18 @@ def _build(component: Sequence[MatrixEntry], asked_for: Container[str], ci: str)
     # A native machine is one for a platform, and is that for all targets.
     runners = [entry.runners[ci] for entry in (*wanted, *component) if ci in entry.runners]
     runner = runners[0] if runners and len({entry.platform for entry in component}) == 1 else None
+    if runner is None:
+        check_directories(component)
     return Build(
         platforms=tuple(platforms),
         targets=tuple(dict.fromkeys(entry.target for entry in wanted if entry.target)),
         runner=runner,
         emulated=runner is None and any(map(_is_foreign, local)),
         has_builder=not local,
+        secrets=secrets_of(component),
     )
-
-
-def _emulated_trials(project: Project) -> tuple[str, ...]:
-    """Return the platforms of images that are tried before they are published, by an emulator."""
-    entries = (entry for target in project.asked_for for entry in target.settings.matrix)
-    return tuple(dict.fromkeys(str(entry.platform) for entry in entries if entry.smoke and _is_foreign(entry)))
 
 
 def _is_foreign(entry: MatrixEntry) -> bool:
     """Whether the usual machine of a CI needs an emulator for a platform."""
     return not runs_natively(entry.platform, _MACHINE)
-
-
-def _shortened(names: Sequence[str]) -> str:
-    """Return names, or the first of too many: no other component has that."""
-    joined = "+".join(names)
-    return joined if len(joined) <= _LONGEST_NAME else f"{names[0]} and {len(names) - 1} more"

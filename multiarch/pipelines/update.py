@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from multiarch.errors import ConfigurationError
 from multiarch.pipelines import circleci, github, gitlab
+from multiarch.pipelines.builder_secrets import notes
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.model import plan
 from multiarch.pipelines.text_file import read_text, write_text
@@ -200,9 +201,10 @@ def _heading(writer: Writer, pipeline: Pipeline) -> str:
     jobs = "A job for each platform, each on a machine of its own, then one that publishes."
     if pipeline.has_targets:
         jobs = "A job for each platform of what is built on each other, then one that publishes all."
-    lines = (
+    lines = [
         f"Written by `{pipeline.command}` from invoke.yaml; run it again when that changes: what is",
         f"your own in here stays. {jobs}",
+        *notes(pipeline.builder_secrets),
         f"To be set at the CI: {writer.settings_of(pipeline) or 'nothing'}.",
-    )
+    ]
     return "".join(f"# {line}\n" for line in lines)

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import IMAGES, PREDICATE_TYPE
-from multiarch.image.provenance import LARGEST, PROVENANCE, read_materials
+from multiarch.image.provenance import LARGEST, PROVENANCE, Material, read_materials
+from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import NotAnImageError
 from multiarch.publish.staged import flattened, platform_of_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.platform import Platform
-    from multiarch.image.provenance import Material
-    from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
 
 _DEEPEST = 20  # images without tags that are built on each other, one on the next
@@ -50,10 +49,27 @@ class BuiltFrom:
 
         :raises MovedError: one is not, or that cannot be known.
         """
+        self.check_platforms(reference, index, platforms)
+        self.check_materials(reference, index)
+
+    def check_platforms(self, reference: ImageReference, index: Manifest, platforms: Sequence[Platform]) -> None:
+        """Check that an index has these platforms alone. :raises MovedError: it has others, or is none."""
         have = [str(platform_of_entry(entry)) for entry in self._images(reference, index)]
         if sorted(have) != sorted(map(str, platforms)):
             raise MovedError(f"{reference} has other platforms")
-        self._check_materials(reference, index)
+
+    def check_images(self, images: Mapping[str, str]) -> set[str]:
+        """Check that tags are as they were; return the names of their repositories.
+
+        :param images: by name, the digest that each had; what a record says.
+        :raises MovedError: one is not, or that cannot be known.
+        """
+        try:
+            named = [Material(name, ImageReference.parse(name), digest) for name, digest in images.items()]
+        except ValueError as error:
+            raise MovedError(f"the record of what it was built from names what is no image: {error}") from None
+        each(self._check_tag, named)
+        return {material.image.name for material in named if material.image}
 
     def check_base(
         self, reference: ImageReference, index: Manifest, repository: ImageReference, base: Manifest | None
@@ -91,7 +107,8 @@ class BuiltFrom:
         found = each(lambda image: self._read(reference, attestations[image.digest]), images)
         return tuple(dict.fromkeys(material for of_image in found for material in of_image))
 
-    def _check_materials(self, reference: ImageReference, index: Manifest, depth: int = 0) -> None:
+    def check_materials(self, reference: ImageReference, index: Manifest, depth: int = 0) -> None:
+        """Check what the provenance of the images of an index names. :raises MovedError: it may be another now."""
         materials = self.materials(reference, index)
         for material in materials:
             if material.image is None:
@@ -103,7 +120,7 @@ class BuiltFrom:
                 base = self.manifest(image)
                 if base is None or depth > _DEEPEST:
                     raise MovedError(f"{image}, which it is built on, is gone" if base is None else "it has no end")
-                self._check_materials(image, base, depth + 1)
+                self.check_materials(image, base, depth + 1)
 
     def _check_tag(self, material: Material) -> None:
         image = material.image

@@ -15,6 +15,10 @@ def commands(settings: Settings) -> list[list[str]]:
 
     ``docker manifest create`` refuses images with attestations; buildx takes them, and copies across registries.
     """
+    return [*_published(settings), *_signed(settings)]
+
+
+def _published(settings: Settings) -> list[list[str]]:
     source = settings.publish.images[0]
     staged = list(settings.staging.values())
     added = list(map(str, settings.publish.add))
@@ -39,6 +43,21 @@ def commands(settings: Settings) -> list[list[str]]:
             words += ["--variant", platform.variant] if platform.variant else []
             lines.append(["docker", "manifest", "annotate", *words, name, str(reference)])
         lines.append(["docker", "manifest", "push", "--purge", *insecure, name])
+    return lines
+
+
+def _signed(settings: Settings) -> list[list[str]]:
+    """Return the commands that sign what a tag points to, and each image of it."""
+    if settings.publish.sign is None:
+        return []
+    from multiarch.publish.signing import insecure_flags, sign_words
+
+    words = ["cosign", *sign_words(settings.publish.sign), "--recursive"]
+    lines = []
+    for name in settings.publish.references:
+        insecure = bool(settings.publish.insecure_flag(name))
+        flags = insecure_flags(is_plain=name.is_loopback, is_unverified=insecure)
+        lines.append([*words, *flags, str(name)])
     return lines
 
 

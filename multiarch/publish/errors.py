@@ -230,3 +230,26 @@ class TagsNotMovedError(MultiarchError):
         parts += [f"could not be put back: {'; '.join(left)}"] if left else []
         parts += [f"left alone, as somebody else has moved it since: {'; '.join(taken)}"] if taken else []
         super().__init__("; ".join(parts))
+
+
+class CosignMissingError(MultiarchError):
+    """The program that is to sign is not there, or cannot be started."""
+
+    def __init__(self, reason: str, program: object = "cosign") -> None:
+        remedy = "install cosign 3 (docs.sigstore.dev, System Configuration), or take sign out of the settings"
+        super().__init__(f"cannot sign with {program}: {reason}; {remedy}")
+
+
+class CosignVersionError(MultiarchError):
+    """The program that is to sign is older than what is needed, or does not say its version."""
+
+    def __init__(self, program: object, version: str, oldest: int) -> None:
+        problem = f"it is {version}" if version else "it does not say its version"
+        super().__init__(f"cannot sign with {program}: {problem}, and {oldest} or newer is needed; install that")
+
+
+class SigningError(MultiarchError):
+    """Something could not be signed, and no tag has moved."""
+
+    def __init__(self, reference: object, reason: str) -> None:
+        super().__init__(f"not published: cosign cannot sign {reference}: {reason}; the tags are as before")

@@ -24,6 +24,17 @@ def index_of_one(image: StagedImage) -> Manifest:
     return _index(OCI_INDEX, [replace(image.manifest.descriptor, platform=platform), *image.attestations], {})
 
 
+def index_of_descriptors(entries: Sequence[Descriptor], annotations: Mapping[str, str]) -> Manifest:
+    """Return an index of what is there already, with annotations."""
+    return _index(OCI_INDEX, entries, annotations)
+
+
+def lists_image(manifest: Manifest | None, image: StagedImage) -> bool:
+    """Whether a manifest is an index of an image and its attestations, and of nothing else."""
+    own = [image.manifest.digest, *(entry.digest for entry in image.attestations)]
+    return manifest is not None and own == [entry.digest for entry in manifest.entries]
+
+
 def compose(
     settings: Settings,
     images: Sequence[StagedImage],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.buildkit.inputs import dockerfile_path
-from multiarch.buildkit.sent_files import UnreadableFileError, digest_of_directory, digest_of_file, ignore_file
+from multiarch.buildkit.sent_files import SentFiles, UnreadableFileError, ignore_file
 from multiarch.config.checkout import REVISION
 from multiarch.image.documents import maps_texts, parse_object
 from multiarch.image.reference import ImageReference
@@ -38,10 +38,11 @@ class UnknownInputsError(Exception):
     """What an image is built from cannot be known. ``str(error)`` says why, for the line of the target."""
 
 
-def read_inputs(project: Project, target: Target, commit: str) -> dict[str, str]:
+def read_inputs(project: Project, target: Target, commit: str, sent: SentFiles | None = None) -> dict[str, str]:
     """Return the digest of each input of a target, by its name.
 
     :param commit: what is checked out, for contexts that a ``.git`` is sent with.
+    :param sent: reads the files that are sent, and may have read them already.
     :raises UnknownInputsError: there is one that this machine cannot know.
     """
     settings = target.settings
@@ -62,37 +63,29 @@ def read_inputs(project: Project, target: Target, commit: str) -> dict[str, str]
         raise UnknownInputsError(f"{_POLICY} may put other images in the place of those that it names")
     for name in (*build.secrets, *build.ssh):
         raise UnknownInputsError(f"the secret {name} is not compared")
-    directories: dict[tuple[str, Path | None], tuple[str, bool]] = {}
+    sent = sent or SentFiles()
     try:
         for entry in settings.matrix:
-            for name, value in _entry_parts(entry, commit, directories).items():
+            for name, value in _entry_parts(entry, commit, sent).items():
                 parts.setdefault(name, {})[str(entry.platform)] = value
     except UnreadableFileError as error:
         raise UnknownInputsError(str(error)) from None
     parts["bases"] = {
-        context: read_inputs(project, project.target(base), commit) for context, base in target.bases.items()
+        context: read_inputs(project, project.target(base), commit, sent) for context, base in target.bases.items()
     }
     return {name: _digest(value) for name, value in parts.items()}
 
 
-def _entry_parts(
-    entry: MatrixEntry, commit: str, directories: dict[tuple[str, Path | None], tuple[str, bool]]
-) -> dict[str, Any]:
-    """Return what is built for one platform.
-
-    :param directories: the digests of directories that were read, which the platforms share.
-    """
+def _entry_parts(entry: MatrixEntry, commit: str, sent: SentFiles) -> dict[str, Any]:
+    """Return what is built for one platform. :param sent: reads the files, which the platforms share."""
     if not entry.context.is_local:
         raise UnknownInputsError(f"its context is {entry.context.place}")
     if "BUILDKIT_SYNTAX" in entry.build_args:
         raise UnknownInputsError("its frontend is that of the build argument BUILDKIT_SYNTAX")
     dockerfile = dockerfile_path(entry)
 
-    def sent(directory: Path, ignored: Path | None) -> list[str]:
-        key = (str(directory), ignored)
-        if key not in directories:
-            directories[key] = digest_of_directory(directory, ignored)
-        digest, has_git = directories[key]
+    def directory(path: Path, ignored: Path | None) -> list[str]:
+        digest, has_git = sent.directory(path, ignored)
         return [digest, *([commit] if has_git else [])]
 
     context = Path(entry.context.place)
@@ -103,12 +96,12 @@ def _entry_parts(
             raise UnknownInputsError(f"its context {name} is {other.place}")
         place = Path(other.place)
         # All of its files: whether an ignore file holds for it depends on the version of BuildKit.
-        named[name] = sent(place, None) if other.is_local else other.place
+        named[name] = directory(place, None) if other.is_local else other.place
     return {
-        "context": sent(context, ignored),
+        "context": directory(context, ignored),
         "contexts": named,
-        "Dockerfile": digest_of_file(dockerfile),
-        "ignore file": digest_of_file(ignored) if ignored else "",
+        "Dockerfile": sent.file(dockerfile),
+        "ignore file": sent.file(ignored) if ignored else "",
         "target": entry.stage,
         "build_args": dict(entry.build_args),
         "annotations of platforms": dict(entry.annotations),

@@ -16,7 +16,7 @@ from multiarch.publish.staged import read_platforms
 from multiarch.registry.client import stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from multiarch.config.settings import Settings
     from multiarch.image.manifest import Descriptor, Manifest
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from multiarch.registry.client import Registry
 
 _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
+# Of each image and of the index itself, where the settings have something signed.
+_SIGNED = "SIGNED"
 # The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
 _SHORT = {PROVENANCE: "provenance", "https://spdx.dev/Document": "sbom"}
 _NOTHING = "-"
@@ -31,6 +33,7 @@ _NOTHING = "-"
 _MALFORMED = "?"
 # Digests of all registered algorithms (image-spec, descriptor.md, "Digests").
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,128}")
+_SIGNABLE = re.compile(r"sha256:[0-9a-f]{64}")
 _PLATFORM_PART = re.compile(r"[a-z0-9._-]{1,64}")
 # RFC 6838, section 4.2 ("restricted-name").
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
@@ -47,13 +50,18 @@ class _Entry:
     manifest: Manifest | None
 
 
-def inspect(settings: Settings, registries: Mapping[str, Registry]) -> list[str]:
+def inspect(
+    settings: Settings,
+    registries: Mapping[str, Registry],
+    states: Callable[[Sequence[ImageReference]], Sequence[str]] | None = None,
+) -> list[str]:
     """Return, for each tag, a line with its digest and media type, and a table of its platforms.
 
+    :param states: returns what is known of the signatures of images; None where nothing is signed.
     :raises NotPublishedError: nothing is under a tag. :raises UnreadableTagError: what is there is not well-formed.
     """
     tables = each(
-        lambda tag: _table(tag, registries[tag.registry]),
+        lambda tag: _table(tag, registries[tag.registry], states),
         settings.publish.references,
         on_failure=partial(stop_all, registries.values()),
     )
@@ -68,7 +76,9 @@ def commands(settings: Settings) -> list[list[str]]:
     ]
 
 
-def _table(tag: ImageReference, registry: Registry) -> list[str]:
+def _table(
+    tag: ImageReference, registry: Registry, states: Callable[[Sequence[ImageReference]], Sequence[str]] | None
+) -> list[str]:
     manifest = registry.manifest(tag.repository, tag.tag)
     if manifest is None:
         raise NotPublishedError(tag)
@@ -79,8 +89,18 @@ def _table(tag: ImageReference, registry: Registry) -> list[str]:
     else:
         platforms = ", ".join(map(str, read_platforms(manifest, tag.repository, registry)))
         rows = [(platforms or _NOTHING, manifest.digest, *_content(manifest), _NOTHING)]
-    head = f"{tag.with_digest(manifest.digest)}  {_valid(manifest.media_type, _MEDIA_TYPE)}"
-    return [head, *columns([_HEAD, *rows])]
+    line = f"{tag.with_digest(manifest.digest)}  {_valid(manifest.media_type, _MEDIA_TYPE)}"
+    table: list[tuple[str, ...]] = [_HEAD, *rows]
+    if states is None:
+        return [line, *columns(table)]
+    repository = tag.with_tag("")
+    digests = [manifest.digest, *(row[1] for row in rows)]
+    # Of an entry whose digest has no form, or is of another algorithm, nothing can be asked.
+    asked = dict.fromkeys(digest for digest in digests if _SIGNABLE.fullmatch(digest))
+    known = dict(zip(asked, states([repository.with_digest(digest) for digest in asked]), strict=True))
+    signed = [known.get(digest, _MALFORMED) for digest in digests]
+    extended = [(*row, text) for row, text in zip(table, (_SIGNED, *signed[1:]), strict=True)]
+    return [f"{line}  {_SIGNED.lower()}: {signed[0]}", *columns(extended)]
 
 
 def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from multiarch.publish import gates
 from multiarch.publish.added import check_added, read_added
 from multiarch.publish.bases import annotations_of, annotations_of_all, check_bases, read_base
 from multiarch.publish.existing_tags import ExistingTags
-from multiarch.publish.index import compose, index_of_one
+from multiarch.publish.index import compose, index_of_one, lists_image
 from multiarch.publish.previous import note_moves, noting_previous
 from multiarch.publish.staged import StagedImage, StagedPlatform, read_staged
 from multiarch.publish.tags import Plan, move_tags
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from multiarch.image.suitability import Findings
     from multiarch.publish.bases import BaseImage, StagedBase
     from multiarch.publish.existing_tags import IsAncestor
-    from multiarch.publish.tags import PublishedTag, TagState
+    from multiarch.publish.tags import PublishedTag, Sign, TagState
     from multiarch.registry.client import Registry
 
 # Requests for each platform at the same time: for its config and for its upper layers.
@@ -83,6 +83,7 @@ def publish(
     *,
     say: Callable[[str], None],
     try_images: Callable[[Sequence[Sequence[StagedImage]]], object] | None = None,
+    sign: Sign | None = None,
     on_moved: Callable[[], object] = nothing,
     is_ancestor: IsAncestor | None = None,
 ) -> tuple[Published, ...]:
@@ -94,14 +95,13 @@ def publish(
     :param registries: by host, a client for the registry of each repository. :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate.
     :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
-    :param is_ancestor: knows which of two commits is the newer; None where that does not matter.
+    :param sign: signs before tags move, or None. :param is_ancestor: knows the newer of two commits, or None.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    on_failure = partial(stop_all, registries.values())
-    tags = ExistingTags(registries, say, is_ancestor)
+    stop, tags = partial(stop_all, registries.values()), ExistingTags(registries, say, is_ancestor)
     with _connections_ahead(parts, registries):
-        read = each(lambda part: _read(part, registries, tags), parts, on_failure=on_failure)
+        read = each(lambda part: _read(part, registries, tags), parts, on_failure=stop)
     bases = _read_bases(parts, registries)
     indexes: dict[str, PublishedTag | None] = {}
     plans, published = list[Plan](), list[Published]()
@@ -115,7 +115,7 @@ def publish(
         published.append(Published(plan.tags, images, findings))
     if try_images:
         try_images([one.images for one in published])
-    note_moves(move_tags(plans, registries, on_moved))
+    note_moves(move_tags(plans, registries, on_moved, sign))
     return _without(tags.newer, published)
 
 
@@ -266,5 +266,7 @@ def _staging(settings: Settings, digests: Mapping[Platform, str] | None) -> list
 def write_staging_tag(registry: Registry, image: StagedImage) -> None:
     """Write the staging tag of an image, unless it points there already: some registries let a tag be set once."""
     repository, tag, manifest = image.reference.repository, image.reference.tag, index_of_one(image)
-    if registry.manifest(repository, tag) != manifest:
+    existing = registry.manifest(repository, tag)
+    # One with a record of what it was built from is left as it is.
+    if existing != manifest and not lists_image(existing, image):
         registry.put_manifest(repository, tag, manifest)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from multiarch.publish.listing import Listing
     from multiarch.publish.replacement import Replacement
     from multiarch.publish.staged import StagedImage
-    from multiarch.publish.tags import PublishedTag
+    from multiarch.publish.tags import PublishedTag, Sign
     from multiarch.registry.client import Registry
 
 # Times that a repair begins anew because a tag was moved meanwhile.
@@ -78,10 +78,12 @@ class Repair:
         self,
         try_images: Callable[[Sequence[StagedImage]], object] | None = None,
         on_moved: Callable[[], object] = nothing,
+        sign: Sign | None = None,
     ) -> tuple[PublishedTag, ...]:
         """Repair all tags, or none; return them in their order.
 
         :param try_images: runs the images, the last gate. :param on_moved: called when all tags have moved.
+        :param sign: signs the indexes and what they list, before any tag moves; None where nobody does.
         :raises GateError: an image may not be published. :raises NotRepairedError: a tag cannot be repaired.
         :raises TagsNotMovedError: a registry refuses; the tags are as before.
         """
@@ -93,7 +95,7 @@ class Repair:
             try_images(images)
         for attempts_left in reversed(range(_MOST_ATTEMPTS)):
             try:
-                note_moves(move_tags(plans, self.registries, on_moved))
+                note_moves(move_tags(plans, self.registries, on_moved, sign))
             except MovedMeanwhileError:
                 if not attempts_left:
                     raise

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from multiarch.image.manifest import Manifest
     from multiarch.image.reference import ImageReference
+    from multiarch.publish.tags import Sign
     from multiarch.registry.client import Registry
 
 
@@ -36,15 +37,16 @@ class Rollback:
     registries: Mapping[str, Registry]
     say: Callable[[str], None]
 
-    def run(self, on_moved: Callable[[], object] = nothing) -> tuple[PublishedTag, ...]:
+    def run(self, on_moved: Callable[[], object] = nothing, sign: Sign | None = None) -> tuple[PublishedTag, ...]:
         """Put all tags back, or none; return them in their order.
 
         :param on_moved: called when all tags have moved.
+        :param sign: signs what they were before, where it is not signed; None where nobody does.
         :raises NotRepairedError: it is not known what a tag was, or that is not whole any more, or somebody moves it.
         :raises TagsNotMovedError: a registry refuses; the tags are as before.
         """
         plans = self.plans()
-        forget_moves(move_tags(plans, self.registries, on_moved))
+        forget_moves(move_tags(plans, self.registries, on_moved, sign))
         return tuple(tag for plan in plans for tag in plan.tags)
 
     def commands(self) -> list[list[str]]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from multiarch.publish.staged import StagedImage
     from multiarch.registry.client import Registry
 
+    Sign = Callable[[Sequence[ImageReference]], object]
+
 # Threads that copy to one repository.
 _COPIES = 8
 
@@ -92,9 +94,20 @@ class Plan:
         """The tags, once they have moved."""
         return tuple(PublishedTag(tag.reference, self.index.digest) for tag in self.existing_tags)
 
+    @property
+    def signed(self) -> tuple[ImageReference, ...]:
+        """What is to be signed: the index and each image that it lists, by digest, in each repository."""
+        listed = [entry.digest for entry in self.index.entries if not entry.is_attestation]
+        digests = dict.fromkeys([self.index.digest, *listed])
+        repositories = dict.fromkeys(tag.reference.with_tag("") for tag in self.existing_tags)
+        return tuple(repository.with_digest(digest) for repository in repositories for digest in digests)
+
 
 def move_tags(
-    plans: Sequence[Plan], registries: Mapping[str, Registry], on_moved: Callable[[], object]
+    plans: Sequence[Plan],
+    registries: Mapping[str, Registry],
+    on_moved: Callable[[], object],
+    sign: Sign | None = None,
 ) -> tuple[Move, ...]:
     """Move the tags of all plans, all of them or none; return those that were written.
 
@@ -102,18 +115,23 @@ def move_tags(
 
     :param registries: a client for the registry of each tag and image, by host.
     :param on_moved: called when all tags have moved, while signals still wait.
+    :param sign: signs the indexes and images, once they are where the tags will be; None where nobody does.
     :raises TagsNotMovedError: a tag could not be moved; all tags are as before, but for those that it names.
     """
     stop = partial(stop_all, registries.values())
     due = [(plan, tag) for plan in plans for tag in _due(plan.existing_tags, plan.index)]
     prepared: set[tuple[str, ImageReference]] = set()
+    put = partial(_prepare, registries=registries, by_digest=sign is not None)
     while True:
         jobs = {(plan.index.digest, tag.reference.with_tag("")): plan for plan, tag in due}
         jobs = {key: plan for key, plan in jobs.items() if key not in prepared}
-        if not jobs:
+        if not jobs and sign is None:
             break
-        each(lambda job: _prepare(job[1], job[0][1], registries), jobs.items(), on_failure=stop)
+        each(lambda job: put(job[1], job[0][1]), jobs.items(), on_failure=stop)
         prepared |= jobs.keys()
+        if sign:
+            sign([reference for plan in plans for reference in plan.signed])
+            sign = None
         now = _look_again(plans, stop)
         due = [(plan, tag) for plan, tags in zip(plans, now, strict=True) for tag in _due(tags, plan.index)]
     _Transaction({tag: plan.index for plan, tag in due}, registries).run(on_moved)
@@ -138,15 +156,18 @@ def _look_again(plans: Sequence[Plan], stop: Callable[[], object]) -> list[Seque
     return now
 
 
-def _prepare(plan: Plan, repository: ImageReference, registries: Mapping[str, Registry]) -> None:
-    """Put the images of a plan, and its index, where its tags are."""
+def _prepare(plan: Plan, repository: ImageReference, registries: Mapping[str, Registry], *, by_digest: bool) -> None:
+    """Put the images of a plan, and its index, where its tags are.
+
+    :param by_digest: whether the index is needed there before its tag is.
+    """
     registry = registries[repository.registry]
     for source in dict.fromkeys(image.reference.with_tag("") for image in plan.images):
         if source != repository:
             group = [image for image in plan.images if image.reference.with_tag("") == source]
             _copy(group, source, registries[source.registry], repository.repository, registry)
     # One tag moves with its index in one request; several move when the index is there already.
-    if len(plan.existing_tags) > 1:
+    if by_digest or len(plan.existing_tags) > 1:
         registry.put_manifest(repository.repository, plan.index.digest, plan.index)
 
 

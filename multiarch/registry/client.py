@@ -66,6 +66,16 @@ class Registry:
         """Begin connections for so many requests at the same time, which are sent within the context."""
         return self._transport.connections.ahead.begun(requests)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the registry has no TLS; one that may lack it is asked for it, once."""
+        return self._transport.connections.base().startswith("http:")
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether its certificate goes unverified, or is missing, as far as is known before it was asked anything."""
+        return self._transport.connections.is_unverified
+
     def ask_base(self) -> Answer:
         """Return the answer to ``GET /v2/`` ("Determining Support"), which may be a refusal (401, 403, 404).
 
@@ -100,6 +110,12 @@ class Registry:
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest; it is not read."""
         return self.manifest_head(repository, digest).status != 404
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """Return all tags of a repository ("Listing Tags"). :raises InvalidAnswerError: they may not be all."""
+        from multiarch.registry.tag_list import read_tags
+
+        return read_tags(self._transport, repository)
 
     def manifest_head(self, repository: str, reference: str) -> Answer:
         """Return the head of a manifest under a tag or digest; its status is 404 where there is none."""
@@ -148,7 +164,7 @@ class Registry:
         :raises RegistryError: the registry does not allow it.
         """
         try:
-            self._delete(repository, tag)
+            self.delete(repository, tag)
         except RegistryError as error:
             if error.status not in (400, 405):
                 raise
@@ -158,9 +174,13 @@ class Registry:
             spare = Manifest(OCI_INDEX, json.dumps(body).encode())
             for reference in (spare.digest, tag):  # first without the tag, to know whether it can be deleted at all
                 self.put_manifest(repository, reference, spare)
-                self._delete(repository, spare.digest)
+                self.delete(repository, spare.digest)
 
-    def _delete(self, repository: str, reference: str) -> None:
+    def delete(self, repository: str, reference: str) -> None:
+        """Delete a tag, or by digest a manifest, of most registries with all its tags; nothing where it is not there.
+
+        :raises RegistryError: the registry does not allow it (400 and 405: not of this kind, or not at all).
+        """
         self._transport.ask("DELETE", f"{repository}/manifests/{reference}", _delete(repository), fine=(404,))
 
     # Blobs.

@@ -68,6 +68,11 @@ class Connections:
             self._scheme = self._scheme or self._find_scheme()
         return f"{self._scheme}://{self._server}/v2/"
 
+    @property
+    def is_unverified(self) -> bool:
+        """Whether the registry's certificate goes unverified, or is missing."""
+        return self._insecure
+
     def send(
         self,
         name: str,

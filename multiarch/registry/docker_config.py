@@ -40,6 +40,13 @@ class Login:
         """User and password as Basic authorisation and Docker's configuration have them; empty without a user."""
         return base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.user else ""
 
+    @property
+    def entry(self) -> dict[str, str]:
+        """The login as an entry of ``auths`` in Docker's configuration; empty without one."""
+        if self.identity_token:
+            return {"identitytoken": self.identity_token}
+        return {"auth": self.basic} if self.user else {}
+
 
 def key(registry: str) -> str:
     """Return what a registry is called in Docker's list of credentials."""

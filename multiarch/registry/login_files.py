@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.registry import docker_config
-from multiarch.registry.docker_config import VARIABLE, entries_of_variable, mapping
+from multiarch.registry.docker_config import VARIABLE, entries_of_variable, key, mapping, stored_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
 _MEMORY = "/dev/shm"  # noqa: S108 (a directory for this user alone is made in it)
@@ -34,7 +34,7 @@ _directories: list[tuple[Path, int]] = []  # with the descriptor that holds the 
 
 def sweep() -> None:
     """Remove the directories of runs that have ended without removing theirs, such as by a SIGKILL."""
-    for path in Path(_MEMORY if _has_memory() else tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in (path for place in _places() for path in place.glob(f"{_PREFIX}*")):
         with suppress(OSError):
             if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
                 shutil.rmtree(path, ignore_errors=True)
@@ -50,6 +50,37 @@ def provide(client: Path) -> None:
     directory = make()
     _write(directory, stored, {name: {"auth": basic} for name, basic in entries.items()})
     os.environ["DOCKER_CONFIG"] = str(directory)
+
+
+@contextmanager
+def configuration(registries: Iterable[str]) -> Iterator[Path]:
+    """Yield a directory of Docker's configuration with the logins for some registries, and nothing else.
+
+    It is for a program that reads neither the variable nor asks the helpers as we do; others learn nothing from it.
+
+    :param registries: hosts as they stand in image references.
+    :raises ConfigurationError: a credential helper fails, or Docker's configuration cannot be read.
+    """
+    auths = {key(registry): entry for registry in registries if (entry := stored_login(registry).entry)}
+    base = make()
+    # Below it: `provide` knows by a file in it that the other client has its own.
+    directory = base / "docker"
+    try:
+        directory.mkdir(mode=0o700)
+        _write_file(directory, {"auths": auths})
+        yield directory
+    finally:
+        _remove_one(base)
+
+
+def _remove_one(path: Path) -> None:
+    """Remove one directory, unless a signal has already done so."""
+    for entry in [entry for entry in _directories if entry[0] == path]:
+        with suppress(ValueError):
+            _directories.remove(entry)
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            os.close(entry[1])
 
 
 def remove() -> None:
@@ -95,13 +126,16 @@ def _remove_first(number: int, stack: ExitStack) -> None:
     stack.callback(signal.signal, number, former or signal.SIG_DFL)
 
 
-def make() -> Path:
+def make(*, runnable: bool = False) -> Path:
     """Return a new directory for secrets of this run, which this process has locked.
 
     `remove` removes it, and `removing` does so at its end and on signals.
+
+    :param runnable: whether it is for a program, which a file system in memory need not run; never for a secret.
     """
+    place = _places()[-1 if runnable else 0]
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _has_memory() else None))
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         descriptor = _locked(path)
         # Another run may have swept it before it was locked.
         if descriptor is not None and path.exists():
@@ -109,8 +143,9 @@ def make() -> Path:
             return path
 
 
-def _has_memory() -> bool:
-    return os.access(_MEMORY, os.W_OK)
+def _places() -> list[Path]:
+    """Return where directories are made: in memory, where that can be, and on a disk."""
+    return [*([Path(_MEMORY)] if os.access(_MEMORY, os.W_OK) else []), Path(tempfile.gettempdir())]
 
 
 def _locked(path: Path) -> int | None:
@@ -144,7 +179,10 @@ def _write(directory: Path, stored: Path, auths: dict[str, Any]) -> None:
     # A helper is asked before any login is read, but where it has no name. It stays for all other registries.
     helpers = {**mapping(config.get("credHelpers")), **dict.fromkeys(auths, "")}
     auths = {**mapping(config.get("auths")), **auths}
-    text = json.dumps({**config, "auths": auths, "credHelpers": helpers})
+    _write_file(directory, {**config, "auths": auths, "credHelpers": helpers})
+
+
+def _write_file(directory: Path, config: Mapping[str, Any]) -> None:
     with (directory / "config.json").open("x") as file:
         os.chmod(file.fileno(), 0o600)  # noqa: PTH101 (before anything is in it)
-        file.write(text)
+        file.write(json.dumps(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry, Settings
     from multiarch.image.reference import ImageReference
     from multiarch.run import Run
+    from multiarch.steps.resume import Resumption
 
 
 def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
@@ -49,6 +51,7 @@ def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
             check_inputs(target.settings, entry)
     if settings.publish.push.wanted:
         run.start_embedded_registry()
+    resumption = _resume(run) if settings.build.resume else None
     buildctl = find_buildctl(settings)
     run.ask_builders(buildctl)
     client, project, settings = run.client(buildctl), run.project, run.settings
@@ -57,9 +60,10 @@ def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
         local.check(run.host)
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     try:
-        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in project.matrix})
+        legs = [entry for entry in project.matrix if entry.leg not in run.taken]
+        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in legs})
         built: list[PushedImage | Path | ImageReference]
-        built = run.together([partial(_build, run, client, local), *run.push_checks(tuple(firsts))])[0]
+        built = run.together([partial(_build, run, client, local, resumption), *run.push_checks(tuple(firsts))])[0]
     finally:
         run.progress.end()
     if settings.build.output.kind is OutputKind.NONE:
@@ -67,13 +71,33 @@ def run(run: Run) -> tuple[PushedImage | Path | ImageReference, ...]:
     return tuple(built)
 
 
-def _build(run: Run, client: Client, local: Builder) -> list[PushedImage | Path | ImageReference]:
-    """Build the targets, one after the other; return the results of those that are asked for."""
-    from multiarch.buildkit.build import PushedImage, build_layout, build_platform
+def _resume(run: Run) -> Resumption:
+    """Take what need not be built again."""
+    from multiarch.steps.resume import Resumption
+
+    resumption = Resumption(run)
+    resumption.look()
+    resumption.take()
+    return resumption
+
+
+def _build(
+    run: Run, client: Client, local: Builder, resumption: Resumption | None
+) -> list[PushedImage | Path | ImageReference]:
+    """Build the targets, one after the other; return the results of those that are asked for.
+
+    :param resumption: writes the staging tags, where a later run may take what is under them.
+    """
+    from multiarch.buildkit.build import PushedImage, build_layout
 
     results: list[PushedImage | Path | ImageReference] = []
     for target, entry in [(one, entry) for one in run.project for entry in one.settings.matrix]:
-        settings, needed = target.settings, run.bases.needed(target, [entry])
+        settings = target.settings
+        if digest := run.taken.get(entry.leg):
+            run.images[entry.leg] = digest, 0
+            results += [PushedImage(entry.leg, entry.staging, digest)] if target.is_asked_for else []
+            continue
+        needed = run.bases.needed(target, [entry])
         if layout := run.bases.layout(target, [entry]):
             to_layout = partial(build_layout, settings, [entry], layout, client, bases=needed)
             digest = run.build_on([entry], local, to_layout)
@@ -82,7 +106,8 @@ def _build(run: Run, client: Client, local: Builder) -> list[PushedImage | Path 
         if settings.build.output.kind is OutputKind.DOCKER:
             results += run.build_on([entry], local, partial(load, run, target, entry, client, bases=needed))
             continue
-        result = run.build_on([entry], local, partial(build_platform, settings, entry, client, bases=needed))
+        pushes = partial(_build_platform, target, entry, client, resumption=resumption, bases=needed)
+        result = run.build_on([entry], local, pushes)
         if isinstance(result, PushedImage):
             run.images[entry.leg] = result.digest, 0
             run.bases.built([entry], BuiltImage(run.handed_over(target, result.digest), result.reference))
@@ -90,6 +115,23 @@ def _build(run: Run, client: Client, local: Builder) -> list[PushedImage | Path 
         if result and target.is_asked_for:
             results.append(result)
     return results
+
+
+def _build_platform(
+    target: Target,
+    entry: MatrixEntry,
+    client: Client,
+    builder: Builder,
+    resumption: Resumption | None,
+    bases: Sequence[Base],
+) -> PushedImage | Path | None:
+    """Build one platform; where a later run may take it, push it by digest, and write its staging tag then."""
+    from multiarch.buildkit.build import build_platform, build_together
+
+    if resumption is None or not resumption.knows(entry):
+        return build_platform(target.settings, entry, client, builder, bases)
+    (image,) = build_together(target.settings, [entry], client, builder, bases)
+    return replace(image, digest=resumption.stage(target, entry, image, bases))
 
 
 def _hand_over(settings: Settings, image: PushedImage) -> None:

@@ -54,7 +54,7 @@ def ask(run: Run) -> FleetState:
         raise ConfigurationError("multiarch.builders", "there is none; see docs/fleet.md")
     asking = Asking(find_buildctl(run.settings), run.host, run.policy.stopped, run.progress.trace)
     fleet = Fleet(asking, run.policy, run.progress, emulate=run.settings.builder.emulate)
-    fleet.ask_all(builders)
+    fleet.ask_all(builders, run.project.matrix)
     now = datetime.datetime.now(datetime.timezone.utc)
     head = ("BUILDER", "PLATFORMS", "BUILT", "BUILDKIT", "ANSWERED", "CERTIFICATE")
     lines = columns([head, *(_cells(member, now) for member in fleet.members)])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
     from multiarch.image.platform import Platform
+    from multiarch.image.reference import ImageReference
     from multiarch.publish.bases import StagedBase
     from multiarch.publish.changes import Verdict
     from multiarch.publish.publication import Part, Published
@@ -75,32 +76,57 @@ def publish(
     """
     from multiarch.publish import publication
 
-    parts, pushed = [], digests
-    if verdicts and pushed is not None:
-        # What is built on an unchanged target is built on what is published of it.
-        known = {target: found.index for target, found in verdicts.items() if found.index}
-        platforms = {target.name: target.settings.platforms for target in run.project}
-        pushed = {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **pushed}
+    parts, pushed = [], _with_published(run.project, digests, verdicts or {})
     for target in targets:
         target.settings.publish.check()
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         parts.append(_part(run.project, target, pushed, (verdicts or {}).get(target.name)))
     run.start_embedded_registry()
-    with run.progress.detached():
+    with run.progress.detached(), run.signing(_references(targets)) as sign:
         published = publication.publish(
             parts,
             run.registries,
             say=run.progress.say,
             try_images=partial(try_images, run, targets),
+            sign=sign,
             on_moved=run.on_moved,
             is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
         )
+        _remove_staging_tags(run, targets, published)
+    _note(run, targets, published)
+    return published
+
+
+def _note(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
+    """Note in the run what was published, and what the gates found."""
     for target, one in zip(targets, published, strict=True):
         found = {entry.leg: one.findings.get(entry.platform) for entry in target.settings.matrix}
         run.findings |= {leg: findings for leg, findings in found.items() if findings}
         sizes = [(image.manifest.digest, image.manifest.size) for image in one.images]
         run.images |= dict(zip(found, sizes, strict=True))
-    return published
+
+
+def _remove_staging_tags(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
+    """Remove the staging tags of what was published, as far as the settings say so."""
+    if not all(target.settings.publish.keep_staging for target in targets):
+        from multiarch.publish.own_staging import remove_own_tags
+
+        remove_own_tags([target.settings for target in targets], published, run.registries, run.progress.say)
+
+
+def _with_published(
+    project: Project, digests: Mapping[str, Mapping[Platform, str]] | None, verdicts: Mapping[str, Verdict]
+) -> Mapping[str, Mapping[Platform, str]] | None:
+    """Return what was pushed: what is built on an unchanged target is built on what is published of it."""
+    if digests is None:
+        return None
+    known = {target: found.index for target, found in verdicts.items() if found.index}
+    platforms = {target.name: target.settings.platforms for target in project}
+    return {**{name: dict.fromkeys(platforms[name], index.digest) for name, index in known.items()}, **digests}
+
+
+def _references(targets: Sequence[Target]) -> list[ImageReference]:
+    return [reference for target in targets for reference in target.settings.publish.references]
 
 
 def _part(

@@ -84,7 +84,8 @@ def repair(
         matrix = tuple(entries[image.platform] for image in tried)
         manifest.try_images(run, [replace(target, settings=replace(target.settings, matrix=matrix))], [tried])
 
-    return _repair_of(run, target, replacements, removed).run(try_images, run.on_moved)
+    with run.signing(target.settings.publish.references) as sign:
+        return _repair_of(run, target, replacements, removed).run(try_images, run.on_moved, sign)
 
 
 def target_of(run: Run, flag: str) -> Target:

@@ -38,7 +38,8 @@ class ManifestRollback:
         """
         rollback = self._rollback(run)
         run.start_embedded_registry()
-        return rollback.run(run.on_moved)
+        with run.signing(rollback.references) as sign:
+            return rollback.run(run.on_moved, sign)
 
     def planned(self, run: Run) -> list[list[str]]:
         """Return the commands that do the same, with digests that are read; nothing is written."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BUILDCTL = PROGRAMS.folder / "buildctl"
-_MIRROR = "127.0.0.1:5055"  # the lab's mirror of Docker Hub
+MIRROR = "127.0.0.1:5055"  # the lab's mirror of Docker Hub
 _START_SECONDS = 30.0
 
 
@@ -92,7 +92,7 @@ class Builder:
     folder: Path
     address: str
     certificates: Path | None = None
-    mirror: str = _MIRROR
+    mirror: str = MIRROR
     inside: tuple[str, ...] = ()
     plain_registries: tuple[str, ...] = ()
     daemon: Daemon = field(init=False)

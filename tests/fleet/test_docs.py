@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fleet.certificates import Authority
     from tests.fleet.parts import Project
     from tests.fleet.test_ssh import Machine
 
@@ -94,20 +93,21 @@ def test_builder_over_ssh_from_nothing(project: Project, machine: Machine, tmp_p
     assert re.search(r"^arm-2 +linux/amd64 +natively +v0\.32\.2 ", printed, re.MULTILINE)
 
 
-def test_builder_over_mtls_from_nothing(project: Project, authority: Authority, tmp_path: Path) -> None:
-    """As the page says, with certificates of the test's CA, and another port than 1234."""
+def test_builder_over_mtls_from_nothing(project: Project, tmp_path: Path) -> None:
+    """As the page says, with another port than 1234, and the loopback interface for arm-1.example."""
     certificates, there, here = blocks("From nothing, over mTLS")
-    assert "invoke fleet-certs --for arm-1.example\n" == certificates
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     port = free_port()
-    client = authority.make(tmp_path / "client")
     with another_machine(tmp_path, bin_) as home:
-        authority.make(home / "fleet", ("arm-1.example",))
-        environ = project.env(HOME=str(home), PATH=f"{bin_}:{project.env()['PATH']}")
+        ours = tmp_path / "config"
+        environ = project.env(HOME=str(home), XDG_CONFIG_HOME=str(ours), PATH=f"{bin_}:{project.env()['PATH']}")
+        project.write("FROM scratch\n", "")
+        shell(certificates, project.path, environ)
+        shutil.copytree(ours / "multiarch/fleet/servers/arm-1.example", home / "fleet")
         shell(there.replace("0.0.0.0:1234", f"127.0.0.1:{port}"), home, environ)
         wait_until(lambda: listens("127.0.0.1", port), "the start of buildkitd")
-        tls = f"tls: {{directory: {client}, name: arm-1.example}}"
+        tls = f"tls: {{directory: {ours}/multiarch/fleet, name: arm-1.example}}"
         project.write("FROM scratch\nCOPY Dockerfile /\n", _setting(f"address: 'tcp://127.0.0.1:{port}', {tls}"))
         printed = shell(here, project.path, environ)
     assert f"{project.image}:latest@sha256:" in printed

@@ -15,7 +15,7 @@ from tests.fleet.parts import Forwarder, commands_of, published, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fleet.parts import Builder, Project
+    from tests.fleet.parts import Builder, Project, Result
 
     Start = Callable[..., Builder]
 
@@ -110,6 +110,13 @@ def faults(tmp_path: Path, authority: Authority) -> dict[str, Path]:
     }
 
 
+def only_line(result: Result, beginning: str) -> str:
+    """Check that a run printed nothing but one line, which begins so; return the line."""
+    (line,) = result.err.splitlines()
+    assert (1, [], beginning) == (result.status, result.out, line[: len(beginning)])
+    return line
+
+
 REFUSED = "refuses our certificate: it is of another CA or expired; renew it with fleet-certs, and restart buildkitd, "
 REFUSED += "which does not reload its own"
 
@@ -142,12 +149,23 @@ def test_fault_of_a_certificate_is_told_at_once(
         "FROM scratch\n", f"  platforms: [linux/amd64]\n{setting}{f', tls: {faults[ours]}' if ours else ''}}}\n"
     )
     result = project.run("release", seconds=25)
-    (line,) = result.err.splitlines()
-    assert (1, [], True) == (
-        result.status,
-        result.out,
-        line.startswith(f"builder arm-1 ({there.address}){expected}"),
-    ), line
+    only_line(result, f"builder arm-1 ({there.address}){expected}")
+
+
+@pytest.mark.parametrize(("ours", "expected"), [("expired", f" {REFUSED}"), ("", " does not answer: ")])
+def test_builder_that_says_no_platforms_is_named_where_there_is_no_docker_host(
+    project: Project, secured: Start, faults: dict[str, Path], ours: str, expected: str
+) -> None:
+    """What it would have is not known; that nothing else could build it either is not what is to be mended."""
+    there = secured("there")
+    if not ours:
+        there.kill()
+    project.write(
+        "FROM scratch\n", "  platforms: [linux/amd64]\n" + builders(there.address, str(faults[ours or "good"]))
+    )
+    result = project.run("release", seconds=25)
+    line = only_line(result, f"builder arm-1 ({there.address}){expected}")
+    assert line.endswith(REFUSED if ours else "; is it running, and its address right?")
 
 
 def test_name_in_the_certificate_may_be_given(project: Project, secured: Start, client: Path) -> None:

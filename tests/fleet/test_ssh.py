@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +102,32 @@ def test_release_over_a_restricted_key(project: Project, local: Callable[[str], 
     assert (0, [f"{project.image}:latest@{published(project)}"]) == (result.status, result.out), result.err
     assert "natively on arm-2" in result.err
     assert [] == processes_of(str(machine.port))
+
+
+def test_key_out_of_variables_is_gone_with_the_run(
+    project: Project, local: Callable[[str], Builder], machine: Machine
+) -> None:
+    """As in a CI, where ssh knows neither the key nor the host; the key is no word of any command."""
+    builder = local("there")
+    machine.allow(f"{BUILDCTL} --addr {builder.address} dial-stdio")
+    machine.use("other")
+    known, key = machine.folder / "known_hosts", (machine.folder / "key").read_text()
+    variables = {"FLEET_SSH_KEY": key, "FLEET_KNOWN_HOSTS": known.read_text(), "PATH": machine.path}
+    known.unlink()
+    project.write("FROM busybox:stable\nRUN sleep 3 && true\n", PLATFORM.format(machine.address))
+    run = project.begin("release", **variables)
+    wait_until(lambda: bool(commands_of("sleep 3 &&")), "the RUN")
+    files = [path for path in Path("/dev/shm").glob("multiarch-login-*/key") if path.read_text() == key]
+    programs = [
+        path for path in Path(tempfile.gettempdir()).glob("multiarch-login-*/ssh") if str(files[0]) in path.read_text()
+    ]
+    (file, program) = (*files, *programs)
+    assert (0o600, key) == (file.stat().st_mode & 0o777, file.read_text())
+    assert [] == processes_of(key.splitlines()[1])
+    result = project.end(run)
+    assert (0, [f"{project.image}:latest@{published(project)}"]) == (result.status, result.out), result.err
+    assert [False, False] == [path.parent.exists() for path in (file, program)]
+    assert 1 == project.end(project.begin("release", **{**variables, "FLEET_SSH_KEY": ""})).status
 
 
 def test_ssh_ends_with_its_run(project: Project, local: Callable[[str], Builder], machine: Machine) -> None:

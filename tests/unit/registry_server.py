@@ -88,6 +88,7 @@ class RegistryServer:
     :ivar knows_ranges: whether a range of a blob is answered with the range; else with the whole blob.
     :ivar otherwise: answers what is not in the table; from the contents by default.
     :ivar deletes: what may be deleted: ``tag``, ``digest``.
+    :ivar page: tags of one page of their list.
     :ivar skew: seconds that its clock is ahead.
     :param tls: the context to speak TLS with; None for plain HTTP.
     """
@@ -102,6 +103,7 @@ class RegistryServer:
         self.deletes: tuple[str, ...] = ("tag", "digest")
         self.otherwise: Callable[[Request], Reply] = self.from_contents
         self.skew = 0.0
+        self.page = 10000
         self._lock = threading.Lock()
         self._http = _HttpServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._http.daemon_threads = True
@@ -176,6 +178,8 @@ class RegistryServer:
         if request.verb == "PUT":
             self._hold(request.path, request.headers.get("content-type", ""), request.body)
             return Reply(201, headers={"Docker-Content-Digest": _digest(request.body)})
+        if request.path.endswith("/tags/list"):
+            return self._tags(request)
         if request.path not in self.contents:
             return refusal(404, "MANIFEST_UNKNOWN", "manifest unknown")
         media_type, body = self.contents[request.path]
@@ -186,6 +190,15 @@ class RegistryServer:
             start, _, end = part.removeprefix("bytes=").partition("-")
             return Reply(206, body[int(start) : int(end) + 1 if end else None], headers)
         return Reply(200, body, headers)
+
+    def _tags(self, request: Request) -> Reply:
+        """Return a page of the tags of a repository, with a link to the next one."""
+        folder = f"{request.path.removesuffix('/tags/list')}/manifests/"
+        tags = sorted(path.removeprefix(folder) for path in self.contents if path.startswith(folder))
+        tags = [tag for tag in tags if ":" not in tag and tag > request.query.get("last", "")]
+        count = min(int(request.query.get("n", "10000")), self.page)
+        more = {"Link": f'<{request.path}?n={count}&last={tags[count - 1]}>; rel="next"'} if len(tags) > count else {}
+        return Reply(200, json.dumps({"name": "app", "tags": tags[:count]}).encode(), more)
 
     def _upload(self, request: Request) -> Reply:
         """Begin, mount, end or cancel an upload."""

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.config.schema import PREFIX
 from multiarch.errors import ConfigurationError
+from multiarch.pipelines.builder_secrets import handed_out, withheld
 from multiarch.pipelines.errors import PipelineError
 from multiarch.pipelines.travis.conditions import ConditionError, parse
 
 if TYPE_CHECKING:
-    from multiarch.pipelines.model import Build, Pipeline
+    from multiarch.pipelines.component import Build
+    from multiarch.pipelines.model import Pipeline
     from multiarch.pipelines.yaml_merge import Place
 
 PATH = ".travis.yml"
@@ -67,6 +69,7 @@ def settings_of(pipeline: Pipeline) -> str:
 
 
 def _machine(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+    secrets = pipeline.builder_secrets
     return {
         "os": "linux",
         "dist": "jammy",
@@ -75,7 +78,8 @@ def _machine(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, A
         "python": "3.12",
         "services": "docker",
         "env": [f"{name}={value}" for name, value in pipeline.variables.items()],
-        "install": pipeline.install,
+        # Each phase is in the shell of the job.
+        "install": [withheld(secrets), pipeline.install] if secrets else pipeline.install,
         # Jobs inherit the phases of the top level, which are for the project's own.
         **{phase: _NOTHING for phase in _PHASES if phase in (existing or {})},
     }
@@ -88,18 +92,22 @@ def _build(pipeline: Pipeline, build: Build, existing: dict[str, Any] | None) ->
         "if": f"type = pull_request OR {_published(pipeline)}",
         **_machine(pipeline, existing),
         **_runner(build),
-        "before_script": [command.text for command in pipeline.prepare(build, build.flags)],
+        "before_script": [
+            *(command.text for command in pipeline.prepare(build, build.flags)),
+            *([handed_out(build.secrets)] if build.secrets else []),
+        ],
         "script": pipeline.build(build.flags),
     }
 
 
 def _publish(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]:
+    before = [*pipeline.prepare_trials, *([handed_out(pipeline.trial_secrets)] if pipeline.trial_secrets else [])]
     return {
         "stage": _PUBLISH,
         "name": "manifest",
         "if": f"type != pull_request AND ({_published(pipeline)})",
         **_machine(pipeline, existing),
-        **({"before_script": pipeline.prepare_trials} if pipeline.prepare_trials else {}),
+        **({"before_script": before} if before else {}),
         "script": pipeline.publish,
     }
 

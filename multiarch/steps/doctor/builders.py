@@ -46,7 +46,7 @@ def examine(run: Run) -> Iterator[Finding]:
         yield _of_host(run, asking, host)
     if builders:
         fleet = Fleet(asking, run.policy, run.progress, emulate=run.settings.builder.emulate)
-        fleet.ask_all(builders)
+        fleet.ask_all(builders, run.project.matrix)
         yield from map(_of_member, fleet.members)
         if problem := fleet_step.problem_of(run, fleet):
             yield failure(NAME, problem, "see invoke fleet")

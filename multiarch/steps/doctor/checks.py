@@ -32,6 +32,7 @@ def all_checks() -> tuple[Check, ...]:
         rate_limit,
         registry,
         settings,
+        signing,
     )
 
     return (
@@ -45,6 +46,7 @@ def all_checks() -> tuple[Check, ...]:
         Check(emulators.NAME, emulators.examine, seconds=20.0),
         Check(builders.NAME, builders.examine, seconds=20.0),
         Check("registry", registry.examine, seconds=15.0),
+        Check(signing.NAME, signing.examine, seconds=20.0),
         Check(rate_limit.NAME, rate_limit.examine),
         Check(base_images.NAME, base_images.examine, seconds=15.0),
         Check(lint.NAME, lint.examine, seconds=20.0),

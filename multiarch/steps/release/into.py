@@ -36,14 +36,17 @@ class Into:
         :raises MultiarchError: what the failing step raised.
         """
         from multiarch.steps.release import solves
+        from multiarch.steps.resume import Resumption
 
         self._check(run.project)
         step.check(run.project)
+        step.check_signing(run)
         manifest_repair.target_of(run, "--into")
+        resumption = Resumption(run)
         with run.progress.section("prepare"):
-            client, local = step.prepare(run)
+            client, local = step.prepare(run, resumption)
         with run.progress.section("build"):
-            digests = solves.build_images(run, client, local)
+            digests = solves.build_images(run, client, local, resumption)
         target = manifest_repair.target_of(run, "--into")  # the builders have said what is built where
         replacements = [
             Replacement(entry.platform, entry.staging.with_digest(digests[target.name][entry.platform]))

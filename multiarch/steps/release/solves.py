@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.run import Run
+    from multiarch.steps.resume import Resumption
 
     Group = tuple[MatrixEntry, ...]
 
 T = TypeVar("T")
 
 
-def build_images(run: Run, client: Client, local: Builder) -> dict[str, dict[Platform, str]]:
-    """Build all targets; return the digest of what was pushed, by target and platform."""
+def build_images(run: Run, client: Client, local: Builder, resumption: Resumption) -> dict[str, dict[Platform, str]]:
+    """Build all targets; return the digest of what was pushed, by target and platform.
+
+    :param resumption: knows what need not be built, and remembers what was.
+    """
     from multiarch.buildkit.build import build_together
 
     def build(target: Target, group: Group, builder: Builder, bases: Sequence[Base]) -> tuple[PushedImage, ...]:
@@ -46,8 +50,9 @@ def build_images(run: Run, client: Client, local: Builder) -> dict[str, dict[Pla
     project = run.project
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     others = dict.fromkeys(image for target in project.asked_for for image in target.settings.publish.images)
-    built = _build_groups(run, client, local, build, run.push_checks(tuple(firsts | others)))
-    digests = {image.leg: image.digest for images in built for image in images}
+    taken, checks = resumption.take(), run.push_checks(tuple(firsts | others))
+    built = _build_groups(run, client, local, build, checks, resumption.remember)
+    digests = {**taken, **{image.leg: image.digest for images in built for image in images}}
     pushed = [target for target in project if target.settings.build.output.kind is OutputKind.IMAGE]
     legs = [entry.leg for target in pushed for entry in target.settings.matrix]
     if unknown := [leg for leg in legs if not digests.get(leg)]:
@@ -90,6 +95,7 @@ def _build_groups(
     local: Builder,
     build: Callable[[Target, Group, Builder, Sequence[Base]], T],
     checks: Sequence[Callable[[], Any]] = (),
+    on_built: Callable[[Target, Group, T, Sequence[Base]], object] | None = None,
 ) -> list[T]:
     """Build each target in as few solves as it needs, as many at a time as there is room for; return their results.
 
@@ -97,6 +103,7 @@ def _build_groups(
 
     :param build: runs one solve, for what is not only handed over to others.
     :param checks: jobs that run meanwhile.
+    :param on_built: takes the result of each solve, with what it is built on, when its room is free again.
     """
     settings, machine = run.settings, run.machine
     slots = settings.builder.jobs or schedule.default_jobs(run.host.info if settings.starts_buildkit else None)
@@ -105,13 +112,15 @@ def _build_groups(
     jobs: list[Callable[[], Any]] = []
     for target in run.project:
         apart = keep_going or target.settings.build.cache is not CacheKind.NONE
-        here = [entry for entry in target.settings.matrix if entry.is_local]
-        elsewhere = [entry for entry in target.settings.matrix if not entry.is_local]
+        matrix = [entry for entry in target.settings.matrix if entry.leg not in run.taken]
+        here = [entry for entry in matrix if entry.is_local]
+        elsewhere = [entry for entry in matrix if not entry.is_local]
         groups = schedule.groups(here, slots, machine, apart=apart)
         groups += run.fleet.groups(elsewhere, apart=apart) if run.fleet else []
-        jobs += [partial(_build_group, run, client, local, room, build, target, one) for one in groups]
+        jobs += [partial(_build_group, run, client, local, room, build, target, one, on_built) for one in groups]
     try:
-        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in run.project.matrix})
+        legs = [entry for entry in run.project.matrix if entry.leg not in run.taken]
+        run.progress.begin({entry.leg: run.is_emulated(entry) for entry in legs})
         results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
         return [result for of_group in results for result in of_group]
     finally:
@@ -126,6 +135,7 @@ def _build_group(
     build: Callable[[Target, Group, Builder, Sequence[Base]], T],
     target: Target,
     group: Group,
+    on_built: Callable[[Target, Group, T, Sequence[Base]], object] | None = None,
 ) -> list[T]:
     """Run one solve, as soon as what it is built on is there; return its result, none where it is only handed over."""
     from multiarch.buildkit.build import build_layout
@@ -143,7 +153,11 @@ def _build_group(
         # A builder elsewhere has slots of its own.
         taken = room.take(schedule.weight(group, run.machine)) if group[0].is_local else nullcontext()
         with taken:
-            return run.build_on(group, local, build_on)
+            results = run.build_on(group, local, build_on)
+        if on_built:
+            for result in results:
+                on_built(target, group, result, bases)
+        return results
     except BaseException:
         run.bases.built(group, None)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from multiarch.publish.publication import Published
     from multiarch.publish.tags import PublishedTag
     from multiarch.run import Run
+    from multiarch.steps.resume import Resumption
 
 
 def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
@@ -35,11 +37,13 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.steps.release import solves
+    from multiarch.steps.release import record, solves
+    from multiarch.steps.resume import Resumption
 
-    output = run.settings.build.output
+    output, started = run.settings.build.output, time.time()
     check(run.project)
-    whole = run.project
+    check_signing(run)
+    whole, resumption = run.project, Resumption(run)
     verdicts: dict[str, Verdict] = {}
     digests = {}
     if run.settings.build.only_changed:
@@ -48,11 +52,11 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         verdicts = only_changed.leave_out(run)
     if run.project.targets:
         with run.progress.section("prepare"):
-            client, local = prepare(run)
+            client, local = prepare(run, resumption)
         with run.progress.section("build"):
             if output.kind in (OutputKind.DOCKER, OutputKind.OCI):
                 return solves.build_here(run, client, local)
-            digests = solves.build_images(run, client, local)
+            digests = solves.build_images(run, client, local, resumption)
     if verdicts:
         verdicts = only_changed.take_in(run, whole, verdicts)
     targets = manifest.published_targets(run.project)  # the builders have said what is built where
@@ -63,6 +67,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests, verdicts)
     _tell(run, targets, published)
+    record.record(run, targets, published, started)
     return tuple(tag for one in published for tag in one.tags)
 
 
@@ -85,14 +90,20 @@ def commands(project: Project) -> list[list[str]]:
     return lines + manifest.commands(project)
 
 
-def prepare(run: Run) -> tuple[Client, Builder]:
-    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder."""
+def prepare(run: Run, resumption: Resumption) -> tuple[Client, Builder]:
+    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder.
+
+    :param resumption: looks meanwhile for what need not be built.
+    """
     from multiarch.steps.doctor.checks import check_host
 
     if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
         run.ask_builders(copy_buildctl.ensure(run))
     settings, host = run.settings, run.host
-    jobs: list[Callable[[], Any]] = [run.start_embedded_registry] if settings.publish.embedded else []
+    if settings.build.resume:
+        run.start_embedded_registry()
+    jobs: list[Callable[[], Any]] = [resumption.look]
+    jobs += [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
         host.info  # noqa: B018 (asked for once, before several threads want it)
         check_host(run)
@@ -119,6 +130,16 @@ def check(project: Project) -> None:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
+
+
+def check_signing(run: Run) -> None:
+    """Check, before anything is built, that what is published can be signed.
+
+    :raises MultiarchError: cosign or its key cannot be used.
+    """
+    if run.settings.build.output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+        with run.signing(()):
+            pass
 
 
 def _check_output(project: Project) -> None:
@@ -149,5 +170,6 @@ def show_table(run: Run) -> None:
 
     built = {leg for solve in run.solves for leg in solve.legs}
     # Of what was left out of the build there is nothing to tell here.
+    built |= run.taken.keys()
     matrix = [entry for entry in run.project.matrix if entry.leg in built or not run.settings.build.only_changed]
-    run.progress.table(summarise(matrix, run.solves, run.images, run.machine, run.findings))
+    run.progress.table(summarise(matrix, run.solves, run.images, run.machine, run.findings, run.taken))

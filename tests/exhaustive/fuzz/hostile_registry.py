@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import resource
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from multiarch.errors import MultiarchError
@@ -23,15 +21,6 @@ if TYPE_CHECKING:
 LONGEST = 20.0  # seconds of one case
 MOST_MEMORY = 300 << 20  # bytes of all cases
 SECRETS = ("pass-w0rd:x", base64.b64encode(b"somebody:pass-w0rd:x").decode(), "t0ken-of-the-server")
-
-fuzz = settings(
-    max_examples=int(os.environ.get("MULTIARCH_EXAMPLES", "2000")),
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
 
 # Pieces of answers.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import resource
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multiarch.buildkit.faults import hint_for, is_transient_fault
@@ -22,6 +21,7 @@ from multiarch.buildkit.output import Output
 from multiarch.buildkit.rawjson import read_state
 from multiarch.buildkit.status import Vertices, warnings
 from multiarch.display.progress import Progress
+from tests.exhaustive.fuzz.limits import fuzz
 from tests.unit.legs import leg
 
 if TYPE_CHECKING:
@@ -95,14 +95,6 @@ LINES = st.one_of(
     st.binary(max_size=200),
     ANY.map(lambda value: json.dumps(value).encode()),
     STATES.flatmap(lambda state: st.integers(0, 400).map(lambda cut: json.dumps(state).encode()[:cut] + b"\xff")),
-)
-fuzz = settings(
-    max_examples=int(os.environ.get("MULTIARCH_EXAMPLES", "2000")),
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
 )
 
 

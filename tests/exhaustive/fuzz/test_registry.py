@@ -19,7 +19,8 @@ from multiarch.registry.challenge import parse_challenge
 from multiarch.registry.client import Registry
 from multiarch.registry.destinations import Destinations
 from multiarch.retry import Policy
-from tests.exhaustive.fuzz.hostile_registry import DEEP, SECRETS, answers, bounded, echoed, fuzz, outcome, server
+from tests.exhaustive.fuzz.hostile_registry import DEEP, SECRETS, answers, bounded, echoed, outcome, server
+from tests.exhaustive.fuzz.limits import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,8 @@ from multiarch.buildkit.status import Vertex
 from multiarch.display.fold import draw_rows
 from multiarch.display.live import LiveProgress
 from multiarch.display.rows import Row, RowState
-from tests.exhaustive.fuzz.test_shown import TEXTS, fuzz, is_shown_clean
+from tests.exhaustive.fuzz.limits import fuzz
+from tests.exhaustive.fuzz.test_shown import TEXTS, is_shown_clean
 from tests.unit.legs import leg
 
 NAMES = st.sampled_from(["", "app", "golang-1.27-bookworm", "golang-1.26-alpine3.24", "a" * 100])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import resource
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from invoke.config import Config
 
@@ -20,6 +19,7 @@ from multiarch.cli.invoke_files import check_project_file, show_error
 from multiarch.config.load import load
 from multiarch.config.schema import PREFIX, Block, PlatformEntry
 from multiarch.errors import MultiarchError
+from tests.exhaustive.fuzz.limits import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +48,6 @@ ENTRIES = st.lists(
 VALUES = ANY | PAIRS | LISTS | TEXTS
 # A few settings of any kind, so that a mistake in one does not hide those in others.
 BLOCKS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2) | st.fixed_dictionaries({"platforms": ENTRIES})
-fuzz = settings(
-    max_examples=int(os.environ.get("MULTIARCH_EXAMPLES", "2000")),
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiarch.buildkit.output import Output
@@ -22,6 +21,7 @@ from multiarch.display.live import LiveProgress
 from multiarch.display.report import page
 from multiarch.display.rows import Layout, Row
 from multiarch.formatting import clean, is_clean, one_line, shell_line, without_commands
+from tests.exhaustive.fuzz.limits import fuzz
 from tests.unit.display.test_report import embedded
 from tests.unit.legs import leg
 
@@ -55,15 +55,6 @@ CIS = {
 }
 # What the CIs look for (see `multiarch.formatting`); GitHub's "::" after all that .NET takes for a blank.
 COMMANDS = re.compile(r"^\s*::|##\w*\[|section_(start|end):|travis_(fold|time):")
-
-fuzz = settings(
-    max_examples=int(os.environ.get("MULTIARCH_EXAMPLES", "2000")),
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from multiarch.buildkit.builder import Builder
@@ -14,7 +14,7 @@ from multiarch.buildkit.command import build_command
 from multiarch.config.project import load_project
 from multiarch.errors import ConfigurationError
 from multiarch.image.reference import ImageReference
-from tests.exhaustive.fuzz.limits import EXAMPLES
+from tests.exhaustive.fuzz.limits import EXAMPLES, fuzz
 
 if TYPE_CHECKING:
     from multiarch.config.project import Project
@@ -81,9 +81,7 @@ def places(project: Project) -> list[str]:
 @example({**ONE, "cache": "gha", "image": "h.io/x", "targets": {"b-a": {}, "a": {"image": "h.io/x-b"}}})
 @example({**ONE, "cache": "registry", "image": "h.io/x", "targets": {"a": {}, "buildcache-a": {}}})
 @example({**ONE, "cache": "registry", "image": "h.io/x", "targets": {"a": {"tags": ["buildcache-b-amd64"]}, "b": {}}})
-@settings(
-    max_examples=EXAMPLES // 4, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(fuzz, max_examples=EXAMPLES // 4)
 def test_no_two_targets_write_to_one_place(block: dict[str, Any]) -> None:
     """All places are different and valid, or the error names one that is not, in one line."""
     try:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
-from tests.exhaustive.fuzz.hostile_registry import BODIES, SECRETS, answers, bounded, echoed, fuzz, outcome, server
+from tests.exhaustive.fuzz.hostile_registry import BODIES, SECRETS, answers, bounded, echoed, outcome, server
+from tests.exhaustive.fuzz.limits import fuzz
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,6 +11,7 @@ from tests.fleet.parts import commands_of, processes_of, published, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.fleet.kubernetes.conftest import Pool
     from tests.fleet.parts import Builder, Project
@@ -63,6 +64,31 @@ def test_build_goes_on_in_another_pod_when_its_own_is_deleted(inside: Project, p
     assert [(f"z/z-{1 - int(pod[-1])}", [f"z/{pod}"])] == builders_of(inside)
     assert [f"{inside.image}:latest@{published(inside)}"] == result.out
     assert [] == processes_of(inside.path.name) + processes_of("kube-pod") + processes_of("exec")
+
+
+def test_build_goes_on_in_a_pod_of_another_name(inside: Project, pool: Pool, tmp_path: Path) -> None:
+    """As of a Deployment, which never gives a name again: the pool has no pod left but the new one."""
+    template = json.loads(pool.cluster.run("-n", NAMESPACE, "get", "statefulset", "z", "-o", "json"))["spec"][
+        "template"
+    ]
+
+    def create(name: str) -> None:
+        about = {"name": name, "namespace": NAMESPACE, "labels": {"app": "replaced"}}
+        objects = {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": template["spec"]}
+        (tmp_path / "pod.json").write_text(json.dumps(objects))
+        pool.cluster.run("create", "-f", str(tmp_path / "pod.json"))
+        pool.cluster.run("-n", NAMESPACE, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+
+    create("d-old")
+    inside.write(SLOW.format("replaced", 6), pool.settings(POOL.replace("app=buildkit", "app=replaced")))
+    run = inside.begin("release", "--report", "report.json")
+    wait_until(lambda: bool(commands_of("echo replaced")), "the RUN", 60)
+    pool.cluster.run("-n", NAMESPACE, "delete", "pod", "d-old", "--force", "--grace-period=0")
+    create("d-new")
+    result = inside.end(run)
+    pool.cluster.run("-n", NAMESPACE, "delete", "pod", "d-new", "--force", "--grace-period=0")
+    assert 0 == result.status, result.err
+    assert [("z/d-new", ["z/d-old"])] == builders_of(inside)
 
 
 def test_pod_that_ends_finishes_its_build_and_gets_no_other(inside: Project, pool: Pool) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.buildkit.sent_files import UnreadableFileError, digest_of_directory, digest_of_file, ignore_file
+from multiarch.buildkit import sent_files
+from multiarch.buildkit.sent_files import (
+    SentFiles,
+    UnreadableFileError,
+    digest_of_directory,
+    digest_of_file,
+    ignore_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +97,53 @@ def test_pipe_is_not_waited_for(context: Path) -> None:
     for place, read in ((context, digest_of_directory), (context / "pipe", digest_of_file), (context, digest_of_file)):
         with pytest.raises(UnreadableFileError):
             read(place)
+
+
+def aged(path: Path, text: str, seconds: float = 60.0) -> None:
+    """Write a file that was last written to a while ago, as far as its own times tell."""
+    path.write_text(text)
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_file_is_read_again_only_where_its_status_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read before and after a build is read once; one that was written to meanwhile is noticed."""
+    read: list[str] = []
+
+    def digest_of_file(path: Path) -> str:
+        read.append(path.name)
+        return path.read_text()
+
+    monkeypatch.setattr(sent_files, "digest_of_file", digest_of_file)
+    monkeypatch.setattr(sent_files, "_SETTLED", 0)
+    aged(tmp_path / "a", "1")
+    aged(tmp_path / "b", "1")
+    before = SentFiles()
+    first = before.directory(tmp_path, None)
+    assert (["a", "b"], first) == (read, before.directory(tmp_path, None))
+    assert (first, ["a", "b"]) == (SentFiles(before).directory(tmp_path, None), read)
+    aged(tmp_path / "b", "2")
+    assert first != SentFiles(before).directory(tmp_path, None)
+    assert ["a", "b", "b"] == read
+
+
+def test_file_that_was_just_written_is_read_each_time(tmp_path: Path) -> None:
+    """Its times are too coarse to tell a write that follows at once."""
+    path = tmp_path / "a"
+    path.write_text("1")
+    status = path.stat()
+    before = SentFiles()
+    first = before.file(path)
+    path.write_text("2")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert first != SentFiles(before).file(path)
+
+
+def test_no_more_is_read_than_wanted(tmp_path: Path) -> None:
+    """Of files, and of their bytes; what does not fit is not read."""
+    (tmp_path / "a").write_bytes(b"12")
+    (tmp_path / "b").write_bytes(b"3")
+    assert 64 == len(SentFiles(most_files=2, most_bytes=3).directory(tmp_path, None)[0])
+    for sent in (SentFiles(most_files=1), SentFiles(most_bytes=2)):
+        with pytest.raises(UnreadableFileError) as raised:
+            sent.directory(tmp_path, None)
+        assert "more is sent than is read where nobody asks for it" == str(raised.value)

@@ -19,11 +19,11 @@ FLAGS = {
     "start-buildkit": "address json platform recreate target verbose",
     "copy-buildctl": "dest json verbose",
     "build-arch": "build-arg build-context context digests dockerfile frontend image json label no-cache output"
-    " platform pull quiet report shell source tag target verbose",
+    " platform pull quiet report resume shell source tag target verbose",
     "manifest": "allow-dropping annotation digests image inspect json platform quiet remove replace rollback tag"
     " target to verbose",
     "release": "allow-dropping annotation build-arg build-context context dockerfile frontend image into json"
-    " keep-going label no-cache only-changed output platform pull quiet report source tag target verbose",
+    " keep-going label no-cache only-changed output platform pull quiet report resume source tag target verbose",
     "prune": "all json keep-duration keep-storage verbose",
     "pipeline": "check ci",
     "init": "check",
@@ -31,6 +31,8 @@ FLAGS = {
     "fleet-certs": "dest for renew",
     "fleet-pods": "",
     "doctor": "json platform target verbose",
+    "log": "json target verbose",
+    "cleanup": "build delete json older-than verbose",
 }
 
 
@@ -39,7 +41,7 @@ def test_an_adopter_gets_the_tasks(project: Project) -> None:
     listed = project.invoke("--list", "--list-format", "json")
     steps = {step["name"]: step["help"] for step in json.loads("\n".join(listed.out))["tasks"]}
     assert (0, [], sorted(FLAGS)) == (listed.status, listed.err, sorted(steps))
-    assert [True] * 13 == [len(text) > 20 for text in steps.values()]
+    assert [True] * 15 == [len(text) > 20 for text in steps.values()]
 
 
 def test_every_step_has_its_flags_and_imports_nothing_heavy(project: Project) -> None:
@@ -88,7 +90,7 @@ def test_owner_in_upper_case_becomes_lower_case_with_a_word(project: Project) ->
 def test_h_is_for_help_on_every_step(project: Project) -> None:
     """No flag of a step takes ``-h`` away from Invoke."""
     helped = [project.run(step, "-h") for step in FLAGS]
-    assert [(0, True)] * 13 == [(told.status, told.out[0].startswith("Usage: ")) for told in helped]
+    assert [(0, True)] * 15 == [(told.status, told.out[0].startswith("Usage: ")) for told in helped]
 
 
 def test_the_console_script_tells_its_version(project: Project) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.load import load
+from multiarch.config.push import Push
 from multiarch.config.server_settings import EmbeddedRegistry
-from multiarch.config.settings import CacheKind, Output, OutputKind, Push, Secret, SecretKind
+from multiarch.config.settings import CacheKind, Output, OutputKind, Secret, SecretKind
 from multiarch.errors import EmptyMatrixError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.config.load import load
-from multiarch.config.settings import Push
+from multiarch.config.push import Push
 from multiarch.errors import ConfigurationError
 from tests.unit.config.test_checkout import git
 from tests.unit.test_ci import GITLAB, TRAVIS

@@ -86,9 +86,9 @@ def test_report_holds_every_attempt() -> None:
 def test_fields_of_the_format_stay_as_they_are() -> None:
     """Programs read them by name, and may show them in their order."""
     data = data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=2)))
-    report_fields = "version task images tags started finished succeeded outcome platforms advice solves targets"
+    report_fields = "version task images tags started finished succeeded outcome platforms advice solves targets trends"
     assert report_fields.split() == list(data)
-    platform_fields = "platform digest size seconds steps cached emulated unchecked foreign target builder lost"
+    platform_fields = "platform digest size seconds steps cached emulated unchecked foreign target builder lost taken"
     assert platform_fields.split() == list(data["platforms"][0])
     assert ["platform", "name", "instruction", "seconds", "share", "texts", "target"] == list(data["advice"][0])
     assert ["platforms", "retries", "steps", "target", "built_on", "builder"] == list(data["solves"][0])

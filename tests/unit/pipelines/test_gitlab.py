@@ -16,7 +16,7 @@ def test_the_jobs_of_gitlab(tmp_path: Path) -> None:
     assert (["saas-arm64"], None) == (file["build linux/arm64"]["tags"], file["build linux/riscv64"].get("tags"))
     names = ("REGISTRY_GITLAB_COM_USERNAME", "REGISTRY_GITLAB_COM_PASSWORD")
     exported = f'export {names[0]}="$CI_REGISTRY_USER" {names[1]}="$CI_REGISTRY_PASSWORD"'
-    assert exported == file[".multiarch"]["before_script"][0]
+    assert exported == file[".multiarch"]["before_script"][1]
     published = ["$CI_COMMIT_TAG", '$CI_COMMIT_BRANCH == "trunk"', '$CI_COMMIT_BRANCH == "release/1"']
     assert published == [rule["if"] for rule in file["publish manifest"]["rules"]]
     built = ['$CI_PIPELINE_SOURCE == "merge_request_event"', *published]

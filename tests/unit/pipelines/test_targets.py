@@ -71,7 +71,7 @@ def test_steps_of_a_job_are_for_its_platform_and_targets(tmp_path: Path) -> None
         "invoke build-arch --platform linux/amd64 --target app --target worker",
     ] == [*jobs[0]["before_script"], jobs[0]["script"]]
     assert "invoke setup-binfmt --platform linux/riscv64 --target app" == jobs[2]["before_script"][0]
-    assert ["invoke copy-buildctl"] == jobs[4]["before_script"]
+    assert ["invoke copy-buildctl"] == [one for one in jobs[4]["before_script"] if one.startswith("invoke")]
     trials = "invoke setup-binfmt --platform linux/arm64 --platform linux/riscv64"
     assert ([trials], "invoke manifest") == (jobs[-1]["before_script"], jobs[-1]["script"])
 

@@ -186,3 +186,29 @@ def test_directory_of_a_killed_run_is_swept_and_that_of_a_living_one_is_not(dock
     while kept.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not kept.exists()
+
+
+def test_program_gets_the_logins_of_its_registries_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory of this user's, which is gone afterwards; those of the environment and identity tokens too."""
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    auths = {"a.example": {"auth": "YTp3b3Jk"}, "b.example": {"identitytoken": "token"}, "c.example": {"auth": "Yzpj"}}
+    (stored / "config.json").write_text(json.dumps({"auths": auths, "HttpHeaders": {"X": "y"}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(stored))
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"d.example": {"auth": "ZDpk"}}}))
+    hosts = ("a.example", "b.example", "d.example", "nobody.example")
+    with login_files.configuration(hosts) as directory:
+        file = directory / "config.json"
+        expected = {"a.example": auths["a.example"], "b.example": auths["b.example"], "d.example": {"auth": "ZDpk"}}
+        assert {"auths": expected} == json.loads(file.read_text())
+        assert (0o700, 0o600) == (directory.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
+        # BuildKit's client is not taken for provided with what is there for another program.
+        assert not (directory.parent / "config.json").exists()
+    assert not directory.parent.exists()
+
+
+def test_login_directory_that_a_signal_has_removed_is_no_error() -> None:
+    """`remove` came first."""
+    with login_files.configuration(()) as directory:
+        login_files.remove()
+        assert not directory.exists()

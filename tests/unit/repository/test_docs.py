@@ -68,6 +68,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
         _refused("GET docker.io/someone/app/manifests/latest-arm64", 401, "UNAUTHORIZED", "authentication required"),
         refusals.TagsNotMovedError(str(denied), [APP, "ghcr.io/a/b:latest"], []),
         refusals.SmokeError("linux/arm64", "app --version", "exit status 139"),
+        refusals.SigningError("docker.io/someone/app@sha256:c0ffee", "signing digest: no quorum"),
         refusals.OtherCommitError(f"{APP}-arm64", "c0ffee1", "bada551"),
     ]
     assert list(map(_words, expected)) == [
@@ -77,7 +78,7 @@ def test_every_line_that_is_quoted_can_be_met() -> None:
 
 def test_every_step_has_its_part() -> None:
     """In the order of the steps; and what it advises are flags that there are."""
-    others = ("prune", "pipeline", "init", "fleet", "fleet-certs", "fleet-pods", "doctor")
+    others = ("prune", "pipeline", "init", "fleet", "fleet-certs", "fleet-pods", "doctor", "cleanup", "log")
     steps = [step for step in FLAGS if step not in others]
     assert steps == re.findall(r"^## \d\. (\S+)$", PAGE, re.MULTILINE)
     words = re.sub(r"```text.*?```", "", PAGE, flags=re.DOTALL)

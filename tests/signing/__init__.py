@@ -1,0 +1,1 @@
+"""Signing with the real cosign, in real registries."""
