@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from multiarch.buildkit.ignore_file import IgnoreFile
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
 _CHUNK = 1 << 20
 _LARGEST_IGNORE_FILE = 1 << 20  # bytes
 _SETTLED = 1_000_000_000  # nanoseconds; file systems keep times to 2 s at worst, Linux's own to 10 ms
+_TOO_MUCH = "more is sent than is read where nobody asks for it"
 
 
 class UnreadableFileError(Exception):
@@ -48,7 +50,10 @@ def digest_of_file(path: Path) -> str:
 
 
 def digest_of_directory(
-    directory: Path, ignored: Path | None = None, read: Callable[[Path], str] = digest_of_file
+    directory: Path,
+    ignored: Path | None = None,
+    read: Callable[[Path], str] = digest_of_file,
+    most: int | None = None,
 ) -> tuple[str, bool]:
     """Return the SHA-256 of what is sent of a directory, in hex digits, and whether a ``.git`` of it is sent too.
 
@@ -56,10 +61,11 @@ def digest_of_directory(
 
     :param ignored: the ignore file.
     :param read: returns the digest of a file's content.
-    :raises UnreadableFileError: something in it cannot be read.
+    :param most: names that are looked at; None for any number.
+    :raises UnreadableFileError: something in it cannot be read, or there is more.
     """
     found, has_git = hashlib.sha256(), False
-    for name, path in _files(directory, _read_ignore_file(ignored)):
+    for name, path in _files(directory, _read_ignore_file(ignored), most):
         if name == ".git":
             has_git = True
             continue
@@ -71,36 +77,43 @@ class SentFiles:
     """Digests of the files and directories that are sent, each of which is read once.
 
     :param earlier: what was read before: a file whose status has not changed since is not read again.
-    :param most_files: that are read; None for any number.
-    :param most_bytes: of them; None for any number.
+    :param most_names: that are looked at in a directory; None for any number.
+    :param most_bytes: of files that are read; None for any number.
+    :param stopped: ends all reading.
     """
 
     def __init__(
-        self, earlier: SentFiles | None = None, *, most_files: int | None = None, most_bytes: int | None = None
+        self,
+        earlier: SentFiles | None = None,
+        *,
+        most_names: int | None = None,
+        most_bytes: int | None = None,
+        stopped: threading.Event | None = None,
     ) -> None:
         self._files: dict[tuple[str, tuple[int, ...]], str] = earlier._files if earlier else {}
+        self._stopped: threading.Event | None = earlier._stopped if earlier else stopped
         self._directories: dict[tuple[Path, Path | None], tuple[str, bool]] = {}
-        self._most_files, self._most_bytes = most_files, most_bytes
-        self._count = self._bytes = 0
+        self._most_names, self._most_bytes = most_names, most_bytes
+        self._bytes = 0
 
     def directory(self, directory: Path, ignored: Path | None) -> tuple[str, bool]:
         """Return what `digest_of_directory` does. :raises UnreadableFileError: there is too much, or not readable."""
         key = (directory, ignored)
         if key not in self._directories:
-            self._directories[key] = digest_of_directory(directory, ignored, self.file)
+            self._directories[key] = digest_of_directory(directory, ignored, self.file, self._most_names)
         return self._directories[key]
 
     def file(self, path: Path) -> str:
         """Return what `digest_of_file` does. :raises UnreadableFileError: there is too much, or not readable."""
+        if self._stopped and self._stopped.is_set():
+            raise UnreadableFileError("stopped")
         try:
             status = path.stat()
         except OSError as error:
             raise UnreadableFileError(f"{path}: {error.strerror}") from None
-        self._count += 1
         self._bytes += status.st_size
-        for count, most in ((self._count, self._most_files), (self._bytes, self._most_bytes)):
-            if most is not None and count > most:
-                raise UnreadableFileError("more is sent than is read where nobody asks for it")
+        if self._most_bytes is not None and self._bytes > self._most_bytes:
+            raise UnreadableFileError(_TOO_MUCH)
         key = (str(path), (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         # A file that was written to just now may be so again within the resolution of its times.
         is_settled = time.time_ns() - status.st_ctime_ns > _SETTLED
@@ -129,15 +142,21 @@ def _add(found: hashlib._Hash, name: str, path: Path, read: Callable[[Path], str
     found.update(b"".join(os.fsencode(field) + b"\0" for field in fields))
 
 
-def _files(directory: Path, ignored: IgnoreFile) -> Iterator[tuple[str, Path]]:
-    """Yield everything below a directory by its name, in one order everywhere; a ``.git`` without what is in it."""
-    pending = [("", directory)]
+def _files(directory: Path, ignored: IgnoreFile, most: int | None) -> Iterator[tuple[str, Path]]:
+    """Yield everything below a directory by its name, in one order everywhere; a ``.git`` without what is in it.
+
+    :param most: names that are looked at; None for any number.
+    """
+    pending, count = [("", directory)], 0
     while pending:
         prefix, folder = pending.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             raise UnreadableFileError(f"{folder}: {error.strerror}") from None
+        count += len(entries)
+        if most is not None and count > most:
+            raise UnreadableFileError(_TOO_MUCH)
         below = []
         for entry in entries:
             name = prefix + entry.name

@@ -75,6 +75,29 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
     }
 
 
+def _base(pipeline: Pipeline, rules: Sequence[str]) -> dict[str, Any]:
+    """Return what all jobs extend: a Docker host of their own, and the tasks."""
+    return {
+        "image": _DOCKER,
+        "services": [f"{_DOCKER}-dind"],
+        "variables": {
+            "DOCKER_HOST": "tcp://docker:2376",
+            "DOCKER_TLS_CERTDIR": "/certs",
+            "DOCKER_TLS_VERIFY": "1",
+            "DOCKER_CERT_PATH": "/certs/client",
+            **pipeline.variables,
+        },
+        "rules": _rules(rules),
+        "before_script": [
+            *([withheld(pipeline.builder_secrets)] if pipeline.builder_secrets else []),
+            *_credentials(pipeline),
+            "command -v python3 || apk add --no-cache python3 git",
+            'venv=$(mktemp -d) && python3 -m venv "$venv" && . "$venv/bin/activate"',
+            pipeline.install,
+        ],
+    }
+
+
 def is_ours(place: Place, key: str, value: Any) -> bool:
     """Whether a job, or a variable of one, that is not written any more is ours, and to be removed."""
     if place == ():
@@ -92,7 +115,7 @@ def _extends_base(job: Any) -> bool:
     return isinstance(job, dict) and job.get("extends") == _BASE
 
 
-def _rules(conditions: list[str]) -> list[dict[str, str]]:
+def _rules(conditions: Sequence[str]) -> list[dict[str, str]]:
     return [{"if": condition} for condition in conditions]
 
 

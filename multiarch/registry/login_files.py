@@ -133,7 +133,7 @@ def make(*, runnable: bool = False) -> Path:
 
     :param runnable: whether it is for a program, which a file system in memory need not run; never for a secret.
     """
-    place = _places()[-1 if runnable else 0]
+    place = None if runnable or not _has_memory() else _MEMORY
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         descriptor = _locked(path)
@@ -143,12 +143,14 @@ def make(*, runnable: bool = False) -> Path:
             return path
 
 
+def _has_memory() -> bool:
+    return os.access(_MEMORY, os.W_OK)
+
+
 def _places() -> list[Path]:
-    """Return where directories are made: in memory, where that can be, and on a disk."""
-    if not os.access(_MEMORY, os.W_OK):
-        return [Path(tempfile.gettempdir())]
-    # Not gettempdir, which writes a file to see whether it may: directories are swept in a dry run too.
-    return [Path(_MEMORY), Path(os.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 (as above)
+    """Return where directories are: in memory, where that can be, and on a disk; no file is written to find it."""
+    disk = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 (looked at, not written to)
+    return [*([Path(_MEMORY)] if _has_memory() else []), disk]
 
 
 def _locked(path: Path) -> int | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 # Files, and their bytes, that a run reads for its records where nobody asked for them: 0.1 s of one core each.
-_MOST_FILES, _MOST_BYTES = 2000, 64 << 20
+_MOST_NAMES, _MOST_BYTES = 2000, 64 << 20
 
 
 class Resumption:
@@ -44,8 +44,8 @@ class Resumption:
             raise ConfigurationError("multiarch.resume", problem)
         self._run, self._project = run, run.project
         self._is_asked_for = run.settings.build.resume
-        is_bounded = not self._is_asked_for
-        self._sent = SentFiles(most_files=_MOST_FILES, most_bytes=_MOST_BYTES) if is_bounded else SentFiles()
+        names, size = (None, None) if self._is_asked_for else (_MOST_NAMES, _MOST_BYTES)
+        self._sent = SentFiles(most_names=names, most_bytes=size, stopped=run.policy.stopped)
         self._inputs: dict[Leg, dict[str, str] | str] = {}
         self._left: dict[Leg, LeftImage | str] = {}
 

@@ -1,16 +1,16 @@
 """Real registries (Debian's docker-registry, distribution 3) and what builds have left in them; and a walk of its own.
 
-The walk knows nothing of the package: it reads with urllib, and takes for reached whatever looks like a digest.
+The walk knows nothing of the package: it reads with http.client, and takes for reached whatever looks like a digest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import re
 import shutil
-import urllib.error
-import urllib.request
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -51,6 +51,8 @@ class Stocked:
     version: str
     deletes: bool = True
     host: str = ""
+    _threads: threading.local = field(default_factory=threading.local)
+    _connections: list[http.client.HTTPConnection] = field(default_factory=list)
     _blobs: set[str] = field(default_factory=set)
     daemon: Daemon = field(init=False)
 
@@ -70,14 +72,14 @@ class Stocked:
 
     def ask(self, verb: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, str]:
         """Return status, body and Location of an answer; refusals are answers."""
-        url = path if path.startswith("http") else f"http://{self.host}/v2/app/{path}"
+        if not hasattr(self._threads, "http"):
+            self._threads.http = http.client.HTTPConnection(self.host, timeout=20)
+            self._connections.append(self._threads.http)
+        target = path.removeprefix(f"http://{self.host}") if path.startswith("http") else f"/v2/app/{path}"
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(url, body, sent, method=verb)
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, answer.read(), answer.headers.get("Location", "")
-        except urllib.error.HTTPError as error:
-            return error.code, error.read(), ""
+        self._threads.http.request(verb, target, body, sent)
+        answer = self._threads.http.getresponse()
+        return answer.status, answer.read(), answer.headers.get("Location", "")
 
     def blob(self, body: bytes, media_type: str) -> dict[str, Any]:
         """Put a blob, and return its descriptor."""
@@ -174,4 +176,6 @@ class Stocked:
 
     def stop(self) -> None:
         """End it."""
+        for connection in self._connections:
+            connection.close()
         self.daemon.end()

@@ -39,8 +39,7 @@ class Into:
         from multiarch.steps.resume import Resumption
 
         self._check(run.project)
-        step.check(run.project)
-        step.check_signing(run)
+        step.check(run)
         manifest_repair.target_of(run, "--into")
         resumption = Resumption(run)
         with run.progress.section("prepare"):

@@ -37,12 +37,11 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
-    from multiarch.steps.release import record, solves
+    from multiarch.steps.release import solves
     from multiarch.steps.resume import Resumption
 
     output, started = run.settings.build.output, time.time()
-    check(run.project)
-    check_signing(run)
+    check(run)
     whole, resumption = run.project, Resumption(run)
     verdicts: dict[str, Verdict] = {}
     digests = {}
@@ -66,8 +65,7 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
         return ()
     with run.progress.section("publish"):
         published = manifest.publish(run, targets, digests, verdicts)
-    _tell(run, targets, published)
-    record.record(run, targets, published, started)
+    _tell(run, targets, published, started)
     return tuple(tag for one in published for tag in one.tags)
 
 
@@ -119,25 +117,23 @@ def _server_and_client(run: Run) -> tuple[Client, Builder]:
     return run.client(copy_buildctl.ensure(run)), Builder(address, run.machine)
 
 
-def check(project: Project) -> None:
-    """Check what is known before anything is done: the output, the tags, the contexts and Dockerfiles."""
+def check(run: Run) -> None:
+    """Check what is known before anything is built: the output, the tags, the contexts and Dockerfiles, the signer.
+
+    :raises MultiarchError: one of them cannot be used.
+    """
     from multiarch.buildkit.inputs import check_inputs
 
+    project = run.project
     _check_output(project)
-    for target in manifest.published_targets(project):
+    published = manifest.published_targets(project)
+    for target in published:
         target.settings.publish.check()
     for target in project:
         target.settings.platforms  # noqa: B018 (an empty matrix is an error)
         for entry in target.settings.matrix:
             check_inputs(target.settings, entry)
-
-
-def check_signing(run: Run) -> None:
-    """Check, before anything is built, that what is published can be signed.
-
-    :raises MultiarchError: cosign or its key cannot be used.
-    """
-    if run.settings.build.output.kind is OutputKind.IMAGE and manifest.published_targets(run.project):
+    if run.settings.build.output.kind is OutputKind.IMAGE and published:
         with run.signing(()):
             pass
 
@@ -152,8 +148,11 @@ def _check_output(project: Project) -> None:
     project.check_output()
 
 
-def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:
-    """Show what was published. The tags have moved: nothing in here makes the release a failed one."""
+def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published], started: float) -> None:
+    """Show and record what was published. The tags have moved: nothing in here makes the release a failed one."""
+    from multiarch.steps.release import record
+
+    record.record(run, targets, published, started)
     try:
         show_table(run)
         for target, one in zip(targets, published, strict=True):

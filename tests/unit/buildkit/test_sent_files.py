@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -139,11 +140,22 @@ def test_file_that_was_just_written_is_read_each_time(tmp_path: Path) -> None:
 
 
 def test_no_more_is_read_than_wanted(tmp_path: Path) -> None:
-    """Of files, and of their bytes; what does not fit is not read."""
+    """Of names, also of what is not sent, and of bytes."""
     (tmp_path / "a").write_bytes(b"12")
     (tmp_path / "b").write_bytes(b"3")
-    assert 64 == len(SentFiles(most_files=2, most_bytes=3).directory(tmp_path, None)[0])
-    for sent in (SentFiles(most_files=1), SentFiles(most_bytes=2)):
+    assert 64 == len(SentFiles(most_names=2, most_bytes=3).directory(tmp_path, None)[0])
+    for sent in (SentFiles(most_names=1), SentFiles(most_bytes=2)):
         with pytest.raises(UnreadableFileError) as raised:
             sent.directory(tmp_path, None)
         assert "more is sent than is read where nobody asks for it" == str(raised.value)
+
+
+def test_reading_ends_when_the_run_is_stopped(tmp_path: Path) -> None:
+    """A directory of gigabytes is not waited for."""
+    (tmp_path / "a").touch()
+    stopped = threading.Event()
+    before = SentFiles(stopped=stopped)
+    before.directory(tmp_path, None)
+    stopped.set()
+    with pytest.raises(UnreadableFileError, match="stopped"):
+        SentFiles(before).directory(tmp_path, None)
