@@ -7,7 +7,7 @@ setting ``dotenv`` names. They only tell: one that cannot be written changes not
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from multiarch.display.summary import summary_cells
@@ -40,10 +40,15 @@ def write(outcome: Outcome, environ: Mapping[str, str], dotenv: str | None, say:
         if file and text:
             try:
                 # GitHub's files are those of all that a step runs; GitLab's is this run's.
-                with Path(file).open("w" if name == "dotenv" else "a", encoding="utf-8") as stream:
+                with open(file, "w" if name == "dotenv" else "a", encoding="utf-8", opener=_open) as stream:
                     stream.write(text)
             except (OSError, ValueError) as error:
                 say(f"{name}: cannot write to {file}: {getattr(error, 'strerror', None) or error}")
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody reads from is an error, where it would hold the end of the run."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _outputs(references: Sequence[str], digests: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,6 +128,30 @@ def test_files_that_cannot_be_written_change_nothing(
         f"GITHUB_STEP_SUMMARY: cannot write to {tmp_path}: Is a directory",
         f"dotenv: cannot write to {tmp_path}: Is a directory",
     ] == [line for line in done.err if "cannot write" in line]
+
+
+def test_pipes_hold_nothing(
+    project: Project, server: RegistryServer, staged: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """One that nobody reads from is told; one whose reader takes nothing gets as much as it holds."""
+    write(project, server, dotenv=f"{tmp_path}/unread")
+    for name in ("unread", "full"):
+        os.mkfifo(tmp_path / name)
+    reader = os.open(tmp_path / "full", os.O_RDONLY | os.O_NONBLOCK)
+    filler = os.open(tmp_path / "full", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while os.write(filler, b"x" * 4096):
+            pass
+    files = {"GITHUB_OUTPUT": f"{tmp_path}/full", "GITHUB_STEP_SUMMARY": f"{tmp_path}/unread"}
+    done = project.invoke("manifest", **files)
+    os.close(reader)
+    os.close(filler)
+    assert (0, 1) == (done.status, len(done.out))
+    told = [line.partition(": cannot write to ") for line in done.err if "cannot write" in line]
+    assert ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "dotenv"] == [name for name, _, _ in told]
+    assert [f"{tmp_path}/{name}" for name in ("full", "unread", "unread")] == [
+        problem.partition(": ")[0] for _, _, problem in told
+    ]
 
 
 def test_a_failure_is_told_in_the_summary_as_text(project: Project, server: RegistryServer, tmp_path: Path) -> None:
