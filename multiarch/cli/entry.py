@@ -230,12 +230,26 @@ def _exit_for(error: Exception, interrupt: int, *, verbose: bool) -> Exit:
     is_ours = isinstance(error, MultiarchError)
     if interrupt and (not is_ours or getattr(error, "cause", None) == "stopped"):
         return _exit("interrupted", _INTERRUPTED + interrupt)
+    words = words_of(error)
     if is_ours:
-        return _exit(str(error), _INTERRUPTED + interrupt if interrupt else 1)
-    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        return _exit(words, _INTERRUPTED + interrupt if interrupt else 1)
+    if _is_refusal(error):
+        return _exit(words, 1)
+    return _exit("\n".join([words, *(_trace(error) if verbose else ())]), _EX_SOFTWARE)
+
+
+def words_of(error: Exception) -> str:
+    """Return what a run that ends with an error says of it."""
+    if isinstance(error, MultiarchError):
+        return str(error)
+    if isinstance(error, OSError) and _is_refusal(error):
         where = f"{error.filename}: " if error.filename else ""
-        return _exit(f"{where}the system refuses it: {error.strerror}", 1)
-    return _exit("\n".join([_our_fault(error), *(_trace(error) if verbose else ())]), _EX_SOFTWARE)
+        return f"{where}the system refuses it: {error.strerror}"
+    return _our_fault(error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _REFUSALS
 
 
 def _our_fault(error: Exception) -> str:

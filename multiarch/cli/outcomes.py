@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from multiarch.cli.entry import print_results
+from multiarch.cli.entry import print_results, words_of
 from multiarch.cli.reporting import rows_of
 from multiarch.display import ci_files
 from multiarch.display.outcome import Outcome, fields_of, notes_of
-from multiarch.errors import MultiarchError, OutputError
+from multiarch.errors import OutputError
+from multiarch.formatting import clean_lines
 
 if TYPE_CHECKING:
     from multiarch.cli.entry import Step
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def perform(run: Run, step: Step, task: str, *, as_json: bool) -> None:
-    """Run a step, tell the CI what came out of it, and print its results.
+    """Run a step, tell the CI what came out of it, and print its results; of one that was interrupted nothing.
 
     :param task: its name.
     :param as_json: whether what came out is printed, as one line of JSON, also where the step fails.
@@ -26,8 +28,13 @@ def perform(run: Run, step: Step, task: str, *, as_json: bool) -> None:
     started = time.time()
     try:
         results = step.run(run)
-    except MultiarchError as error:
-        _tell(run, Outcome(task, started, time.time(), str(error), ()), as_json=as_json)
+    except Exception as error:
+        if getattr(error, "cause", None) == "stopped":  # nobody waits for more
+            raise
+        words = "\n".join(clean_lines(words_of(error)))
+        # Why the step failed is what is to be known, also where it cannot be told here.
+        with suppress(Exception):
+            _tell(run, Outcome(task, started, time.time(), words, ()), as_json=as_json)
         raise
     try:
         fields = tuple(fields_of(task, result) for result in results)

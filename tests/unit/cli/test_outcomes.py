@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shlex
+import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -64,6 +67,36 @@ def test_a_step_that_fails_tells_it_too(project: Project, server: RegistryServer
     told = json.loads(done.out[0])
     assert (1, 1, False, []) == (done.status, len(done.out), told["succeeded"], told["results"])
     assert told["error"] == done.err[-1]
+
+
+@pytest.mark.parametrize("where", ["> /dev/full", ">&-", "| true"])
+def test_a_failure_that_cannot_be_printed_is_told_as_itself(
+    project: Project, server: RegistryServer, where: str
+) -> None:
+    """On standard error, as without --json: nobody is told that a step is done which is not."""
+    write(project, server)
+    command = f"{shlex.join(project.command('manifest', '--json'))} {where}; exit ${{PIPESTATUS[0]}}"
+    bash = ["/bin/bash", "-c", command]
+    done = subprocess.run(bash, cwd=project.path, env=project.env(PATH="/usr/bin:/bin"), capture_output=True, text=True)
+    assert (1, project.invoke("manifest").err) == (done.returncode, done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(OSError(errno.ENOSPC, "No space left on device", "/x"), 1), (TypeError("[31mx"), 70)]
+)
+def test_a_failure_that_is_nobodys_is_told_too(
+    project: Project, server: RegistryServer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    """Such as a disk that is full, or a fault of ours: in the words of the last line."""
+    write(project, server)
+
+    def fail(_run: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("multiarch.steps.manifest.run", fail)
+    done = project.run("manifest", "--json")
+    told = json.loads(done.out[0])
+    assert (status, 1, False, done.err[-1]) == (done.status, len(done.out), told["succeeded"], told["error"])
 
 
 def test_settings_that_are_refused_print_nothing_but_the_error(project: Project) -> None:
