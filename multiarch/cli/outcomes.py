@@ -37,7 +37,8 @@ def perform(run: Run, step: Step, task: str, *, as_json: bool) -> None:
             _tell(run, Outcome(task, started, time.time(), words, ()), as_json=as_json)
         raise
     try:
-        fields = tuple(fields_of(task, result) for result in results)
+        # The head of a table has none.
+        fields = tuple(filter(None, (fields_of(task, result) for result in results)))
         rows, _ = rows_of(run, [leg for solve in run.solves for leg in solve.legs] + [*run.images])
         outcome = Outcome(task, started, time.time(), "", fields, rows, notes_of(rows, run.findings))
         _tell(run, outcome, as_json=as_json)

@@ -29,8 +29,9 @@ def write(outcome: Outcome, environ: Mapping[str, str], dotenv: str | None, say:
     :param dotenv: the file of GitLab's report; None for none.
     :param say: takes what cannot be written.
     """
-    references = [str(result["reference"]) for result in outcome.results if "digest" in result]
-    digests = dict.fromkeys(str(result["digest"]) for result in outcome.results if "digest" in result)
+    pushed = [result for result in outcome.results if "reference" in result and "digest" in result]
+    references = [str(result["reference"]) for result in pushed]
+    digests = dict.fromkeys(str(result["digest"]) for result in pushed)
     texts = {
         "GITHUB_OUTPUT": (environ.get("GITHUB_OUTPUT"), _outputs(references, [*digests]) if references else ""),
         "GITHUB_STEP_SUMMARY": (environ.get("GITHUB_STEP_SUMMARY"), _summary(outcome)),
@@ -70,11 +71,14 @@ def _dotenv(references: Sequence[str], digests: Sequence[str]) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
-    """Return the outcome as Markdown: what was published, and the table of the platforms."""
+    """Return the outcome as Markdown: what was published, and the table of the platforms; empty without either."""
+    references = [str(result["reference"]) for result in outcome.results if "reference" in result]
+    if not (outcome.error or references or outcome.platforms):
+        return ""
     lines = [f"### {_plain(outcome.step)}", ""]
     if outcome.error:
         lines += ["failed:", "", *(f"    {line}" for line in clean_lines(outcome.error)), ""]
-    lines += [f"- {_plain(str(result['reference']))}" for result in outcome.results if "reference" in result]
+    lines += [f"- {_plain(reference)}" for reference in references]
     if outcome.platforms:
         head, *rows = summary_cells(outcome.platforms)
         lines += ["", *(f"| {' | '.join(map(_plain, cells))} |" for cells in (head, ["-"] * len(head), *rows))]

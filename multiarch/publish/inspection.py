@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
@@ -28,6 +28,8 @@ _HEAD = ("PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS")
 _SIGNED = "SIGNED"
 # The short names of predicates, by the beginnings of their types (BuildKit, docs/attestations).
 _SHORT = {PROVENANCE: "provenance", "https://spdx.dev/Document": "sbom"}
+# What is known of them, as data: whether it is signed; None for all else.
+_KNOWN = {"yes": True, "no": False}
 _NOTHING = "-"
 # What stands for a value that does not have the form of its kind: a row has the cells that it seems to have.
 _MALFORMED = "?"
@@ -43,6 +45,37 @@ _URI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]{0,254}")
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of what is shown. :ivar json: the same as fields; none for the head of a table."""
+
+    text: str
+    json: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An image that is listed.
+
+    :ivar platform: as it is shown; empty where none is known.
+    :ivar size: bytes, as it travels; None, as the number of layers, where the registry does not have it.
+    """
+
+    platform: str
+    digest: str
+    size: int | None
+    layers: int | None
+    attestations: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        content = ("missing", _NOTHING) if self.layers is None else (size(self.size), str(self.layers))
+        return (self.platform or _NOTHING, self.digest, *content, ", ".join(self.attestations) or _NOTHING)
+
+
+@dataclass(frozen=True)
 class _Entry:
     """A descriptor in an index, and the manifest that it points to; None where the registry does not have it."""
 
@@ -54,7 +87,7 @@ def inspect(
     settings: Settings,
     registries: Mapping[str, Registry],
     states: Callable[[Sequence[ImageReference]], Sequence[str]] | None = None,
-) -> list[str]:
+) -> list[Line]:
     """Return, for each tag, a line with its digest and media type, and a table of its platforms.
 
     :param states: returns what is known of the signatures of images; None where nothing is signed.
@@ -78,7 +111,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 def _table(
     tag: ImageReference, registry: Registry, states: Callable[[Sequence[ImageReference]], Sequence[str]] | None
-) -> list[str]:
+) -> list[Line]:
     manifest = registry.manifest(tag.repository, tag.tag)
     if manifest is None:
         raise NotPublishedError(tag)
@@ -88,22 +121,40 @@ def _table(
         rows = _rows(manifest, tag.repository, registry)
     else:
         platforms = ", ".join(map(str, read_platforms(manifest, tag.repository, registry)))
-        rows = [(platforms or _NOTHING, manifest.digest, *_content(manifest), _NOTHING)]
-    line = f"{tag.with_digest(manifest.digest)}  {_valid(manifest.media_type, _MEDIA_TYPE)}"
-    table: list[tuple[str, ...]] = [_HEAD, *rows]
-    if states is None:
-        return [line, *columns(table)]
-    repository = tag.with_tag("")
-    digests = [manifest.digest, *(row[1] for row in rows)]
+        rows = [_Row(platforms, manifest.digest, *_content(manifest))]
+    digests = [manifest.digest, *(row.digest for row in rows)]
+    signed = _signed(tag.with_tag(""), digests, states) if states else [None] * len(digests)
+    return _lines(tag, manifest, rows, signed)
+
+
+def _signed(
+    repository: ImageReference, digests: Sequence[str], states: Callable[[Sequence[ImageReference]], Sequence[str]]
+) -> list[str | None]:
+    """Return what is known of the signature of each digest."""
     # Of an entry whose digest has no form, or is of another algorithm, nothing can be asked.
     asked = dict.fromkeys(digest for digest in digests if _SIGNABLE.fullmatch(digest))
     known = dict(zip(asked, states([repository.with_digest(digest) for digest in asked]), strict=True))
-    signed = [known.get(digest, _MALFORMED) for digest in digests]
-    extended = [(*row, text) for row, text in zip(table, (_SIGNED, *signed[1:]), strict=True)]
-    return [f"{line}  {_SIGNED.lower()}: {signed[0]}", *columns(extended)]
+    return [known.get(digest, _MALFORMED) for digest in digests]
 
 
-def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[str, ...]]:
+def _lines(tag: ImageReference, manifest: Manifest, rows: Sequence[_Row], signed: Sequence[str | None]) -> list[Line]:
+    """Return the lines of one tag. :param signed: of the tag and of each row; None where nothing is signed."""
+    media_type, own = _valid(manifest.media_type, _MEDIA_TYPE), signed[0]
+    first = f"{tag.with_digest(manifest.digest)}  {media_type}"
+    fields = {"tag": str(tag), "digest": manifest.digest, "media_type": media_type, "signed": _KNOWN.get(own or "")}
+    table = [(*row.cells, *([state] if state else [])) for row, state in zip(rows, signed[1:], strict=True)]
+    head, *texts = columns([(*_HEAD, *([_SIGNED] if own else [])), *table])
+    return [
+        Line(f"{first}  {_SIGNED.lower()}: {own}" if own else first, fields),
+        Line(head, {}),
+        *(
+            Line(text, {"tag": str(tag), **asdict(row), "signed": _KNOWN.get(state or "")})
+            for text, row, state in zip(texts, rows, signed[1:], strict=True)
+        ),
+    ]
+
+
+def _rows(index: Manifest, repository: str, registry: Registry) -> list[_Row]:
     def read(descriptor: Descriptor) -> _Entry:
         return _Entry(descriptor, registry.manifest(repository, descriptor.digest))
 
@@ -113,11 +164,11 @@ def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[st
         if entry.descriptor.is_attestation and entry.manifest is not None:
             predicates.setdefault(entry.descriptor.attested_digest, []).extend(_predicates(entry.manifest))
     return [
-        (
+        _Row(
             _platform(entry.descriptor),
             _valid(entry.descriptor.digest, _DIGEST),
             *_content(entry.manifest),
-            ", ".join(predicates.get(entry.descriptor.digest, [])) or _NOTHING,
+            tuple(predicates.get(entry.descriptor.digest, [])),
         )
         for entry in entries
         if not entry.descriptor.is_attestation
@@ -125,15 +176,15 @@ def _rows(index: Manifest, repository: str, registry: Registry) -> list[tuple[st
 
 
 def _platform(descriptor: Descriptor) -> str:
-    """Return the platform as the index writes it."""
+    """Return the platform as the index writes it; empty where it writes none."""
     platform = descriptor.platform or {}
     parts = [platform[key] for key in ("os", "architecture", "variant") if platform.get(key)]
-    return "/".join(_valid(part, _PLATFORM_PART) for part in parts) or _NOTHING
+    return "/".join(_valid(part, _PLATFORM_PART) for part in parts)
 
 
-def _content(manifest: Manifest | None) -> tuple[str, str]:
+def _content(manifest: Manifest | None) -> tuple[int | None, int | None]:
     """Return the size of an image as it travels, and the number of its layers."""
-    return (size(manifest.size), str(len(manifest.layers))) if manifest else ("missing", _NOTHING)
+    return (manifest.size, len(manifest.layers)) if manifest else (None, None)
 
 
 def _predicates(manifest: Manifest) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 
-def run(run: Run) -> tuple[str, ...]:
+def run(run: Run) -> tuple[inspection.Line, ...]:
     """Return, for each tag, a line with its digest and media type, and a table of its platforms.
 
     Where the settings have something signed, both say whether it is.

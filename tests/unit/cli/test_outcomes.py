@@ -16,6 +16,7 @@ import pytest
 from multiarch.buildkit.build import PushedImage
 from multiarch.display import ci_files
 from multiarch.display.outcome import Outcome, fields_of
+from multiarch.image.manifest import OCI_INDEX
 from multiarch.image.platform import Leg, Platform
 from multiarch.image.reference import ImageReference
 from tests.unit.project import ROOT
@@ -40,7 +41,7 @@ def write(project: Project, server: RegistryServer, **more: object) -> None:
 def table(head: str) -> list[str]:
     """Return the names in the first column of a table of the page."""
     rows = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
-    return [name for row in rows for name in re.findall(r"`([a-z]+)`", row.split("|")[1])]
+    return [name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])]
 
 
 def test_manifest_tells_tags_and_platforms(
@@ -196,6 +197,30 @@ def test_a_failure_is_told_in_the_summary_as_text(project: Project, server: Regi
     lines = summary.read_text().splitlines()
     assert ["### manifest", "", "failed:", ""] == lines[:4]
     assert [True] == list({line.startswith("    ") or not line for line in lines[4:]})
+
+
+def test_what_is_inspected_is_data(
+    project: Project, server: RegistryServer, staged: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """A tag, and what it lists; no output of a job, which has what was published."""
+    write(project, server, dotenv=str(tmp_path / "dotenv"))
+    digest = json.loads(project.invoke("manifest", "--json").out[0])["results"][0]["digest"]
+    (tmp_path / "dotenv").unlink()
+    gone = staged["arm"]["digest"]
+    del server.contents[f"/v2/app/manifests/{gone}"]
+    files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    told = json.loads(project.invoke("manifest", "--inspect", "--json", **files).out[0])
+    tag = f"{server.host}/app:latest"
+    first = {"tag": tag, "digest": digest, "media_type": OCI_INDEX, "signed": None}
+    here = [("linux/amd64", staged["amd64"]["digest"], 40, 0), ("linux/arm64", staged["arm64"]["digest"], 40, 0)]
+    rows = [
+        {"tag": tag, "platform": platform, "digest": found, "size": size, "layers": layers}
+        | {"attestations": [], "signed": None}
+        for platform, found, size, layers in [*here, ("linux/arm/v7", gone, None, None)]
+    ]
+    assert [first, *rows] == told["results"]
+    assert {*first, *rows[0]} <= set(table("fields of a result"))
+    assert [] == [name for name in ("dotenv", "output", "summary") if (tmp_path / name).exists()]
 
 
 def test_results_are_named() -> None:
