@@ -45,6 +45,21 @@ def read_inputs(project: Project, target: Target, commit: str, sent: SentFiles |
     :param sent: reads the files that are sent, and may have read them already.
     :raises UnknownInputsError: there is one that this machine cannot know.
     """
+    return _read(project, target, commit, sent or SentFiles(), {})
+
+
+def _read(
+    project: Project, target: Target, commit: str, sent: SentFiles, known: dict[str, dict[str, str]]
+) -> dict[str, str]:
+    """Return the inputs of a target. :param known: by name, those that were read: several may be built on one."""
+    if target.name not in known:
+        known[target.name] = _read_own(project, target, commit, sent, known)
+    return known[target.name]
+
+
+def _read_own(
+    project: Project, target: Target, commit: str, sent: SentFiles, known: dict[str, dict[str, str]]
+) -> dict[str, str]:
     settings = target.settings
     build = settings.build
     parts: dict[str, Any] = {
@@ -63,15 +78,16 @@ def read_inputs(project: Project, target: Target, commit: str, sent: SentFiles |
         raise UnknownInputsError(f"{_POLICY} may put other images in the place of those that it names")
     for name in (*build.secrets, *build.ssh):
         raise UnknownInputsError(f"the secret {name} is not compared")
-    sent = sent or SentFiles()
     try:
         for entry in settings.matrix:
             for name, value in _entry_parts(entry, commit, sent).items():
                 parts.setdefault(name, {})[str(entry.platform)] = value
     except UnreadableFileError as error:
         raise UnknownInputsError(str(error)) from None
+    except OSError as error:  # of a look at what may be there, such as through a link that leads nowhere
+        raise UnknownInputsError(f"{error.filename}: {error.strerror}") from None
     parts["bases"] = {
-        context: read_inputs(project, project.target(base), commit, sent) for context, base in target.bases.items()
+        context: _read(project, project.target(base), commit, sent, known) for context, base in target.bases.items()
     }
     return {name: _digest(value) for name, value in parts.items()}
 
