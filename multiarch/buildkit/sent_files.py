@@ -5,10 +5,12 @@ What the ignore file leaves out is not sent (Docker, "Build context"; BuildKit, 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +78,7 @@ def digest_of_directory(
 class SentFiles:
     """Digests of the files and directories that are sent, each of which is read once.
 
-    :param earlier: what was read before: a file whose status has not changed since is not read again.
+    :param earlier: what was read before, with its bounds: a file whose status has not changed since is not read again.
     :param most_names: that are looked at in a directory; None for any number.
     :param most_bytes: of files that are read; None for any number.
     :param stopped: ends all reading.
@@ -93,7 +95,8 @@ class SentFiles:
         self._files: dict[tuple[str, tuple[int, ...]], str] = earlier._files if earlier else {}
         self._stopped: threading.Event | None = earlier._stopped if earlier else stopped
         self._directories: dict[tuple[Path, Path | None], tuple[str, bool]] = {}
-        self._most_names, self._most_bytes = most_names, most_bytes
+        self._most_names: int | None = earlier._most_names if earlier else most_names
+        self._most_bytes: int | None = earlier._most_bytes if earlier else most_bytes
         self._bytes = 0
 
     def directory(self, directory: Path, ignored: Path | None) -> tuple[str, bool]:
@@ -118,7 +121,8 @@ class SentFiles:
         # A file that was written to just now may be so again within the resolution of its times.
         is_settled = time.time_ns() - status.st_ctime_ns > _SETTLED
         digest = (is_settled and self._files.get(key)) or digest_of_file(path)
-        self._files[key] = digest
+        if is_settled:
+            self._files[key] = digest
         return digest
 
 
@@ -151,7 +155,9 @@ def _files(directory: Path, ignored: IgnoreFile, most: int | None) -> Iterator[t
     while pending:
         prefix, folder = pending.pop()
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+            with os.scandir(folder) as found:
+                wanted = None if most is None else most - count + 1
+                entries = sorted(islice(found, wanted), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             raise UnreadableFileError(f"{folder}: {error.strerror}") from None
         count += len(entries)
@@ -183,8 +189,13 @@ def _read_ignore_file(ignored: Path | None) -> IgnoreFile:
 
 
 def _extended_attributes(path: Path) -> list[tuple[str, str]]:
-    """Return the extended attributes of a file, which are sent (fsutil); none where the system has none."""
+    """Return the extended attributes of a file, which are sent; none where the system, or its file system, has none."""
     if not hasattr(os, "listxattr"):
         return []
-    names = sorted(os.listxattr(path, follow_symlinks=False))
+    try:
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return []  # as fsutil takes it (stat_unix.go)
     return [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names]

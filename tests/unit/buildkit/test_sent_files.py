@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -137,6 +138,66 @@ def test_file_that_was_just_written_is_read_each_time(tmp_path: Path) -> None:
     path.write_text("2")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert first != SentFiles(before).file(path)
+
+
+def test_what_was_read_of_a_file_just_written_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next time it may have been written to once more, with the same times."""
+    read: list[str] = []
+
+    def digest_of_file(path: Path) -> str:
+        read.append(path.name)
+        return "digest"
+
+    monkeypatch.setattr(sent_files, "digest_of_file", digest_of_file)
+    (tmp_path / "a").write_text("1")
+    before = SentFiles()
+    before.file(tmp_path / "a")
+    monkeypatch.setattr(sent_files, "_SETTLED", 0)
+    for _ in range(2):
+        SentFiles(before).file(tmp_path / "a")
+    assert ["a", "a"] == read
+
+
+def test_bounds_hold_for_what_is_read_later_too(tmp_path: Path) -> None:
+    """A build may have filled the directory meanwhile."""
+    before = SentFiles(most_names=2, most_bytes=2)
+    before.directory(tmp_path, None)
+    (tmp_path / "a").write_bytes(b"123")
+    with pytest.raises(UnreadableFileError, match="more is sent than is read"):
+        SentFiles(before).directory(tmp_path, None)
+
+
+def test_no_more_names_are_listed_than_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory may have millions of them, all left out."""
+    for number in range(50):
+        (tmp_path / str(number)).touch()
+    seen: list[str] = []
+
+    def fsencode(name: str) -> bytes:
+        seen.append(name)
+        return name.encode()
+
+    monkeypatch.setattr(os, "fsencode", fsencode)
+    with pytest.raises(UnreadableFileError, match="more is sent than is read"):
+        SentFiles(most_names=9).directory(tmp_path, None)
+    assert 10 == len(seen)
+
+
+def test_file_system_without_extended_attributes_has_none(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read as one whose files have none; any other error is one."""
+    plain = digest_of_directory(context)
+
+    def refuse(number: int) -> None:
+        def listxattr(*_: object, **__: object) -> NoReturn:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "listxattr", listxattr)
+
+    refuse(errno.ENOTSUP)
+    assert plain == digest_of_directory(context)
+    refuse(errno.EIO)
+    with pytest.raises(UnreadableFileError, match="Input/output error"):
+        digest_of_directory(context)
 
 
 def test_no_more_is_read_than_wanted(tmp_path: Path) -> None:
