@@ -125,8 +125,11 @@ def find_left(target: Target, entry: MatrixEntry, inputs: Mapping[str, str], bui
     if record is None:
         raise MovedError(f"{staging} does not say what it was built from")
     own = {name: value for name, value in record.items() if not name.startswith(_BASE) and name != _FETCHED}
-    if different := sorted(name for name in own.keys() | inputs.keys() if own.get(name) != inputs.get(name)):
-        raise MovedError(f"{staging} was built from other inputs: {', '.join(different)}")
+    if own != inputs:
+        # Names that are none of ours may be anything, and any number.
+        different = sorted(name for name, value in inputs.items() if own.get(name) != value)
+        names = ", ".join(different) or "more of them"
+        raise MovedError(f"{staging} was built from other inputs: {names}")
     built_from.check_platforms(staging, index, [entry.platform])
     if any(one.is_attestation for one in index.entries):
         built_from.check_materials(staging, index)

@@ -218,7 +218,7 @@ CASES: dict[str, tuple[Callable[[Left], object], list[str]]] = {
     ),
     "more in the record": (
         lambda left: record_of(left, more="x"),
-        [TAKEN[0], f"app linux/amd64: built: {OTHER}: more"],
+        [TAKEN[0], f"app linux/amd64: built: {OTHER}: more of them"],
     ),
     "no index": (
         lambda left: left.server.hold_manifest("app", "latest-amd64", {"schemaVersion": 2, "layers": 1}, OCI_MANIFEST),
