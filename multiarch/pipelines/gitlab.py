@@ -49,22 +49,7 @@ def write(pipeline: Pipeline, existing: dict[str, Any] | None) -> dict[str, Any]
     default = _DEFAULT_STAGES if existing and "stages" not in existing else []
     return {
         "stages": [*default, *(stage for stage in ("build", "publish") if stage not in default)],
-        _BASE: {
-            "image": _DOCKER,
-            "services": [f"{_DOCKER}-dind"],
-            "variables": {
-                **_DOCKER_IN_DOCKER,
-                **pipeline.variables,
-            },
-            "rules": _rules(built),
-            "before_script": [
-                *([withheld(pipeline.builder_secrets)] if pipeline.builder_secrets else []),
-                *_credentials(pipeline),
-                "command -v python3 || apk add --no-cache python3 git",
-                'venv=$(mktemp -d) && python3 -m venv "$venv" && . "$venv/bin/activate"',
-                pipeline.install,
-            ],
-        },
+        _BASE: _base(pipeline, built),
         **{_name(build): _job(pipeline, build) for build in pipeline.builds},
         _PUBLISH: {
             "extends": _BASE,
@@ -80,13 +65,7 @@ def _base(pipeline: Pipeline, rules: Sequence[str]) -> dict[str, Any]:
     return {
         "image": _DOCKER,
         "services": [f"{_DOCKER}-dind"],
-        "variables": {
-            "DOCKER_HOST": "tcp://docker:2376",
-            "DOCKER_TLS_CERTDIR": "/certs",
-            "DOCKER_TLS_VERIFY": "1",
-            "DOCKER_CERT_PATH": "/certs/client",
-            **pipeline.variables,
-        },
+        "variables": {**_DOCKER_IN_DOCKER, **pipeline.variables},
         "rules": _rules(rules),
         "before_script": [
             *([withheld(pipeline.builder_secrets)] if pipeline.builder_secrets else []),
