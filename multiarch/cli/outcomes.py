@@ -39,8 +39,11 @@ def perform(run: Run, step: Step, task: str, *, as_json: bool) -> None:
     try:
         # The head of a table has none.
         fields = tuple(filter(None, (fields_of(task, result) for result in results)))
-        rows, _ = rows_of(run, [leg for solve in run.solves for leg in solve.legs] + [*run.images])
-        outcome = Outcome(task, started, time.time(), "", fields, rows, notes_of(rows, run.findings))
+        built = [leg for solve in run.solves for leg in solve.legs]
+        rows, _ = rows_of(run, [*built, *run.images])
+        known = {(leg.target, leg.platform) for leg in (*built, *run.taken)}
+        unbuilt = frozenset(row for row in rows if (row.target, row.platform) not in known)
+        outcome = Outcome(task, started, time.time(), "", fields, rows, notes_of(rows, run.findings), unbuilt)
         _tell(run, outcome, as_json=as_json)
     except OutputError:
         raise

@@ -80,7 +80,7 @@ def _summary(outcome: Outcome) -> str:
         lines += ["failed:", "", *(f"    {line}" for line in clean_lines(outcome.error)), ""]
     lines += [f"- {_plain(reference)}" for reference in references]
     if outcome.platforms:
-        head, *rows = summary_cells(outcome.platforms)
+        head, *rows = summary_cells(outcome.platforms, outcome.unbuilt)
         lines += ["", *(f"| {' | '.join(map(_plain, cells))} |" for cells in (head, ["-"] * len(head), *rows))]
         lines[-len(rows) - 1] = "|---" * len(head) + "|"
     return "\n".join(lines) + "\n\n"

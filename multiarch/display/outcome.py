@@ -30,6 +30,7 @@ class Outcome:
     :ivar results: what it prints, each as fields.
     :ivar platforms: of the images that were built or published.
     :ivar notes: what the gates say of each, by leg.
+    :ivar unbuilt: those of the platforms that this run has neither built nor taken from a staging tag.
     """
 
     step: str
@@ -39,11 +40,15 @@ class Outcome:
     results: tuple[Mapping[str, Any], ...]
     platforms: tuple[Summary, ...] = ()
     notes: tuple[tuple[str, ...], ...] = ()
+    unbuilt: frozenset[Summary] = frozenset()
 
     @property
     def json(self) -> str:
         """The outcome as one line."""
-        rows = [_row(row, notes) for row, notes in zip(self.platforms, self.notes, strict=True)]
+        rows = [
+            _row(row, notes, is_emulated=row.emulated and not row.taken and row not in self.unbuilt)
+            for row, notes in zip(self.platforms, self.notes, strict=True)
+        ]
         data = {
             "version": VERSION,
             "step": self.step,
@@ -57,7 +62,7 @@ class Outcome:
         return json.dumps(data)
 
 
-def _row(row: Summary, notes: Sequence[str]) -> dict[str, Any]:
+def _row(row: Summary, notes: Sequence[str], *, is_emulated: bool) -> dict[str, Any]:
     return {
         "platform": str(row.platform),
         "target": row.target,
@@ -66,7 +71,7 @@ def _row(row: Summary, notes: Sequence[str]) -> dict[str, Any]:
         "seconds": round(row.seconds, 3),
         "steps": row.steps,
         "cached": row.cached,
-        "emulated": row.emulated,
+        "emulated": is_emulated,
         "builder": row.builder,
         "lost": row.lost,
         "taken": row.taken,

@@ -134,6 +134,7 @@ _RESULTS = (
     _Column("CACHED", lambda row: "" if row.taken else f"{row.cached} of {row.steps}"),
     _Column("BUILT", lambda row: row.built),
 )
+_HOW = ("TIME", "CACHED", "BUILT")
 # Most images have nothing to be shown in this column.
 _FINDINGS = _Column(
     "NOT CHECKED", lambda row: ", ".join([str(row.unchecked), *(f"foreign {path}" for path in row.foreign)])
@@ -160,10 +161,18 @@ def summary_lines(rows: Sequence[Summary], width: int | None = None) -> list[str
     return [head, *(line for members in of_targets for line in (members[0].target, *islice(rest, len(members))))]
 
 
-def summary_cells(rows: Sequence[Summary]) -> list[tuple[str, ...]]:
-    """Return the table as cells, its head first."""
+def summary_cells(rows: Sequence[Summary], unbuilt: Container[Summary] = ()) -> list[tuple[str, ...]]:
+    """Return the table as cells, its head first.
+
+    :param unbuilt: rows of images that were there already: nothing is said of how they were built.
+    """
     names = (_TARGET, _PLATFORM) if any(row.target for row in rows) else (_PLATFORM,)
-    return _cells(rows, names, _results(rows), None, _LEAST_DIGEST)
+    head, *lines = _cells(rows, names, _results(rows), None, _LEAST_DIGEST)
+    shown = [
+        tuple("" if row in unbuilt and name in _HOW else cell for name, cell in zip(head, cells, strict=True))
+        for row, cells in zip(rows, lines, strict=True)
+    ]
+    return [head, *shown]
 
 
 def _results(rows: Sequence[Summary]) -> tuple[_Column, ...]:

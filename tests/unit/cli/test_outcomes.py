@@ -58,6 +58,7 @@ def test_manifest_tells_tags_and_platforms(
     assert told["results"][0]["reference"] == f"{tag}@{told['results'][0]['digest']}"
     assert [one["digest"] for one in staged.values()] == [row["digest"] for row in told["platforms"]]
     assert [True] * 3 == [row["size"] > 0 for row in told["platforms"]]
+    assert [False] * 3 == [row["emulated"] for row in told["platforms"]]  # it has built none of them
     assert (table("field"), table("field of a platform")) == ([*told], [*told["platforms"][0]])
 
 
@@ -131,6 +132,8 @@ def test_github_gets_outputs_and_a_summary(
     told = summary.read_text()
     assert ("### manifest", 5) == (told.splitlines()[0], told.count("\n|"))
     assert digest.partition(":")[2] in told
+    # Of how its images were built it knows nothing.
+    assert [["", "", ""]] * 3 == [[cell.strip() for cell in line.split("|")[3:6]] for line in told.split("\n|")[3:]]
 
 
 def test_gitlab_gets_variables(
