@@ -149,7 +149,7 @@ class Resumption:
             return str(error)
 
     def _index(
-        self, target: Target, entry: MatrixEntry, image: PushedImage, bases: Sequence[Base], sent: SentFiles
+        self, target: Target, entry: MatrixEntry, pushed: PushedImage, bases: Sequence[Base], sent: SentFiles
     ) -> Manifest | None:
         """Return what is to be under a staging tag; None where it is not known what the image was built from.
 
@@ -160,13 +160,16 @@ class Resumption:
         inputs = self._inputs.get(entry.leg)
         if not isinstance(inputs, dict) or self._read(target, entry, inputs["commit"], sent) != inputs:
             return None
-        registry = self._run.registries[image.reference.registry]
-        own = image_of_platform(registry, image.reference.with_digest(image.digest), entry.platform)
+        registry = self._run.registries[pushed.reference.registry]
+        own = image_of_platform(registry, pushed.reference.with_digest(pushed.digest), entry.platform)
         used = [base for base in bases if base.platform == entry.platform]
         built_on = {base.context: self._digest(base.image, target, base.target, base.platform) for base in used}
         if own is None or not all(built_on.values()):
             return None
-        return index_with_record(*own, inputs, built_on, self._fetched(entry))
+        image, attestations = own
+        # Where there is provenance, that is what says it.
+        fetched = None if attestations else self._fetched(entry)
+        return index_with_record(image, attestations, inputs, built_on, fetched)
 
     def _fetched(self, entry: MatrixEntry) -> dict[str, str] | None:
         """Return what the build of a platform took from elsewhere; None where that is not known."""

@@ -114,7 +114,7 @@ def test_variable_of_something_else_is_refused(
 
 def test_bytes_that_are_no_text_are_kept(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to be said of them says the program that reads them."""
-    written = b"clusters: []  # caf\xe9\n"
+    written = b"clusters: []  # \xe9\n"
     monkeypatch.setenv("FLEET_KUBECONFIG", os.fsdecode(written))
     monkeypatch.setenv("FLEET_SSH_KEY", f"{KEY}\udcff")
     ((_, path),) = provide("kube-pod")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from multiarch.image.manifest import OCI_INDEX
 from tests.unit.rawjson import vertex
 from tests.unit.registry_server import refusal
 from tests.unit.steps.test_release import Release
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FAILING = "echo $platform >> calls; say said; [ $platform = arm64 ] && sleep 1 && exit 1; push"
 BUILDING = "echo $platform >> calls; say said; push"
+UNKNOWN = {"os": "unknown", "architecture": "unknown"}
 STAGED = {name: f"/v2/app/manifests/latest-{name}" for name in ("amd64", "arm64")}
 
 
@@ -93,6 +95,24 @@ def test_manifest_alone_publishes_what_has_a_record(left: Release) -> None:
     first = left.run(BUILDING)
     again = left.project.run("manifest")
     assert (0, first.out) == (again.status, again.out)
+
+
+def test_record_names_base_images_only_where_provenance_does_not(left: Release) -> None:
+    """They may be nobody's business: whoever leaves provenance in an image says them there."""
+    digest = left.digests["amd64"]
+    body = {"config": {"digest": left.server.hold_blob("app", b"{}"), "size": 2}, "layers": []}
+    about = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": digest}
+    entries = [
+        {**left.server.hold_manifest("app", "image", {"config": body["config"]}), "digest": digest},
+        {**left.server.hold_manifest("app", "about", body), "annotations": about, "platform": UNKNOWN},
+    ]
+    entries[0]["size"] = len(left.server.contents[f"/v2/app/manifests/{digest}"][1])
+    index = left.server.hold_manifest("app", "index", {"mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX)
+    (left.project.path / "digest-amd64").write_text(index["digest"])
+    result = left.run(BUILDING)
+    assert 0 == result.status, result.err
+    assert (False, True) == tuple("fetched" in (record(left, name) or {}) for name in STAGED)
+    assert record(left, "amd64")
 
 
 def test_nothing_is_recorded_of_files_that_change_during_the_build(left: Release) -> None:
