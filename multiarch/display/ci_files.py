@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.display.summary import summary_cells
@@ -38,11 +39,14 @@ def write(outcome: Outcome, environ: Mapping[str, str], dotenv: str | None, say:
         "dotenv": (dotenv, _dotenv(references, [*digests])),
     }
     for name, (file, text) in texts.items():
-        if file and text:
+        if file:
             try:
-                # GitHub's files are those of all that a step runs; GitLab's is this run's.
-                with open(file, "w" if name == "dotenv" else "a", encoding="utf-8", opener=_open) as stream:
-                    stream.write(text)
+                # What an earlier run left in it is not of this one, which has released nothing.
+                is_stale = name == "dotenv" and not outcome.results and Path(file).is_file()
+                if text or is_stale:
+                    # GitHub's files are those of all that a step runs; GitLab's is this run's.
+                    with open(file, "w" if name == "dotenv" else "a", encoding="utf-8", opener=_open) as stream:
+                        stream.write(text)
             except (OSError, ValueError) as error:
                 say(f"{name}: cannot write to {file}: {getattr(error, 'strerror', None) or error}")
 

@@ -152,6 +152,19 @@ def test_gitlab_gets_variables(
     ] == file.read_text().splitlines()
 
 
+@pytest.mark.parametrize("is_pull_request", [False, True])
+def test_variables_of_an_earlier_run_are_not_those_of_one_that_releases_nothing(
+    project: Project, server: RegistryServer, tmp_path: Path, is_pull_request: bool
+) -> None:
+    """A machine may be used again with its files: whether a step fails, or nothing is to be published."""
+    file = tmp_path / "released.env"
+    file.write_text("RELEASED_DIGEST=old\n")
+    more = {"TRAVIS": "true", "TRAVIS_PULL_REQUEST": "7"} if is_pull_request else {}
+    write(project, server)
+    done = project.invoke("manifest", INVOKE_MULTIARCH_DOTENV=str(file), **more)
+    assert (0 if is_pull_request else 1, [], "") == (done.status, done.out, file.read_text())
+
+
 def test_files_that_cannot_be_written_change_nothing(
     project: Project, server: RegistryServer, staged: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
