@@ -67,10 +67,10 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def _ssh() -> Variables:
-    if not os.environ.get(SSH_KEY):
+    if not (os.environ.get(SSH_KEY) or os.environ.get(KNOWN_HOSTS)):
         return ()
     key, hosts, program = text_of(SSH_KEY), text_of(KNOWN_HOSTS), shutil.which("ssh")
-    if _PRIVATE_KEY not in key:
+    if os.environ.get(SSH_KEY) and _PRIVATE_KEY not in key:
         raise ConfigurationError(
             SSH_KEY, "holds no private key: it is to hold what ssh-keygen wrote, without a passphrase"
         )
@@ -82,8 +82,10 @@ def _ssh() -> Variables:
         return ()
     # A file system in memory may be one that nothing is executed from.
     secret, public = login_files.make(), login_files.make(runnable=True)
-    write(secret / "key", key)
-    words = [program, "-i", str(secret / "key"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
+    words = [program]
+    if key:  # else those of an agent, or of the user
+        write(secret / "key", key)
+        words += ["-i", str(secret / "key"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
     if hosts:
         write(secret / "known_hosts", hosts)
         words += ["-o", f'UserKnownHostsFile="{secret}/known_hosts"', "-o", "StrictHostKeyChecking=yes"]

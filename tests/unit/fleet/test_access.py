@@ -70,6 +70,17 @@ def test_ssh_is_given_its_key_and_the_keys_of_hosts(ssh: Path, monkeypatch: pyte
     assert [False, False] == [directory.exists() for directory in directories]
 
 
+def test_keys_of_hosts_hold_for_a_key_of_an_agent_too(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They alone are given then, and no other host is taken."""
+    monkeypatch.setenv("FLEET_KNOWN_HOSTS", HOSTS)
+    ssh.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    ((name, path),) = provide("ssh")
+    lines = subprocess.run(["ssh", "arm-2"], env={name: path}, capture_output=True, text=True, check=True).stdout
+    option, hosts, *rest = lines.splitlines()
+    assert ("-o", ["-o", "StrictHostKeyChecking=yes", "arm-2"]) == (option, rest)
+    assert f"{HOSTS}\n" == Path(hosts.split('"')[1]).read_text()
+
+
 def test_kubectl_is_given_its_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of this user alone, by the variable that it reads."""
     monkeypatch.setenv("FLEET_KUBECONFIG", KUBECONFIG)
