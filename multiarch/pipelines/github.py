@@ -1,7 +1,8 @@
 """Pipeline of GitHub Actions: a workflow (docs.github.com, "Workflow syntax for GitHub Actions").
 
-Credentials reach the two steps that push, and no other. Pull requests are built in a job of their own, whose token
-may only read, and which has no credentials: also those from a branch of the repository, whose code runs in it.
+Logins reach the two steps that push, and no other. Pull requests are built in a job of their own, whose token may only
+read, and which has no logins: also those from a branch of the repository, whose code runs in it. The secrets of builds
+and of builders reach its building step too; GitHub gives pull requests from forks none.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +22,7 @@ from multiarch.image.manifest import OCI_INDEX
 from multiarch.image.platform import Leg, Platform
 from multiarch.image.reference import ImageReference
 from tests.unit.project import ROOT
-from tests.unit.registry_server import RegistryServer, refusal
+from tests.unit.registry_server import RegistryServer, Reply, Request, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +101,27 @@ def test_a_failure_that_is_nobodys_is_told_too(
     done = project.run("manifest", "--json")
     told = json.loads(done.out[0])
     assert (status, 1, False, done.err[-1]) == (done.status, len(done.out), told["succeeded"], told["error"])
+
+
+def test_a_run_that_is_interrupted_prints_nothing(project: Project, server: RegistryServer) -> None:
+    """But its last line; it ends with the status of the signal."""
+    write(project, server)
+    asked, answered = threading.Event(), threading.Event()
+
+    def hold(request: Request) -> Reply:
+        asked.set()
+        answered.wait(20)
+        return server.from_contents(request)
+
+    server.table["GET /v2/app/manifests/latest-amd64"] = [hold]
+    command = project.command("manifest", "--json")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=project.path, env=project.env(), stdout=pipe, stderr=pipe, text=True) as process:
+        assert asked.wait(20)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        answered.set()
+    assert (128 + signal.SIGTERM, "", "interrupted") == (process.returncode, out, err.splitlines()[-1])
 
 
 def test_settings_that_are_refused_print_nothing_but_the_error(project: Project) -> None:
