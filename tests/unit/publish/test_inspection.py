@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.publish import inspection
 from tests.unit.registry_server import RegistryServer, refusal
+from tests.unit.staging import registry_of, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from multiarch.image.reference import ImageReference
     from tests.unit.project import Project, Result
 
 HEAD = ["PLATFORM", "DIGEST", "SIZE", "LAYERS", "ATTESTATIONS"]
@@ -276,3 +281,22 @@ def test_dry_passes_insecure_where_it_is_needed(project: Project) -> None:
     )
     lines = project.run("--dry", "manifest", "--inspect").out
     assert [True, True] == ["--insecure" in line.split() for line in lines], lines
+
+
+def test_what_is_signed_is_told_in_words_and_as_data(server: RegistryServer) -> None:
+    """Of the index and of each image; nothing is asked of a digest that cannot be signed."""
+    amd64, arm = image(server, "amd64", 1), image(server, "arm", 2)
+    digest = index(server, "latest", {**amd64, "platform": AMD64}, {**arm, "platform": ARM})
+    known = {digest: "yes", amd64["digest"]: "no", arm["digest"]: "?"}
+
+    def states(references: Sequence[ImageReference]) -> list[str]:
+        return [known[reference.digest] for reference in references]
+
+    settings = settings_for(f"{server.host}/app")
+    first, head, *rows = inspection.inspect(settings, {server.host: registry_of(server)}, states)
+    assert ("signed: yes", "SIGNED") == (cells(str(first))[-1], cells(str(head))[-1])
+    assert ["no", "?"] == [cells(str(row))[-1] for row in rows]
+    assert ([True, False, None], {}) == ([line.json["signed"] for line in (first, *rows)], head.json)
+    assert ("linux/arm/v7", 2, 0, ()) == tuple(
+        rows[1].json[name] for name in ("platform", "size", "layers", "attestations")
+    )
