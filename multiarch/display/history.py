@@ -6,10 +6,8 @@ line is written at once, and one that is not as it should be is passed over.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +15,7 @@ import msgspec
 from multiarch.display.reported import ReportedTrend
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
-from multiarch.paths import replacing, state_directory
+from multiarch.paths import open_file, replacing, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +63,7 @@ def append(releases: Iterable[Release]) -> None:
     lines = [msgspec.json.encode(release) + b"\n" for release in releases]
     path = record_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         # At once and at the end (open(2), O_APPEND): lines of two runs do not mix.
         os.write(descriptor, b"".join(line for line in lines if len(line) <= _LONGEST))
@@ -130,19 +128,9 @@ def _release(line: bytes) -> Release | None:
 
 def _tail(path: Path, most: int) -> bytes:
     """Return the last whole lines of a file. :raises OSError: it cannot be read, or is no file."""
-    descriptor = _open(path, os.O_RDONLY)
+    descriptor = open_file(path, os.O_RDONLY)
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         file.seek(max(0, size - most))
         content = file.read(most)
     return content.partition(b"\n")[2] if size > most else content
-
-
-def _open(path: Path, flags: int) -> int:
-    """Open a file that is one: neither a link, nor a pipe that would wait for somebody."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-        raise OSError(0, "it is no file", str(path))
-    return descriptor

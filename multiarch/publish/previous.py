@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import replace
 from hashlib import sha256
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import MultiarchError
 from multiarch.image.documents import maps_texts, parse_object
-from multiarch.paths import replacing, state_directory
+from multiarch.paths import open_file, replacing, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,7 +102,7 @@ def _path(reference: ImageReference) -> Path:
 def _moves(reference: ImageReference) -> list[tuple[str, str]]:
     """Return the moves of a tag that are remembered, the last one last: its digest, and that of before."""
     try:
-        with _path(reference).open("rb") as file:
+        with os.fdopen(open_file(_path(reference), os.O_RDONLY), "rb") as file:
             document: Mapping[str, Any] = parse_object(file.read(_MOST_BYTES))
     except (OSError, ValueError, MultiarchError):
         return []
@@ -122,7 +123,9 @@ def _is_move(value: object) -> bool:
 def _write(reference: ImageReference, moves: Sequence[tuple[str, str]]) -> None:
     with contextlib.suppress(OSError, MultiarchError):
         path = _path(reference)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # With the directory above it, which the record of releases is in too: both are of this user alone.
+        path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
         body = {"reference": str(reference), "moves": moves[-_MOST_MOVES:]}
-        with replacing(path) as file:
+        with replacing(path, mode=0o600) as file:
             file.write(json.dumps(body).encode())

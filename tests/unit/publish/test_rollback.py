@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.unit.registry_server import refusal
 from tests.unit.staging import AMD64, ARM64, image, index_of, listed, only_arm64, publish, registry_of, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from multiarch.errors import MultiarchError
@@ -164,6 +166,21 @@ def test_malformed_memory_is_none(server: RegistryServer, tmp_path: Path, text: 
     (file,) = (tmp_path / "state/multiarch/previous").iterdir()
     file.write_bytes(text)
     assert "nor this machine knows what was there before" in refused(server, NotRepairedError)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
+def test_memory_that_is_no_file_is_none(server: RegistryServer, tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for without end, by a release whose tags have moved; a link leads to somebody else's."""
+    released(server, 1)
+    released(server, 2)
+    (file,) = (tmp_path / "state/multiarch/previous").iterdir()
+    assert [0o700, 0o700, 0o600] == [path.stat().st_mode & 0o777 for path in (file.parent.parent, file.parent, file)]
+    other = file.rename(tmp_path / "other")
+    make: dict[str, Callable[[], object]] = {"pipe": lambda: os.mkfifo(file), "directory": file.mkdir}
+    make.get(kind, lambda: file.symlink_to(other))()
+    assert "nor this machine knows what was there before" in refused(server, NotRepairedError)
+    third = released(server, 3)
+    assert third == digest_of(server)
 
 
 def test_memory_that_cannot_be_written_is_no_failure(
