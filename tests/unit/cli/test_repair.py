@@ -93,6 +93,8 @@ def test_commands_of_the_page_run(project: Project, server: RegistryServer) -> N
         (["--rollback", "--digests", "d"], "--rollback: does not go with --digests"),
         (["--rollback", "--remove", "arm64"], "--rollback: does not go with --remove; do one after the other"),
         (["--to", ANY], "--to: only goes with --rollback"),
+        (["--to", ""], "--to: only goes with --rollback"),
+        (["--rollback", "--to", ""], "--to: '' is no digest (expected sha256: and 64 hex digits)"),
         (["--rollback", "--to", "latest"], "--to: 'latest' is no digest (expected sha256: and 64 hex digits)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
