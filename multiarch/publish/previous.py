@@ -69,14 +69,19 @@ def _annotated(settings: Settings, record: str) -> Settings:
     return replace(settings, publish=replace(settings.publish, annotations=annotations))
 
 
-def previous_digest(reference: ImageReference, index: Manifest) -> str:
-    """Return the digest of what a tag was before it got this index; empty where neither the index nor we know."""
+def previous_digests(reference: ImageReference, index: Manifest) -> list[str]:
+    """Return what a tag may have been before it got this index, the likeliest first; none where nobody knows.
+
+    What this machine remembers is of the move itself. An index says what was there when it was made: another publisher
+    may have moved the tag in between, and the tag may have got the index once more since.
+    """
+    found = [previous for digest, previous in reversed(_moves(reference)) if digest == index.digest][:1]
     with contextlib.suppress(ValueError):
         record = parse_object(index.annotations.get(ANNOTATION, "").encode())
         digest = record.get(reference.tag)
         if maps_texts(record) and isinstance(digest, str) and _DIGEST.fullmatch(digest):
-            return digest
-    return next((previous for digest, previous in reversed(_moves(reference)) if digest == index.digest), "")
+            found.append(digest)
+    return found
 
 
 def note_moves(moves: Iterable[Move]) -> None:
@@ -87,10 +92,13 @@ def note_moves(moves: Iterable[Move]) -> None:
 
 
 def forget_moves(moves: Iterable[Move]) -> None:
-    """Forget the last moves to what tags were taken back from, so that the next time is one release further back."""
+    """Forget the last moves from what tags are back on, so that the next time is one release further back.
+
+    Where a tag has gone forth, to a digest that it never left here, nothing is forgotten.
+    """
     for move in moves:
         known = _moves(move.reference)
-        last = max((n for n, (digest, _) in enumerate(known) if digest == move.previous), default=None)
+        last = max((n for n, (_, previous) in enumerate(known) if previous == move.digest), default=None)
         if last is not None:
             _write(move.reference, known[:last])
 

@@ -10,7 +10,9 @@ import pytest
 
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import MovedMeanwhileError, NotPublishedError, NotRepairedError, TagsNotMovedError
+from multiarch.publish.previous import note_moves
 from multiarch.publish.rollback import Rollback
+from multiarch.publish.tags import Move
 from tests.unit.registry_server import refusal
 from tests.unit.staging import AMD64, ARM64, image, index_of, listed, only_arm64, publish, registry_of, settings_for
 
@@ -83,6 +85,30 @@ def test_release_of_what_was_there_before_is_one_more_release(server: RegistrySe
         roll_back(server)
         went.append(digest_of(server))
     assert [second, first] == went
+    assert first == digest_of(server)
+
+
+def test_move_that_is_remembered_counts_more_than_the_note(server: RegistryServer) -> None:
+    """An index may get its tag once more, as with --only-changed: it names what was there before the first time."""
+    first, second = (released(server, number, note_previous=True) for number in (1, 2))
+    reference = ImageReference(server.host, "app", "latest")
+    third = released(server, 3, note_previous=True)
+    server.contents["/v2/app/manifests/latest"] = server.contents[f"/v2/app/manifests/{second}"]
+    note_moves([Move(reference, third, second)])
+    went = []
+    for _ in range(3):
+        roll_back(server)
+        went.append(digest_of(server))
+    assert [third, second, first] == went
+
+
+def test_way_forth_forgets_no_way_back(server: RegistryServer) -> None:
+    """Forth by a digest that is given; what was before the one where the tag has been is still known then."""
+    first, second, third = (released(server, number) for number in (1, 2, 3))
+    roll_back(server)
+    roll_back(server, to=third)
+    roll_back(server, to=second)
+    roll_back(server)
     assert first == digest_of(server)
 
 
