@@ -211,7 +211,14 @@ class Repair:
             listing = read_listing(state.tag.reference, now, self.registries[state.tag.reference.registry])
         except MultiarchError:
             return False  # another publication, and not for this one to repair
-        return any(listing.digests(one) == state.listing.digests(one) for one in self.change.platforms)
+        return any(listing.digests(one) == state.listing.digests(one) for one in self._changed(state, index))
+
+    def _changed(self, state: _State, index: Manifest) -> list[Platform]:
+        """Return the platforms whose images the repair has changed; the others say nothing of who came after it."""
+        now = {entry.digest for entry in index.entries}
+        added = [one.platform for one in self.change.replacements if not state.listing.digests(one.platform)]
+        gone = [one for one in self.change.platforms if set(state.listing.digests(one)) - now]
+        return added + gone
 
     def _stop(self) -> None:
         stop_all(self.registries.values())

@@ -223,6 +223,29 @@ def test_change_of_somebody_else_is_not_lost(server: RegistryServer, moment: str
     assert [theirs["digest"], new["digest"]] == [one["digest"] for one in index_of(server)["manifests"]]
 
 
+@pytest.mark.parametrize("more", [{"removed": "linux/s390x"}, {"replaced": "linux/amd64=latest-a linux/arm64=fixed"}])
+def test_what_the_repair_did_not_change_makes_no_release_of_somebody_else_a_lost_one(
+    server: RegistryServer, more: dict[str, str]
+) -> None:
+    """A platform that was not there, or had this very image already, is in their release as it was before too."""
+    before = published(server)
+    image(server, {**ARM64, "created": "new"}, "fixed")
+    theirs = [before[0], {**image(server, {**ARM64, "created": "z"}, "z"), "platform": ARM64}]
+    reads = 4
+
+    def react(request: Request) -> Reply:
+        nonlocal reads
+        reads -= 1
+        if reads == 0:
+            listed(server, "latest", *theirs)
+        return server.from_contents(request)
+
+    server.table["GET /v2/app/manifests/latest"] = [react]
+    assert [] == [line for line in repair(server, **{"replaced": "linux/arm64=fixed", **more}) if "meanwhile" in line]
+    del server.table["GET /v2/app/manifests/latest"]
+    assert theirs == index_of(server)["manifests"]
+
+
 def test_repair_that_is_overwritten_each_time_is_no_success(server: RegistryServer) -> None:
     """What never came to stay is not told as published."""
     published(server)
