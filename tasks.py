@@ -33,6 +33,12 @@ def lint(c: Context) -> None:
 
 
 @task
+def schema(c: Context) -> None:
+    """Write the schema of invoke.yaml for editors (docs/invoke.schema.json) anew."""
+    c.run(f"{PYTHON} -m docs.settings_schema")
+
+
+@task
 def types(c: Context) -> None:
     """Check types, strictly."""
     c.run(f"{PYTHON} -m mypy")
@@ -81,6 +87,7 @@ def test(c: Context) -> None:
 
 
 ns.add_task(lint)
+ns.add_task(schema)
 ns.add_task(types)
 ns.add_task(unit)
 ns.add_task(exhaustive)

@@ -25,7 +25,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 # The repeatable flags of list-valued settings, each named after one item.
 _FLAG_OF = {"tags": "tag", "platforms": "platform"}
-_LISTS = (
+# Those that may be written as text with commas.
+LISTS = (
     *("image", "tags", "platforms", "attestations", "insecure_registries", "ssh", "branches"),
     *("entitlements", "nameservers", "foreign", "add", "smoke_tmpfs", "smoke_capabilities"),
 )
@@ -122,7 +123,7 @@ def _named(written: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict
 
 def _spell_out(values: dict[str, Any]) -> None:
     """Turn the short forms of settings into the long ones."""
-    for name in _LISTS:
+    for name in LISTS:
         if isinstance(values.get(name), str):
             values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
     if isinstance(values.get("attestations"), dict):
@@ -134,7 +135,7 @@ def _spell_out(values: dict[str, Any]) -> None:
 def _from_environment(variable: str, name: str, text: str) -> Any:
     """A variable is text: read it as the type of its setting, where Invoke would call ``false`` true."""
     types = {item.name: item.type for item in msgspec.structs.fields(Block)}
-    if name not in types or name in _LISTS:
+    if name not in types or name in LISTS:
         return text
     try:
         return msgspec.convert(text, types[name], strict=False)

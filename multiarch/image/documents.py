@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 # Objects and lists within each other in a document; those of BuildKit have 5.
 _DEEPEST = 64
+_TEXT = re.compile(rb'"(?:[^"\\]+|\\.)*"?', re.DOTALL)  # of JSON, also without its end
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # Digits of a number; those of 64 bits have 20, and Python takes quadratic time for thousands.
 _MOST_DIGITS = 20
 # The fields that are used. Programs in Go take them in any case, and of several the last one.
@@ -24,11 +27,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     :raises ValueError: it is none, is nested too deeply, has numbers or texts that JSON has not, or a field twice.
     """
+    check_depth(body)
     try:
         numbers: dict[str, Any] = {"parse_int": _integer, "parse_float": _float, "parse_constant": _float}
         parsed = json.loads(body.decode(), object_pairs_hook=_object, **numbers)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     except _TwiceError as error:
         raise ValueError(str(error)) from None
     except ValueError:
@@ -36,16 +38,28 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise ValueError("it is no JSON object")
     level: list[Any] = [parsed]
-    for _ in range(_DEEPEST + 2):  # with the texts and numbers in the last ones, and nothing in those
-        if not level:
-            return parsed
+    while level:
         texts = [value for value in level if isinstance(value, str)]
         lists = [value for value in level if isinstance(value, list)]
         objects = [value for value in level if isinstance(value, dict)]
         if not all(map(_is_unicode, texts)):
             raise ValueError("it has text that is no Unicode")
         level = [child for values in (*lists, *objects, *(value.values() for value in objects)) for child in values]
-    raise ValueError("it is nested too deeply")
+    return parsed
+
+
+def check_depth(body: bytes) -> None:
+    """Check that JSON is not nested deeply, before a parser calls itself for each level of it.
+
+    Where a parser comes to the interpreter's limit, whatever is cleared away by then fails too.
+
+    :raises ValueError: it is.
+    """
+    depth = 0
+    for bracket in _TEXT.sub(b"", body).translate(None, delete=_NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deeply")
 
 
 class _TwiceError(ValueError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.certificates import trust_remedy
 from multiarch.errors import InvalidAnswerError, RegistryUnreachableError, StoppedError
+from multiarch.image.documents import check_depth
 from multiarch.registry import limits
 from multiarch.registry.destinations import ForbiddenAddressError
 from multiarch.retry import describe, is_transient, root_cause
@@ -48,8 +49,9 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; empty where it is none."""
         try:
+            check_depth(self.body)
             parsed = json.loads(self.body)
-        except (ValueError, RecursionError):
+        except ValueError:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Tags from what git knows; the table of them in the README is the table of these tests."""
+"""Tags from what git knows; the table of them in docs/publishing.md is the table of these tests."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def _codes(cell: str) -> list[str]:
 
 
 def table() -> tuple[list[str], list[list[str]]]:
-    """Return the columns and the rows of the README's table of tags."""
-    lines = (ROOT / "README.md").read_text().split("\n")
+    """Return the columns and the rows of the table of tags in docs/publishing.md."""
+    lines = (ROOT / "docs" / "publishing.md").read_text().split("\n")
     begin = next(number for number, line in enumerate(lines) if line.startswith("| what is built |"))
     rows = []
     for line in lines[begin + 2 :]:
@@ -70,7 +70,7 @@ COLUMNS, ROWS = table()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0].replace("`", "") for row in ROWS])
-def test_table_of_the_readme_holds(repository: Path, row: list[str]) -> None:
+def test_table_of_the_page_holds(repository: Path, row: list[str]) -> None:
     """Each cell is the tag that its column gives for what its row builds, where git knows the other tags too."""
     kind, (name, *pattern) = row[0].split()[0], _codes(row[0])
     for tag in _codes(row[1]):

@@ -59,7 +59,7 @@ def test_a_file_is_stable(tmp_path: Path, ci: str) -> None:
 
 
 def test_the_file_of_this_repository() -> None:
-    """It is what `invoke pipeline --ci travis` writes, as the README says."""
+    """It is what `invoke pipeline --ci travis` writes, as docs/ci.md says."""
     block = YAML(typ="safe").load((ROOT / "invoke.yaml").read_text())["multiarch"]
     assert ROOT / ".travis.yml" == check_pipeline(project_of(**block), "travis", ROOT, program="invoke")
 

@@ -62,7 +62,7 @@ def refused(error: type[GateError], gate: Callable[[], object]) -> str:
 
 
 def test_errors_carry_the_names_of_the_gates() -> None:
-    """The README lists the gates by these names."""
+    """docs/publishing.md lists the gates by these names."""
     errors = (IncompleteMatrixError, SurplusImageError, DroppedPlatformError, PlatformMismatchError)
     assert [
         "the set is exact",
