@@ -129,13 +129,14 @@ class ExistingTags:
         yield from (name for name in named if name and _COMMIT.fullmatch(name))
 
     def _label(self, reference: ImageReference, manifest: Manifest) -> str:
-        """Return the commit in the label of the first image; empty where it cannot be read."""
+        """Return the commit in the label of the first image; empty where there is none, or it cannot be read."""
         registry = self.registries[reference.registry]
         images = [entry for entry in manifest.entries if not entry.is_attestation and not entry.is_index]
         try:
             image = registry.manifest(reference.repository, images[0].digest) if images else manifest
             config = read_config(reference, image.config, registry) if image and image.config else {}
-        except MultiarchError:
+        except MultiarchError as error:
+            self._tell(f"{reference}: of which commit it is cannot be read ({error}): it moves")
             return ""
         return str(((config.get("config") or {}).get("Labels") or {}).get(REVISION) or "")
 

@@ -185,6 +185,21 @@ def test_index_that_names_commits_without_end_is_no_work_without_end(
     assert 20 == capsys.readouterr().out.count("is not known here")
 
 
+def test_label_that_cannot_be_read_is_told(
+    server: RegistryServer, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That nobody knows which commit is the newer is not the same as that ours is."""
+    labelled = image(server, {**ARM64, "config": {"Labels": {KEY: repository.new}}}, "a")
+    config = json.loads(server.contents[f"/v2/app/manifests/{labelled['digest']}"][1])["config"]["digest"]
+    listed(server, "latest", {**labelled, "platform": ARM64})
+    del server.contents[f"/v2/app/blobs/{config}"]
+    _, line = build(server, repository.old, where=repository.path, capsys=capsys)
+    assert line.startswith(
+        f"{server.host}/app:latest: of which commit it is cannot be read (GET {server.host}/app/blobs/"
+    )
+    assert line.endswith("): it moves")
+
+
 def test_tag_that_stays_is_not_told_to_move(
     server: RegistryServer, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
