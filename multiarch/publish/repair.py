@@ -93,15 +93,16 @@ class Repair:
         plans = self.plans(images, states)
         if try_images:
             try_images(images)
-        for _ in range(_MOST_ATTEMPTS):
-            problem = self._move(plans, states, on_moved, sign)
-            if problem is None:
-                found = {tag.reference: tag for plan in plans for tag in plan.tags}
-                return tuple(found[state.tag.reference] for state in states)
+        attempts_left = _MOST_ATTEMPTS
+        while problem := self._move(plans, states, on_moved, sign):
+            attempts_left -= 1
+            if not attempts_left:
+                raise problem
             self.say("a tag was moved by somebody else meanwhile: it is read and repaired again")
             states = self._read_all()
             plans = self.plans(images, states)
-        raise problem
+        found = {tag.reference: tag for plan in plans for tag in plan.tags}
+        return tuple(found[state.tag.reference] for state in states)
 
     def _move(
         self, plans: Sequence[Plan], states: Sequence[_State], on_moved: Callable[[], object], sign: Sign | None

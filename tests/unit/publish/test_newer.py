@@ -161,11 +161,16 @@ def test_git_and_the_label_are_asked_once(server: RegistryServer) -> None:
     listed(server, "latest", entry)
     listed(server, "1.0.0", entry)
     image(server, {**ARM64, "config": {"Labels": {KEY: "a" * 40}}}, "latest-arm64")
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, ...]] = []
     noted = {"labels": {KEY: "a" * 40}, "annotations": {KEY: "a" * 40}}
     settings = only_arm64(server, tags=["latest", "1.0.0"], **noted)
     server.requests.clear()
-    publish(server, settings, is_ancestor=lambda *pair: bool(asked.append(pair)))
+
+    def ask(*pair: str) -> bool:
+        asked.append(pair)
+        return False
+
+    publish(server, settings, is_ancestor=ask)
     assert [("a" * 40, "b" * 40)] == asked
     config = json.loads(server.contents[f"/v2/app/manifests/{labelled['digest']}"][1])["config"]["digest"]
     assert 1 == server.asked.count(f"GET /v2/app/blobs/{config}")
@@ -180,7 +185,11 @@ def test_index_that_names_commits_without_end_is_no_work_without_end(
     image(server, {**ARM64, "config": {"Labels": {KEY: "a" * 40}}}, "latest-arm64")
     asked: list[str] = []
     settings = only_arm64(server, labels={KEY: "a" * 40})
-    publish(server, settings, is_ancestor=lambda _, theirs: asked.append(theirs))
+
+    def ask(_: str, theirs: str) -> None:
+        asked.append(theirs)
+
+    publish(server, settings, is_ancestor=ask)
     assert [f"{number:012x}{0:028x}" for number in range(20)] == asked
     assert 20 == capsys.readouterr().out.count("is not known here")
 
