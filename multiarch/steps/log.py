@@ -61,9 +61,12 @@ class Log:
         run.registries  # noqa: B018 (made once, before several threads want them)
         tags = each(lambda one: _now(run, one), references, on_failure=lambda: stop_all(run.registries.values()))
         known = read()
-        histories = {tag: [one for one in reversed(known) if tag.reference in one.tags][:MOST] for tag in tags}
+        histories = {tag: [one for one in reversed(known) if tag.reference in one.tags] for tag in tags}
         if self.as_json:
-            rows = [{**asdict(tag), "releases": [_row(one) for one in releases]} for tag, releases in histories.items()]
+            rows = [
+                {**asdict(tag), "releases": [_row(one) for one in releases[:MOST]]}
+                for tag, releases in histories.items()
+            ]
             return (json.dumps({"version": _VERSION, "tags": rows}),)
         return tuple(line for tag, releases in histories.items() for line in _lines(tag, releases))
 
@@ -87,12 +90,15 @@ def _now(run: Run, reference: ImageReference) -> TagNow:
 
 
 def _lines(tag: TagNow, releases: Sequence[Release]) -> list[str]:
+    """Return the line of a tag, and those of its last releases. :param releases: all of them, the newest first."""
+    from multiarch.display.history import MOST
+
     commit = f", commit {tag.commit[:_SHORT]}" if _COMMIT.fullmatch(tag.commit) else ""
     platforms = ", ".join(one if _PLATFORM.fullmatch(one) else _MALFORMED for one in tag.platforms)
     now = f"@{tag.digest}{commit}: {platforms}" if tag.digest else ": nothing is there"
     foreign = bool(tag.digest) and tag.digest not in [one.digest for one in releases]
     lines = [f"{tag.reference}{now}{'; not released from here' if foreign else ''}"]
-    return lines + [f"  {_line(one, is_now=one.digest == tag.digest)}" for one in releases]
+    return lines + [f"  {_line(one, is_now=one.digest == tag.digest)}" for one in releases[:MOST]]
 
 
 def _line(one: Release, *, is_now: bool) -> str:

@@ -123,3 +123,11 @@ def test_what_a_registry_says_is_shown_in_its_form() -> None:
     now = TagNow("ghcr.io/someone/app:latest", DIGEST, "١٢", names)
     listed = f"linux/amd64, ?, ?, unknown/{DIGEST}, ?"
     assert [f"ghcr.io/someone/app:latest@{DIGEST}: {listed}; not released from here"] == _lines(now, [])
+
+
+def test_release_that_is_not_shown_any_more_was_released_from_here() -> None:
+    """As after a rollback; 20 are shown."""
+    now = TagNow("ghcr.io/someone/app:latest", DIGEST, "", ("linux/amd64",))
+    newer = [_release(float(n), digest=f"sha256:{n:064x}") for n in range(30, 10, -1)]
+    lines = _lines(now, [*newer, _release(1.0)])
+    assert (f"ghcr.io/someone/app:latest@{DIGEST}: linux/amd64", 21) == (lines[0], len(lines))
