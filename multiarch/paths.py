@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -39,6 +40,21 @@ def _base(variable: str, default: str) -> Path:
     except RuntimeError:
         problem = f"it is not set, and this user has no home directory: set it, or {variable}"
         raise ConfigurationError("HOME", problem) from None
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file that is one: neither a link, nor a pipe that would wait for somebody; return its descriptor.
+
+    One that is made is of this user alone.
+
+    :raises OSError: it is something else, or cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+        raise OSError(0, "it is no file", str(path))
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def _step(given: Mapping[str, Any], others: Sequence[str]) -> Any:
     from multiarch.steps.manifest_rollback import ManifestRollback
 
     chosen = [f"--{name}" for name, value in given.items() if value]
-    if given["to"] and not given["rollback"]:
+    if given["to"] is not None and not given["rollback"]:
         raise ConfigurationError("--to", "only goes with --rollback")
     if given["rollback"] and (given["replace"] or given["remove"]):
         raise ConfigurationError("--rollback", f"does not go with {chosen[0]}; do one after the other")

@@ -147,7 +147,7 @@ def manifest(
     }
     where |= {"annotations": annotation, "digests": digests}
     mended = {"replace": replace, "remove": remove, "rollback": rollback, "to": to}
-    if any(mended.values()):
+    if replace or remove or rollback or to is not None:
         repair.mend(c, mended, inspect=inspect, json=json, quiet=quiet, verbose=verbose, **where)
         return
     how = {"pushes": not inspect, "json": json, "quiet": quiet, "verbose": verbose}

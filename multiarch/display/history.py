@@ -6,18 +6,17 @@ line is written at once, and one that is not as it should be is passed over.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import stat
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from multiarch.display.reported import ReportedTrend
+from multiarch.errors import MultiarchError
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
-from multiarch.paths import replacing, state_directory
+from multiarch.paths import open_file, replacing, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +29,7 @@ _LARGEST = 1 << 20  # bytes of the record; half of it is kept then. A release of
 _LONGEST = 16 << 10  # bytes of a line: some thirty platforms and tags
 _LATEST = 253402300799  # seconds; the last of the year 9999
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}|")
+COMMIT = re.compile(r"[0-9a-f]{7,64}|")  # or none
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +64,11 @@ def append(releases: Iterable[Release]) -> None:
     lines = [msgspec.json.encode(release) + b"\n" for release in releases]
     path = record_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = open_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            lines.insert(0, b"\n")  # behind one that a full disk has cut in two
         # At once and at the end (open(2), O_APPEND): lines of two runs do not mix.
         os.write(descriptor, b"".join(line for line in lines if len(line) <= _LONGEST))
         is_full = os.fstat(descriptor).st_size > _LARGEST
@@ -82,7 +84,7 @@ def read() -> list[Release]:
     """Return the releases that the record has, the oldest first; none where there is no record that can be read."""
     try:
         lines = _tail(record_file(), 2 * _LARGEST).splitlines()
-    except OSError:
+    except (OSError, MultiarchError):  # a user without a home has none
         return []
     return [release for line in lines if (release := _release(line))]
 
@@ -120,7 +122,7 @@ def _release(line: bytes) -> Release | None:
     is_valid = (
         all(0 <= seconds <= _LATEST for seconds in times)
         and _DIGEST.fullmatch(release.digest)
-        and _COMMIT.fullmatch(release.commit)
+        and COMMIT.fullmatch(release.commit)
         and [str(reference) for reference in references] == list(release.tags)
         and platforms == list(release.platforms)
         and release.target.isprintable()
@@ -130,19 +132,9 @@ def _release(line: bytes) -> Release | None:
 
 def _tail(path: Path, most: int) -> bytes:
     """Return the last whole lines of a file. :raises OSError: it cannot be read, or is no file."""
-    descriptor = _open(path, os.O_RDONLY)
+    descriptor = open_file(path, os.O_RDONLY)
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         file.seek(max(0, size - most))
         content = file.read(most)
     return content.partition(b"\n")[2] if size > most else content
-
-
-def _open(path: Path, flags: int) -> int:
-    """Open a file that is one: neither a link, nor a pipe that would wait for somebody."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-        raise OSError(0, "it is no file", str(path))
-    return descriptor

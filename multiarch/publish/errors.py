@@ -214,6 +214,13 @@ class MovedMeanwhileError(NotRepairedError):
         super().__init__(f"{reference} was moved by somebody else meanwhile; look at what is there, and run this again")
 
 
+class UnkeptRepairError(MultiarchError):
+    """A repair that was written, and is not there any more, or may not be."""
+
+    def __init__(self, reference: object, problem: str) -> None:
+        super().__init__(f"{reference} was repaired, and {problem}; look with manifest --inspect, and run this again")
+
+
 class TagsNotMovedError(MultiarchError):
     """A tag could not be moved, so none was, but for those that could not be put back, or are another publisher's."""
 

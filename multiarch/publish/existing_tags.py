@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Hashes of git, SHA-1 or SHA-256; whatever else an annotation holds is no commit.
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DIGITS = 12  # of a commit, in a line
+# Commits of one index that git is asked about, each for up to a minute; a release has one, and repairs add some.
+_MOST_COMMITS = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class ExistingTags:
     is_ancestor: IsAncestor | None = None
     newer: set[ImageReference] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
+    # What is asked once, so that right before a tag moves nobody is asked but its registry.
+    _commits: dict[tuple[ImageReference, str], list[str]] = field(default_factory=dict)
+    _answers: dict[tuple[str, str], bool | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, reference: ImageReference, settings: Settings) -> TagState:
         """Return a tag as it is."""
@@ -82,10 +89,10 @@ class ExistingTags:
         return TagState(reference, manifest, read_platforms(manifest, reference.repository, registry))
 
     def _is_newer(self, tag: TagState, ours: str, is_ancestor: IsAncestor) -> bool:
-        for theirs in dict.fromkeys(self._revisions(tag)):
-            if theirs == ours:
-                continue
-            answer = is_ancestor(ours, theirs)
+        commits = self._commits_of(tag)
+        unknown = [*commits[_MOST_COMMITS:]]
+        for theirs in commits[:_MOST_COMMITS]:
+            answer = theirs != ours and self._ask(ours, theirs, is_ancestor)
             if answer:
                 line = (
                     f"{tag.reference} stays as it is: it is of {theirs[:_DIGITS]}, which is newer than {ours[:_DIGITS]}"
@@ -94,28 +101,42 @@ class ExistingTags:
                 self._tell(f"{line}; newer_wins: false moves it all the same")
                 return True
             if answer is None:
-                question = f"whether that is newer than {ours[:_DIGITS]} is not known here (is the clone whole?)"
-                self._tell(f"{tag.reference} is of {theirs[:_DIGITS]}; {question}: it moves")
+                unknown.append(theirs)
+        for theirs in unknown[:_MOST_COMMITS]:
+            question = f"whether that is newer than {ours[:_DIGITS]} is not known here (is the clone whole?)"
+            self._tell(f"{tag.reference} is of {theirs[:_DIGITS]}; {question}: it moves")
         return False
 
-    def _revisions(self, tag: TagState) -> Iterator[str]:
-        """Yield the commits that a published index names, for all of it or for one of its images."""
-        index = tag.manifest
-        if index is None:
-            return
+    def _ask(self, ours: str, theirs: str, is_ancestor: IsAncestor) -> bool | None:
+        with self._lock:
+            if (ours, theirs) not in self._answers:
+                self._answers[ours, theirs] = is_ancestor(ours, theirs)
+            return self._answers[ours, theirs]
+
+    def _commits_of(self, tag: TagState) -> list[str]:
+        """Return the commits that a published index names, for all of it or for one of its images, each once."""
+        if tag.manifest is None:
+            return []
+        place = tag.reference.with_tag(""), tag.manifest.digest
+        if place not in self._commits:
+            self._commits[place] = [*dict.fromkeys(self._revisions(tag.reference, tag.manifest))]
+        return self._commits[place]
+
+    def _revisions(self, reference: ImageReference, index: Manifest) -> Iterator[str]:
         named = [index.annotations.get(REVISION), *(entry.annotations.get(REVISION) for entry in index.entries)]
         if not any(named):
-            named = [self._label(tag.reference, index)]
+            named = [self._label(reference, index)]
         yield from (name for name in named if name and _COMMIT.fullmatch(name))
 
     def _label(self, reference: ImageReference, manifest: Manifest) -> str:
-        """Return the commit in the label of the first image; empty where it cannot be read."""
+        """Return the commit in the label of the first image; empty where there is none, or it cannot be read."""
         registry = self.registries[reference.registry]
         images = [entry for entry in manifest.entries if not entry.is_attestation and not entry.is_index]
         try:
             image = registry.manifest(reference.repository, images[0].digest) if images else manifest
             config = read_config(reference, image.config, registry) if image and image.config else {}
-        except MultiarchError:
+        except MultiarchError as error:
+            self._tell(f"{reference}: of which commit it is cannot be read ({error}): it moves")
             return ""
         return str(((config.get("config") or {}).get("Labels") or {}).get(REVISION) or "")
 

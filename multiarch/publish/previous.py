@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import replace
 from hashlib import sha256
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import MultiarchError
 from multiarch.image.documents import maps_texts, parse_object
-from multiarch.paths import replacing, state_directory
+from multiarch.paths import open_file, replacing, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,14 +69,19 @@ def _annotated(settings: Settings, record: str) -> Settings:
     return replace(settings, publish=replace(settings.publish, annotations=annotations))
 
 
-def previous_digest(reference: ImageReference, index: Manifest) -> str:
-    """Return the digest of what a tag was before it got this index; empty where neither the index nor we know."""
+def previous_digests(reference: ImageReference, index: Manifest) -> list[str]:
+    """Return what a tag may have been before it got this index, the likeliest first; none where nobody knows.
+
+    What this machine remembers is of the move itself. An index says what was there when it was made: another publisher
+    may have moved the tag in between, and the tag may have got the index once more since.
+    """
+    found = [previous for digest, previous in reversed(_moves(reference)) if digest == index.digest][:1]
     with contextlib.suppress(ValueError):
         record = parse_object(index.annotations.get(ANNOTATION, "").encode())
         digest = record.get(reference.tag)
         if maps_texts(record) and isinstance(digest, str) and _DIGEST.fullmatch(digest):
-            return digest
-    return next((previous for digest, previous in reversed(_moves(reference)) if digest == index.digest), "")
+            found.append(digest)
+    return found
 
 
 def note_moves(moves: Iterable[Move]) -> None:
@@ -86,10 +92,13 @@ def note_moves(moves: Iterable[Move]) -> None:
 
 
 def forget_moves(moves: Iterable[Move]) -> None:
-    """Forget the last moves to what tags were taken back from, so that the next time is one release further back."""
+    """Forget the last moves from what tags are back on, so that the next time is one release further back.
+
+    Where a tag has gone forth, to a digest that it never left here, nothing is forgotten.
+    """
     for move in moves:
         known = _moves(move.reference)
-        last = max((n for n, (digest, _) in enumerate(known) if digest == move.previous), default=None)
+        last = max((n for n, (_, previous) in enumerate(known) if previous == move.digest), default=None)
         if last is not None:
             _write(move.reference, known[:last])
 
@@ -101,7 +110,7 @@ def _path(reference: ImageReference) -> Path:
 def _moves(reference: ImageReference) -> list[tuple[str, str]]:
     """Return the moves of a tag that are remembered, the last one last: its digest, and that of before."""
     try:
-        with _path(reference).open("rb") as file:
+        with os.fdopen(open_file(_path(reference), os.O_RDONLY), "rb") as file:
             document: Mapping[str, Any] = parse_object(file.read(_MOST_BYTES))
     except (OSError, ValueError, MultiarchError):
         return []
@@ -122,7 +131,9 @@ def _is_move(value: object) -> bool:
 def _write(reference: ImageReference, moves: Sequence[tuple[str, str]]) -> None:
     with contextlib.suppress(OSError, MultiarchError):
         path = _path(reference)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # With the directory above it, which the record of releases is in too: both are of this user alone.
+        path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
         body = {"reference": str(reference), "moves": moves[-_MOST_MOVES:]}
-        with replacing(path) as file:
+        with replacing(path, mode=0o600) as file:
             file.write(json.dumps(body).encode())

@@ -14,7 +14,7 @@ from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.image.manifest import IMAGES, MANIFESTS, Descriptor, Manifest
 from multiarch.interrupts import nothing
-from multiarch.publish.previous import previous_digest
+from multiarch.publish.previous import previous_digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -78,8 +78,9 @@ class Walk:
         walked: set[str] = set()
         leaves: set[str] = set()
         needed = set(tags.values())
-        before = {previous_digest(self.place.with_tag(tag), self.manifest(digest)) for tag, digest in tags.items()}
-        optional = referred | before - {""}
+        for tag, digest in tags.items():
+            referred.update(previous_digests(self.place.with_tag(tag), self.manifest(digest)))
+        optional = referred
         for _ in range(_DEEPEST):
             level = (needed | optional) - walked
             if not level:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.interrupts import nothing
-from multiarch.publish.errors import MovedMeanwhileError, NotPublishedError, NotRepairedError
+from multiarch.publish.errors import MovedMeanwhileError, NotPublishedError, NotRepairedError, UnkeptRepairError
 from multiarch.publish.listing import read_listing
 from multiarch.publish.previous import note_moves, previous_of
 from multiarch.publish.replacement import read_replacement
@@ -93,20 +93,31 @@ class Repair:
         plans = self.plans(images, states)
         if try_images:
             try_images(images)
-        for attempts_left in reversed(range(_MOST_ATTEMPTS)):
-            try:
-                note_moves(move_tags(plans, self.registries, on_moved, sign))
-            except MovedMeanwhileError:
-                if not attempts_left:
-                    raise
-            else:
-                if not self._is_lost(plans, states):
-                    break
+        attempts_left = _MOST_ATTEMPTS
+        while problem := self._move(plans, states, on_moved, sign):
+            attempts_left -= 1
+            if not attempts_left:
+                raise problem
             self.say("a tag was moved by somebody else meanwhile: it is read and repaired again")
             states = self._read_all()
             plans = self.plans(images, states)
         found = {tag.reference: tag for plan in plans for tag in plan.tags}
         return tuple(found[state.tag.reference] for state in states)
+
+    def _move(
+        self, plans: Sequence[Plan], states: Sequence[_State], on_moved: Callable[[], object], sign: Sign | None
+    ) -> MultiarchError | None:
+        """Move the tags; return an error where somebody else has moved one meanwhile, and it is to be tried again."""
+        try:
+            note_moves(move_tags(plans, self.registries, on_moved, sign))
+        except MovedMeanwhileError as error:
+            return error
+        lost = self._lost(plans, states)
+        return (
+            UnkeptRepairError(lost, f"somebody else has written it without that {_MOST_ATTEMPTS} times")
+            if lost
+            else None
+        )
 
     def read_images(self) -> list[StagedImage]:
         """Return the images of the replacements, which have passed their gates."""
@@ -176,16 +187,24 @@ class Repair:
                 raise MovedMeanwhileError(tag.reference)
         return tags
 
-    def _is_lost(self, plans: Sequence[Plan], states: Sequence[_State]) -> bool:
-        """Whether somebody who had read a tag before this repair has written it after, without what was repaired."""
+    def _lost(self, plans: Sequence[Plan], states: Sequence[_State]) -> ImageReference | None:
+        """Return a tag that somebody who had read it before this repair has written after, without what was repaired.
+
+        :raises UnkeptRepairError: a tag cannot be read.
+        """
         indexes = {tag.reference: plan.index for plan in plans for tag in plan.existing_tags}
         moved = [state for state in states if indexes[state.tag.reference] != state.listing.index]
         if moved:
             self.wait(self.settling)
-        return any(self._is_undone(state, indexes[state.tag.reference]) for state in moved)
+        undone = (state.tag.reference for state in moved if self._is_undone(state, indexes[state.tag.reference]))
+        return next(undone, None)
 
     def _is_undone(self, state: _State, index: Manifest) -> bool:
-        now = self._current(state.tag.reference)
+        try:
+            now = self._current(state.tag.reference)
+        except MultiarchError as error:
+            problem = f"whether somebody else has overwritten that cannot be seen ({error})"
+            raise UnkeptRepairError(state.tag.reference, problem) from error
         # What was there before as a whole was put back on purpose, with --rollback; what is gone was removed.
         if now is None or now in (index, state.listing.index):
             return False
@@ -193,7 +212,14 @@ class Repair:
             listing = read_listing(state.tag.reference, now, self.registries[state.tag.reference.registry])
         except MultiarchError:
             return False  # another publication, and not for this one to repair
-        return any(listing.digests(one) == state.listing.digests(one) for one in self.change.platforms)
+        return any(listing.digests(one) == state.listing.digests(one) for one in self._changed(state, index))
+
+    def _changed(self, state: _State, index: Manifest) -> list[Platform]:
+        """Return the platforms whose images the repair has changed; the others say nothing of who came after it."""
+        now = {entry.digest for entry in index.entries}
+        added = [one.platform for one in self.change.replacements if not state.listing.digests(one.platform)]
+        gone = [one for one in self.change.platforms if set(state.listing.digests(one)) - now]
+        return added + gone
 
     def _stop(self) -> None:
         stop_all(self.registries.values())

@@ -9,7 +9,7 @@ from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
 from multiarch.interrupts import nothing
 from multiarch.publish.errors import MovedMeanwhileError, NotPublishedError, NotRepairedError
-from multiarch.publish.previous import forget_moves, previous_digest
+from multiarch.publish.previous import forget_moves, previous_digests
 from multiarch.publish.staged import flattened, read_platforms
 from multiarch.publish.tags import Plan, PublishedTag, TagState, move_tags
 from multiarch.registry.client import stop_all
@@ -70,7 +70,7 @@ class Rollback:
         current = registry.manifest(reference.repository, reference.tag)
         if current is None:
             raise NotPublishedError(reference)
-        digest = self.to or previous_digest(reference, current)
+        digest = self.to or next(iter(previous_digests(reference, current)), "")
         if not digest:
             problem = f"{reference}: neither the index {current.digest} nor this machine knows what was there before"
             raise NotRepairedError(f"{problem}; name it: --rollback --to sha256:…")

@@ -118,9 +118,11 @@ class Cleanup:
 
     def _before(self) -> float | None:
         """Return when a build must have ended to be old enough; None where its age does not matter."""
+        if self.build == "":
+            raise ConfigurationError("--build", "it is empty; name the build whose staging tags are meant")
         if self.older_than is None and self.build is not None:
             return None
-        text = self.older_than or _USUAL_AGE
+        text = _USUAL_AGE if self.older_than is None else self.older_than
         if not (match := _AGE.fullmatch(text)):
             problem = f"{text[:80]!r} is no age; write a number with m, h, d or w, such as 12h or 7d"
             raise ConfigurationError("--older-than", problem)

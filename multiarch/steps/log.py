@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # of the data; it counts up when a reader of the former one would misread it
 _SHORT = 12  # characters of a commit, enough to find it
+# What a registry says is shown where it has the form of its kind: a line has the parts that it seems to have.
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_PLATFORM = re.compile(r"[a-z0-9._-]{1,64}(?:/[a-z0-9._-]{1,64}){0,2}(?::[0-9a-f]{64})?")
+_MALFORMED = "?"
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,12 @@ class Log:
         run.registries  # noqa: B018 (made once, before several threads want them)
         tags = each(lambda one: _now(run, one), references, on_failure=lambda: stop_all(run.registries.values()))
         known = read()
-        histories = {tag: [one for one in reversed(known) if tag.reference in one.tags][:MOST] for tag in tags}
+        histories = {tag: [one for one in reversed(known) if tag.reference in one.tags] for tag in tags}
         if self.as_json:
-            rows = [{**asdict(tag), "releases": [_row(one) for one in releases]} for tag, releases in histories.items()]
+            rows = [
+                {**asdict(tag), "releases": [_row(one) for one in releases[:MOST]]}
+                for tag, releases in histories.items()
+            ]
             return (json.dumps({"version": _VERSION, "tags": rows}),)
         return tuple(line for tag, releases in histories.items() for line in _lines(tag, releases))
 
@@ -82,11 +90,15 @@ def _now(run: Run, reference: ImageReference) -> TagNow:
 
 
 def _lines(tag: TagNow, releases: Sequence[Release]) -> list[str]:
-    commit = f", commit {tag.commit[:_SHORT]}" if tag.commit.isalnum() else ""
-    now = f"@{tag.digest}{commit}: {', '.join(tag.platforms)}" if tag.digest else ": nothing is there"
+    """Return the line of a tag, and those of its last releases. :param releases: all of them, the newest first."""
+    from multiarch.display.history import MOST
+
+    commit = f", commit {tag.commit[:_SHORT]}" if _COMMIT.fullmatch(tag.commit) else ""
+    platforms = ", ".join(one if _PLATFORM.fullmatch(one) else _MALFORMED for one in tag.platforms)
+    now = f"@{tag.digest}{commit}: {platforms}" if tag.digest else ": nothing is there"
     foreign = bool(tag.digest) and tag.digest not in [one.digest for one in releases]
     lines = [f"{tag.reference}{now}{'; not released from here' if foreign else ''}"]
-    return lines + [f"  {_line(one, is_now=one.digest == tag.digest)}" for one in releases]
+    return lines + [f"  {_line(one, is_now=one.digest == tag.digest)}" for one in releases[:MOST]]
 
 
 def _line(one: Release, *, is_now: bool) -> str:

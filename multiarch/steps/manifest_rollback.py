@@ -26,7 +26,7 @@ class ManifestRollback:
     @classmethod
     def parse(cls, to: str | None) -> ManifestRollback:
         """Read the value of ``--to``. :raises ConfigurationError: it is no digest."""
-        if to and not _DIGEST.fullmatch(to):
+        if to is not None and not _DIGEST.fullmatch(to):
             raise ConfigurationError("--to", f"{to!r} is no digest (expected sha256: and 64 hex digits)")
         return cls(to or "")
 

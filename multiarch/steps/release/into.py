@@ -75,6 +75,7 @@ class Into:
 
 def _replacing(target: Target) -> list[str]:
     words = [f"--target={target.name}"] if target.name else []
+    words += [f"--image={image}" for image in target.settings.publish.images]
     words += [f"--tag={tag}" for tag in target.settings.publish.tags]
     words += [f"--replace={entry.platform}={entry.staging}" for entry in target.settings.matrix]
     return ["multiarch", "manifest", *words]

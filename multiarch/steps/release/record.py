@@ -30,7 +30,7 @@ def record(run: Run, targets: Sequence[Target], published: Sequence[Published], 
 
 def _releases(run: Run, targets: Sequence[Target], published: Sequence[Published], started: float) -> Iterator[Release]:
     from multiarch.config.checkout import REVISION
-    from multiarch.display.history import Release
+    from multiarch.display.history import COMMIT, Release
     from multiarch.display.summary import summarise
 
     now = time.time()
@@ -39,12 +39,14 @@ def _releases(run: Run, targets: Sequence[Target], published: Sequence[Published
         if not one.tags:  # a newer commit had them
             continue
         times = {str(row.platform): round(row.seconds, 1) for row in rows if row.target == target.name}
+        # An annotation may be anything; a release with one that is no commit is one all the same.
+        commit = target.settings.publish.annotations.get(REVISION, "")
         yield Release(
             when=round(now, 3),
             seconds=round(now - started, 1),
             tags=tuple(str(tag.reference) for tag in one.tags),
             digest=one.tags[0].digest,
-            commit=target.settings.publish.annotations.get(REVISION, ""),
+            commit=commit if COMMIT.fullmatch(commit) else "",
             platforms=times,
             target=target.name,
         )

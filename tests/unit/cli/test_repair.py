@@ -52,7 +52,8 @@ def test_commands_of_the_page_run(project: Project, server: RegistryServer) -> N
     assert (0, ["amd64", "unknown", "arm64", "s390x", "unknown"]) == (replaced.status, platforms(server))
     assert fixed["digest"] == index_of(server)["manifests"][2]["digest"]
     planned = run(into, "--dry")
-    assert (0, f"multiarch manifest --tag=latest --replace=linux/arm64={server.host}/app:latest-arm64") == (
+    name = f"{server.host}/app"
+    assert (0, f"multiarch manifest --image={name} --tag=latest --replace=linux/arm64={name}:latest-arm64") == (
         planned.status,
         planned.out[-1],
     )
@@ -92,6 +93,8 @@ def test_commands_of_the_page_run(project: Project, server: RegistryServer) -> N
         (["--rollback", "--digests", "d"], "--rollback: does not go with --digests"),
         (["--rollback", "--remove", "arm64"], "--rollback: does not go with --remove; do one after the other"),
         (["--to", ANY], "--to: only goes with --rollback"),
+        (["--to", ""], "--to: only goes with --rollback"),
+        (["--rollback", "--to", ""], "--to: '' is no digest (expected sha256: and 64 hex digits)"),
         (["--rollback", "--to", "latest"], "--to: 'latest' is no digest (expected sha256: and 64 hex digits)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -124,6 +127,18 @@ def test_flags_that_do_not_go_with_into_are_one_line(project: Project, words: li
     for dry in ([], ["--dry"]):
         result = project.run(*dry, "release", "--into", "latest", *words)
         assert (1, [], [line]) == (result.status, result.out, result.err)
+
+
+def test_planned_replacement_is_in_the_repositories_of_the_flags(project: Project) -> None:
+    """Those of the file are none of this run's: the command that is shown must not reach them."""
+    project.write(
+        invoke_yaml="multiarch: {image: 127.0.0.1:9/a, platforms: [linux/arm64]}\n", Dockerfile="FROM scratch\n"
+    )
+    names = ["127.0.0.1:9/b", "127.0.0.1:9/c"]
+    images = [word for name in names for word in ("--image", name)]
+    planned = project.run("--dry", "release", "--platform", "arm64", "--into", "latest", *images)
+    expected = f"--image={names[0]} --image={names[1]} --tag=latest --replace=linux/arm64={names[0]}:latest-arm64"
+    assert (0, f"multiarch manifest {expected}") == (planned.status, planned.out[-1])
 
 
 def test_several_targets_must_be_told_apart(project: Project, server: RegistryServer) -> None:

@@ -70,6 +70,25 @@ def test_line_that_is_none_is_passed_over(state: Path, line: str) -> None:
     assert [_release(1), _release(2)] == history.read()
 
 
+def test_line_that_a_full_disk_has_cut_costs_no_other(state: Path) -> None:
+    """The next one does not go on in it."""
+    history.append([_release(1), _release(2)])
+    os.truncate(state, state.stat().st_size - 9)
+    history.append([_release(3)])
+    assert [_release(1), _release(3)] == history.read()
+
+
+def test_user_without_a_home_has_no_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of what was released is written all the same, and `log` shows what the tags are."""
+
+    def fail() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", fail)
+    assert [] == history.read()
+
+
 @pytest.mark.parametrize(
     "more",
     [

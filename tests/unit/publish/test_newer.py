@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,71 @@ def test_commit_that_git_does_not_know_is_told_or_is_none(
     )
     assert ([expected] if theirs == "f" * 40 else []) == told[1:]
     assert repository.old == commit_of(server)
+
+
+def test_git_and_the_label_are_asked_once(server: RegistryServer) -> None:
+    """Right before the tags move they are read again, and nothing else, which would leave others more time."""
+    labelled = image(server, {**ARM64, "config": {"Labels": {KEY: "b" * 40}}}, "a")
+    entry = {**labelled, "platform": ARM64}
+    listed(server, "latest", entry)
+    listed(server, "1.0.0", entry)
+    image(server, {**ARM64, "config": {"Labels": {KEY: "a" * 40}}}, "latest-arm64")
+    asked: list[tuple[str, ...]] = []
+    noted = {"labels": {KEY: "a" * 40}, "annotations": {KEY: "a" * 40}}
+    settings = only_arm64(server, tags=["latest", "1.0.0"], **noted)
+    server.requests.clear()
+
+    def ask(*pair: str) -> bool:
+        asked.append(pair)
+        return False
+
+    publish(server, settings, is_ancestor=ask)
+    assert [("a" * 40, "b" * 40)] == asked
+    config = json.loads(server.contents[f"/v2/app/manifests/{labelled['digest']}"][1])["config"]["digest"]
+    assert 1 == server.asked.count(f"GET /v2/app/blobs/{config}")
+
+
+def test_index_that_names_commits_without_end_is_no_work_without_end(
+    server: RegistryServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may push may write anything; 500 fetches of git would take hours."""
+    plain = {**image(server, ARM64, "b"), "platform": ARM64}
+    listed(server, "latest", *({**plain, "annotations": {KEY: f"{number:012x}{0:028x}"}} for number in range(500)))
+    image(server, {**ARM64, "config": {"Labels": {KEY: "a" * 40}}}, "latest-arm64")
+    asked: list[str] = []
+    settings = only_arm64(server, labels={KEY: "a" * 40})
+
+    def ask(_: str, theirs: str) -> None:
+        asked.append(theirs)
+
+    publish(server, settings, is_ancestor=ask)
+    assert [f"{number:012x}{0:028x}" for number in range(20)] == asked
+    assert 20 == capsys.readouterr().out.count("is not known here")
+
+
+def test_label_that_cannot_be_read_is_told(
+    server: RegistryServer, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That nobody knows which commit is the newer is not the same as that ours is."""
+    labelled = image(server, {**ARM64, "config": {"Labels": {KEY: repository.new}}}, "a")
+    config = json.loads(server.contents[f"/v2/app/manifests/{labelled['digest']}"][1])["config"]["digest"]
+    listed(server, "latest", {**labelled, "platform": ARM64})
+    del server.contents[f"/v2/app/blobs/{config}"]
+    _, line = build(server, repository.old, where=repository.path, capsys=capsys)
+    assert line.startswith(
+        f"{server.host}/app:latest: of which commit it is cannot be read (GET {server.host}/app/blobs/"
+    )
+    assert line.endswith("): it moves")
+
+
+def test_tag_that_stays_is_not_told_to_move(
+    server: RegistryServer, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two commits of an index git may know one alone."""
+    entry = {**image(server, ARM64, "b"), "platform": ARM64, "annotations": {KEY: repository.new}}
+    listed(server, "latest", entry, annotations={KEY: "f" * 40})
+    (line,) = build(server, repository.old, where=repository.path, capsys=capsys)
+    assert "latest stays as it is" in line
 
 
 def test_clone_of_a_ci_gets_the_newer_commit(repository: Repository) -> None:

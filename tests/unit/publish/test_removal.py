@@ -11,9 +11,11 @@ from multiarch.image.manifest import IMAGE_CONFIGS, OCI_INDEX, OCI_MANIFEST
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
 from multiarch.publish.leftovers import Leftover, find_leftovers
+from multiarch.publish.previous import note_moves
 from multiarch.publish.reachable import UnknownReachError, Walk
 from multiarch.publish.removal import CannotDeleteError, Removal, remove_tag
 from multiarch.publish.staging_names import StagingName
+from multiarch.publish.tags import Move
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.registry_server import Reply, refusal
@@ -175,6 +177,23 @@ def test_registry_that_does_not_delete_is_told_with_what_to_use(server: Registry
         remove_tag(registry, ImageReference(host, "app", "old"))
     assert (host == "quay.io") is any(asked.startswith("PUT") for asked in server.asked)
     assert {"old"} == _tags(server)
+
+
+def test_what_a_tag_was_before_stays_by_what_this_machine_remembers(server: RegistryServer) -> None:
+    """As without `note_previous`; and what the note names stays too, since others may know of nothing else."""
+    images = [
+        {**_image(server, f"old-{n}", f"of {n}"), "platform": {"os": "linux", "architecture": "amd64"}} for n in "12"
+    ]
+    noted, remembered = (_index(server, "latest", one) for one in images)
+    annotations = {"multiarch.previous": json.dumps({"latest": noted["digest"]})}
+    now = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "annotations": annotations}
+    last = server.hold_manifest("app", "latest", now, OCI_INDEX)
+    reference = ImageReference(server.host, "app", "latest")
+    note_moves([Move(reference, remembered["digest"], last["digest"])])
+    walk = _walk(server)
+    Removal(walk).run(_leftovers(walk, "old-1", "old-2"))
+    assert {"latest"} == _tags(server)
+    assert [True, True] == [f"{_FOLDER}{image['digest']}" in server.contents for image in images]
 
 
 def test_what_a_tag_was_before_stays(server: RegistryServer) -> None:

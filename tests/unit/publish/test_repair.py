@@ -10,7 +10,13 @@ import pytest
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
-from multiarch.publish.errors import NotPublishedError, NotRepairedError, PlatformMismatchError, TagsNotMovedError
+from multiarch.publish.errors import (
+    NotPublishedError,
+    NotRepairedError,
+    PlatformMismatchError,
+    TagsNotMovedError,
+    UnkeptRepairError,
+)
 from multiarch.publish.repair import Change, Repair
 from multiarch.publish.replacement import Replacement
 from tests.unit.registry_server import RegistryServer, Reply, refusal
@@ -215,6 +221,64 @@ def test_change_of_somebody_else_is_not_lost(server: RegistryServer, moment: str
     said = repair(server, "linux/arm64=fixed")
     assert ["a tag was moved by somebody else meanwhile: it is read and repaired again"] == said
     assert [theirs["digest"], new["digest"]] == [one["digest"] for one in index_of(server)["manifests"]]
+
+
+@pytest.mark.parametrize("more", [{"removed": "linux/s390x"}, {"replaced": "linux/amd64=latest-a linux/arm64=fixed"}])
+def test_what_the_repair_did_not_change_makes_no_release_of_somebody_else_a_lost_one(
+    server: RegistryServer, more: dict[str, str]
+) -> None:
+    """A platform that was not there, or had this very image already, is in their release as it was before too."""
+    before = published(server)
+    image(server, {**ARM64, "created": "new"}, "fixed")
+    theirs = [before[0], {**image(server, {**ARM64, "created": "z"}, "z"), "platform": ARM64}]
+    reads = 4
+
+    def react(request: Request) -> Reply:
+        nonlocal reads
+        reads -= 1
+        if reads == 0:
+            listed(server, "latest", *theirs)
+        return server.from_contents(request)
+
+    server.table["GET /v2/app/manifests/latest"] = [react]
+    assert [] == [line for line in repair(server, **{"replaced": "linux/arm64=fixed", **more}) if "meanwhile" in line]
+    del server.table["GET /v2/app/manifests/latest"]
+    assert theirs == index_of(server)["manifests"]
+
+
+def test_repair_that_is_overwritten_each_time_is_no_success(server: RegistryServer) -> None:
+    """What never came to stay is not told as published."""
+    published(server)
+    theirs = [*attested(server, {**AMD64, "created": "theirs"}, "theirs"), *attested(server, ARM64, "latest-b")]
+    image(server, {**ARM64, "created": "new"}, "fixed")
+    reads = 0
+
+    def react(request: Request) -> Reply:
+        nonlocal reads
+        reads += 1
+        if reads % 4 == 0:
+            listed(server, "latest", *theirs, annotations={**FOREIGN, "of": str(reads)})
+        return server.from_contents(request)
+
+    server.table["GET /v2/app/manifests/latest"] = [react]
+    with pytest.raises(UnkeptRepairError) as caught:
+        repair(server, "linux/arm64=fixed")
+    assert str(caught.value).replace(server.host, "HOST") == (
+        "HOST/app:latest was repaired, and somebody else has written it without that 10 times;"
+        " look with manifest --inspect, and run this again"
+    )
+    assert 10 == server.asked.count("PUT /v2/app/manifests/latest")
+
+
+def test_registry_that_fails_when_the_repair_is_looked_at_again_is_told(server: RegistryServer) -> None:
+    """It is written; that it has stayed is not known."""
+    published(server)
+    new = image(server, {**ARM64, "created": "new"}, "fixed")
+    server.table["GET /v2/app/manifests/latest"] = [*[server.from_contents] * 3, refusal(403)]
+    with pytest.raises(UnkeptRepairError) as caught:
+        repair(server, "linux/arm64=fixed")
+    assert "latest was repaired, and whether somebody else has overwritten that cannot be seen (" in str(caught.value)
+    assert new["digest"] == index_of(server)["manifests"][2]["digest"]
 
 
 def test_rollback_and_release_of_somebody_else_are_left_alone(server: RegistryServer) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from multiarch.image.reference import ImageReference
 from multiarch.publish.errors import MovedMeanwhileError, NotPublishedError, NotRepairedError, TagsNotMovedError
+from multiarch.publish.previous import note_moves
 from multiarch.publish.rollback import Rollback
+from multiarch.publish.tags import Move
 from tests.unit.registry_server import refusal
 from tests.unit.staging import AMD64, ARM64, image, index_of, listed, only_arm64, publish, registry_of, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from multiarch.errors import MultiarchError
@@ -81,6 +85,30 @@ def test_release_of_what_was_there_before_is_one_more_release(server: RegistrySe
         roll_back(server)
         went.append(digest_of(server))
     assert [second, first] == went
+    assert first == digest_of(server)
+
+
+def test_move_that_is_remembered_counts_more_than_the_note(server: RegistryServer) -> None:
+    """An index may get its tag once more, as with --only-changed: it names what was there before the first time."""
+    first, second = (released(server, number, note_previous=True) for number in (1, 2))
+    reference = ImageReference(server.host, "app", "latest")
+    third = released(server, 3, note_previous=True)
+    server.contents["/v2/app/manifests/latest"] = server.contents[f"/v2/app/manifests/{second}"]
+    note_moves([Move(reference, third, second)])
+    went = []
+    for _ in range(3):
+        roll_back(server)
+        went.append(digest_of(server))
+    assert [third, second, first] == went
+
+
+def test_way_forth_forgets_no_way_back(server: RegistryServer) -> None:
+    """Forth by a digest that is given; what was before the one where the tag has been is still known then."""
+    first, second, third = (released(server, number) for number in (1, 2, 3))
+    roll_back(server)
+    roll_back(server, to=third)
+    roll_back(server, to=second)
+    roll_back(server)
     assert first == digest_of(server)
 
 
@@ -164,6 +192,21 @@ def test_malformed_memory_is_none(server: RegistryServer, tmp_path: Path, text: 
     (file,) = (tmp_path / "state/multiarch/previous").iterdir()
     file.write_bytes(text)
     assert "nor this machine knows what was there before" in refused(server, NotRepairedError)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
+def test_memory_that_is_no_file_is_none(server: RegistryServer, tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for without end, by a release whose tags have moved; a link leads to somebody else's."""
+    released(server, 1)
+    released(server, 2)
+    (file,) = (tmp_path / "state/multiarch/previous").iterdir()
+    assert [0o700, 0o700, 0o600] == [path.stat().st_mode & 0o777 for path in (file.parent.parent, file.parent, file)]
+    other = file.rename(tmp_path / "other")
+    make: dict[str, Callable[[], object]] = {"pipe": lambda: os.mkfifo(file), "directory": file.mkdir}
+    make.get(kind, lambda: file.symlink_to(other))()
+    assert "nor this machine knows what was there before" in refused(server, NotRepairedError)
+    third = released(server, 3)
+    assert third == digest_of(server)
 
 
 def test_memory_that_cannot_be_written_is_no_failure(

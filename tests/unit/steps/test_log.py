@@ -107,3 +107,27 @@ def test_tag_that_is_not_there_is_told(release: Release) -> None:
     asked = len(release.server.requests)
     assert f"docker buildx imagetools inspect {host}/app:latest" == release.project.run("--dry", "log").out[0]
     assert asked == len(release.server.requests)
+
+
+def test_release_whose_annotation_is_no_commit_is_listed(release: Release) -> None:
+    """Users may annotate what they like."""
+    digest = _released(release, "--annotation", "org.opencontainers.image.revision=v1.2")
+    shown = release.project.run("log")
+    assert f"{release.server.host}/app:latest@{digest}: linux/amd64, linux/arm64" == shown.out[0]
+    assert f" {digest} no commit in " in shown.out[1]
+
+
+def test_what_a_registry_says_is_shown_in_its_form() -> None:
+    """Whoever may push may write anything; it ends no line, and is no platform that is not there."""
+    names = ("linux/amd64", "linux/\x1b[2J", "linux/a, linux/b", f"unknown/{DIGEST}", "a/b/c/d")
+    now = TagNow("ghcr.io/someone/app:latest", DIGEST, "١٢", names)
+    listed = f"linux/amd64, ?, ?, unknown/{DIGEST}, ?"
+    assert [f"ghcr.io/someone/app:latest@{DIGEST}: {listed}; not released from here"] == _lines(now, [])
+
+
+def test_release_that_is_not_shown_any_more_was_released_from_here() -> None:
+    """As after a rollback; 20 are shown."""
+    now = TagNow("ghcr.io/someone/app:latest", DIGEST, "", ("linux/amd64",))
+    newer = [_release(float(n), digest=f"sha256:{n:064x}") for n in range(30, 10, -1)]
+    lines = _lines(now, [*newer, _release(1.0)])
+    assert (f"ghcr.io/someone/app:latest@{DIGEST}: linux/amd64", 21) == (lines[0], len(lines))
