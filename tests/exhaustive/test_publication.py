@@ -248,7 +248,7 @@ def test_interrupt_ends_all_waiting(world: World, request_line: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         world.publish()
         time.sleep(1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert before == world.tags
 
 

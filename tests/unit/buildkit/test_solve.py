@@ -267,7 +267,7 @@ def test_a_stop_ends_the_process(tmp_path: Path, script: str) -> None:
     with pytest.raises(BuildFailedError, match=r"^linux/arm64: build failed: stopped$") as caught:
         Solve([ARM64], Progress(io.StringIO())).run(["sh", "-c", f"echo $$ > {pid_file}; {script}"], stopped)
     stopper.join()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30
     assert (True, False) == (_is_gone(pid_file), caught.value.transient)
 
 
@@ -281,7 +281,7 @@ def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
             ["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], threading.Event()
         )
     interrupter.join()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30
     assert _is_gone(pid_file)
 
 
@@ -292,4 +292,4 @@ def test_what_is_stopped_before_it_starts_leaves_nothing(tmp_path: Path) -> None
     began = time.monotonic()
     with pytest.raises(BuildFailedError, match="stopped"):
         Solve([ARM64], Progress(io.StringIO())).run(["sleep", "60"], stopped)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30

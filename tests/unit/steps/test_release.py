@@ -137,7 +137,7 @@ def test_a_failure_stops_the_others_and_moves_no_tag(release: Release) -> None:
     wait = PATIENTLY.format("pid-arm64", "pid-arm64")
     began = time.monotonic()
     result = release.run(f"[ $platform = arm64 ] && exec sleep 20\n{wait}\nsay said; exit 1")
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 15
     assert (1, [], {}) == (result.status, result.out, release.published)
     assert [f"linux/amd64: build failed in RUN make: {error}", "  | make: no rule"] == result.err[-2:]
     assert [False, False] == [release.is_running(name) for name in release.digests]
