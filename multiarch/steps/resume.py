@@ -167,6 +167,9 @@ class Resumption:
         if own is None or not all(built_on.values()):
             return None
         image, attestations = own
+        if not attestations and not self._is_asked_for:
+            # Its staging tag stays the image itself, as others take it: an index is no part of `docker manifest create`.
+            return None
         # Where there is provenance, that is what says it.
         fetched = None if attestations else self._fetched(entry)
         return index_with_record(image, attestations, inputs, built_on, fetched)

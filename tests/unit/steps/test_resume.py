@@ -63,7 +63,7 @@ def build_arch(of: Release, *flags: str) -> Result:
 
 def test_platform_that_was_built_before_another_failed_is_taken(left: Release) -> None:
     """The index is that of a release from nothing; lines, table and report say what was taken."""
-    assert 1 == left.run(FAILING).status
+    assert 1 == left.run(FAILING, "--resume").status
     assert ["amd64", "arm64"] == calls(left)
     assert [STAGED["amd64"]] == [path for path in STAGED.values() if path in left.server.contents]
     result = left.run(BUILDING, "--resume", "--report", "report.json")
@@ -82,7 +82,7 @@ def test_platform_that_was_built_before_another_failed_is_taken(left: Release) -
 
 def test_release_that_succeeded_can_be_taken_whole(left: Release) -> None:
     """Nothing is built, and nothing written."""
-    first = left.run(BUILDING)
+    first = left.run(BUILDING, "--resume")
     calls(left)
     left.server.requests.clear()
     again = left.run(BUILDING, "--resume")
@@ -109,10 +109,22 @@ def test_record_names_base_images_only_where_provenance_does_not(left: Release) 
     entries[0]["size"] = len(left.server.contents[f"/v2/app/manifests/{digest}"][1])
     index = left.server.hold_manifest("app", "index", {"mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX)
     (left.project.path / "digest-amd64").write_text(index["digest"])
-    result = left.run(BUILDING)
+    result = left.run(BUILDING, "--resume")
     assert 0 == result.status, result.err
     assert (False, True) == tuple("fetched" in (record(left, name) or {}) for name in STAGED)
     assert record(left, "amd64")
+
+
+def test_image_without_attestations_stays_itself_under_its_tag(left: Release) -> None:
+    """Others take it from there, such as `docker manifest create`, and take no index; a run with the flag may."""
+    assert 0 == left.run(BUILDING).status
+    staged = [json.loads(left.server.contents[path][1]) for path in STAGED.values()]
+    assert ([None, None], [True, True]) == (
+        [record(left, name) for name in STAGED],
+        ["manifests" not in one for one in staged],
+    )
+    assert 0 == left.run(BUILDING, "--resume").status
+    assert [True, True] == [record(left, name) is not None for name in STAGED]
 
 
 def test_nothing_is_recorded_of_files_that_change_during_the_build(left: Release) -> None:
@@ -126,7 +138,7 @@ def test_nothing_is_recorded_of_files_that_change_during_the_build(left: Release
 def test_staging_tag_that_cannot_be_written_early_fails_nothing(left: Release) -> None:
     """A line says that it may not be found; it is written at the end."""
     left.server.table[f"PUT {STAGED['amd64']}"] = [refusal(403, "DENIED", "not now"), left.server.from_contents]
-    result = left.run(BUILDING)
+    result = left.run(BUILDING, "--resume")
     assert (0, None) == (result.status, record(left, "amd64")), result.err
     assert 1 == len([line for line in result.err if "linux/amd64 │ --resume may not find what was built: PUT" in line])
 
@@ -166,7 +178,7 @@ def test_no_cache_builds_all(left: Release) -> None:
 def test_image_that_is_taken_passes_the_gates(left: Release) -> None:
     """One that does not is an error, as the same inputs would give it again; no tag moves."""
     (left.project.path / "digest-arm64").write_text(left.digests["amd64"])
-    refused = left.run(BUILDING)
+    refused = left.run(BUILDING, "--resume")
     calls(left)
     again = left.run(BUILDING, "--resume")
     assert ([1, 1], [], {}) == ([refused.status, again.status], calls(left), left.published)
