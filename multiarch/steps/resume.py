@@ -168,7 +168,7 @@ class Resumption:
             return None
         image, attestations = own
         if not attestations and not self._is_asked_for:
-            # Its staging tag stays the image itself, as others take it: an index is no part of `docker manifest create`.
+            # Its staging tag stays the image itself: `docker manifest create`, for one, takes no index.
             return None
         # Where there is provenance, that is what says it.
         fetched = None if attestations else self._fetched(entry)
