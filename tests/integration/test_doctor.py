@@ -36,9 +36,12 @@ def registered(entries: dict[str, tuple[int, str]]) -> Iterator[None]:
     An interpreter is a program of our own for amd64 with another system call in it: what QEMU does when it is old or
     broken, this does for sure.
 
+    Emulators that this machine has for them rest meanwhile.
+
     :param entries: by architecture, the number of the system call, and the flags.
     """
-    commands = [MOUNT]
+    others = " ".join(f"/mnt/qemu-{name}" for name in ("loongarch64", "mips64", "mips64el"))
+    commands = [MOUNT, f"for entry in {others}; do [ ! -e $entry ] || echo 0 >$entry; done"]
     for architecture, (number, flags) in entries.items():
         interpreter = program("amd64").replace(bytes.fromhex("b8b7010000"), b"\xb8" + number.to_bytes(4, "little"))
         magic = "".join(f"\\x{byte:02x}" for byte in ELF[architecture].header())
@@ -50,6 +53,7 @@ def registered(entries: dict[str, tuple[int, str]]) -> Iterator[None]:
         yield
     finally:
         removal = "; ".join([MOUNT, *(f"echo -1 >/mnt/test-{architecture}" for architecture in entries)])
+        removal += f"; for entry in {others}; do [ ! -e $entry ] || echo 1 >$entry; done"
         docker("run", "--rm", "--privileged", "busybox:stable", "sh", "-c", removal)
 
 

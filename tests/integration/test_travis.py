@@ -149,22 +149,33 @@ def test_a_job_that_fails_publishes_nothing(repository: Repository) -> None:
     assert [False, True] == [any("CACHED" in line for line in of.jobs[0].output) for of in (first, third)]
 
 
-def test_interleaved_builds_do_not_mix(repository: Repository) -> None:
-    """Jobs of two builds by turns, and the older one ends last: each index holds the images of its own commit."""
+@pytest.mark.parametrize("newer_wins", [True, False])
+def test_interleaved_builds_do_not_mix(repository: Repository, newer_wins: bool) -> None:
+    """Jobs of two builds by turns, and the older one ends last: an index holds the images of its own commit.
+
+    The older build leaves the tag to the newer commit, unless the settings have it otherwise.
+    """
+    variables = {**repository.travis.variables, "INVOKE_MULTIARCH_NEWER_WINS": str(newer_wins).lower()}
+    travis = replace(repository.travis, variables=variables)
     commits = {1: git(repository.path, "rev-parse", "HEAD")}
     (repository.path / "Dockerfile").write_text((repository.path / "Dockerfile").read_text() + "LABEL second=yes\n")
     commits[2] = repository.commit("second")
     text = (repository.path / ".travis.yml").read_text()
-    builds, publish = expand(text, PUSH, repository.travis.variables)
+    builds, publish = expand(text, PUSH, variables)
     turns = [(number, job) for job in builds.jobs for number in (1, 2)]
     turns += [(number, publish.jobs[0]) for number in (2, 1)]
 
-    results = [(n, run_job(repository.travis, PUSH, job, commit=commits[n], number=n)) for n, job in turns]
+    results = [(n, run_job(travis, PUSH, job, commit=commits[n], number=n)) for n, job in turns]
 
     assert ["passed"] * 6 == [result.status for _, result in results]
-    published = {number: digest(repository.to, result) for number, result in results[-2:]}
-    assert {n: [c] * 2 for n, c in commits.items()} == {n: repository.to.revisions(d) for n, d in published.items()}
-    assert published[1] == repository.to.digest()
+    (_, newer), (_, older) = results[-2:]
+    published = {2: digest(repository.to, newer)}
+    if newer_wins:
+        assert any("latest stays as it is: it is of " in line for line in older.output)
+    else:
+        published[1] = digest(repository.to, older)
+    assert {n: [commits[n]] * 2 for n in published} == {n: repository.to.revisions(d) for n, d in published.items()}
+    assert published[2 if newer_wins else 1] == repository.to.digest()
 
 
 def test_a_pull_request_from_a_fork_is_built_and_not_published(repository: Repository) -> None:
