@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from tests.fleet.parts import commands_of, processes_of, published, wait_until
@@ -39,7 +40,9 @@ def test_platform_goes_on_elsewhere_when_its_builder_is_killed(project: Project,
     result = project.end(run)
     assert 0 == result.status, result.err
     assert [f"{project.image}:latest@{published(project)}"] == result.out
-    assert "was lost: failed to receive status" in result.err and "; going on on two" in result.err
+    # What gRPC says of it depends on the moment.
+    lost = rf"linux/amd64 │ builder one \({re.escape(one.address)}\) was lost: \S.*; going on on two$"
+    assert 1 == len(re.findall(lost, result.err, re.MULTILINE)), result.err
     rows = {row["platform"]: row for row in json.loads((project.path / "report.json").read_text())["platforms"]}
     assert {"linux/amd64": ("two", ["one"]), "linux/386": ("two", [])} == {
         name: (row["builder"], row["lost"]) for name, row in rows.items()
