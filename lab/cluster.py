@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lab import buildkit, kubernetes, mirror, processes, runtime
 from lab.changes import Changes
 from lab.commands import run
-from lab.daemons import CGROUP, Daemon, answers
+from lab.daemons import Daemon, answers, remove_cgroups
 from lab.errors import LabError
 from lab.paths import CLUSTER, SOURCE
 
@@ -223,8 +223,7 @@ def stop() -> None:
     processes.stop(processes.rooted_in(CLUSTER), 0)
     processes.stop(processes.find("containerd", mark), 0)
     _unmount()
-    for hierarchy in CGROUP.glob(f"**/{_CGROUP}"):
-        _remove_cgroups(hierarchy)
+    remove_cgroups(_CGROUP)
     if not processes.find("kubelet", ""):
         (_DEVICES / "kubelet.sock").unlink(missing_ok=True)
     for link in _CONTAINER_LOGS.glob("*.log"):
@@ -240,12 +239,6 @@ def _unmount() -> None:
             run(["umount", "--lazy", point])
     if left := processes.mounts_in(CLUSTER):
         raise LabError(f"{left[0]} stays mounted: umount it, and run this again")
-
-
-def _remove_cgroups(folder: Path) -> None:
-    for below in sorted(folder.glob("**/"), key=lambda path: len(path.parts), reverse=True):
-        with contextlib.suppress(OSError):
-            below.rmdir()
 
 
 def _certificate(folder: Path, name: str, subject: str, usage: str) -> tuple[Path, Path]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SOCKET = Path("/var/run/docker.sock")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 CGROUP = Path("/sys/fs/cgroup")
+_CGROUPS = ("docker", "buildkit")  # of containers, and of what buildkitd runs in one of them
 
 _GRACE = 20.0  # seconds; dockerd stops its containers before it ends
 
@@ -149,6 +150,16 @@ def _clear_dockerd() -> None:
     shutil.rmtree(RUN, ignore_errors=True)
     if is_running or not DOCKERD.answers():
         SOCKET.unlink(missing_ok=True)
+        for name in _CGROUPS:
+            remove_cgroups(name)
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the control groups of a name, and those below them, in each hierarchy, as far as nothing runs in them."""
+    for hierarchy in CGROUP.glob(f"**/{name}"):
+        for below in sorted(hierarchy.glob("**/"), key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                below.rmdir()
 
 
 def _prepare_kernel() -> None:
