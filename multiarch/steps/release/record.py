@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from multiarch.errors import MultiarchError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -24,7 +26,7 @@ def record(run: Run, targets: Sequence[Target], published: Sequence[Published], 
     """
     from multiarch.display import history
 
-    with suppress(Exception):
+    with suppress(OSError, MultiarchError):
         history.append(_releases(run, targets, published, started))
 
 

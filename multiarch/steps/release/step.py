@@ -152,8 +152,8 @@ def _tell(run: Run, targets: Sequence[Target], published: Sequence[Published], s
     """Show and record what was published. The tags have moved: nothing in here makes the release a failed one."""
     from multiarch.steps.release import record
 
-    record.record(run, targets, published, started)
     try:
+        record.record(run, targets, published, started)
         show_table(run)
         for target, one in zip(targets, published, strict=True):
             # Of several images one platform each: what is to be typed differs in nothing else.
