@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab import cosign, distribution
-from tests.fleet.parts import Daemon, free_port, listens, wait_until
+from tests.fleet.parts import Daemon, Result, free_port, listens, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,15 +163,6 @@ def run_cosign(*words: str, cwd: Path) -> None:
         [str(cosign.folder() / "cosign"), *words], cwd=cwd, env=environ, capture_output=True, text=True, timeout=60
     )
     assert 0 == done.returncode, done.stderr
-
-
-@dataclass(frozen=True)
-class Result:
-    """Result of a command; *out* are the lines of its standard output."""
-
-    status: int
-    out: list[str]
-    err: str
 
 
 @dataclass
