@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import docker
 
-from benchmarks.peers import BUILDX, STATE, TASKS, Commands, install, plain_environment
+from benchmarks.peers import BUILDX, STATE, TASKS, Commands, compile_package, install, plain_environment
 from multiarch.buildkit import server as buildkitd
 from multiarch.buildkit.configuration import Configuration, registry_tables
 from multiarch.config.load import load
@@ -142,6 +142,7 @@ CONTESTANTS: dict[str, Callable[[Arena, str], Commands]] = {OURS: ours, PEER: bu
 @contextlib.contextmanager
 def arena() -> Iterator[Arena]:
     """Run a BuildKit and a registry of the benchmark's own, on the loopback interface; leave nothing behind."""
+    compile_package()
     mark = secrets.token_hex(3)
     names = [f"bench-buildkit-{mark}", f"bench-release-registry-{mark}"]
     server, registry = (f"127.0.0.1:{port}" for port in _free_ports(2))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.delay import delayed
 from benchmarks.images import published, push_image
 from benchmarks.index import ROUND_TRIP, registry_container, run
+from benchmarks.peers import compile_package
 from multiarch.image.platform import Platform
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
@@ -106,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: %(default)s)")
     rounds = parser.parse_args().rounds
+    compile_package()
     with registry_container() as near, delayed(near, ROUND_TRIP) as far:
         manifests = {platform: push_image(near, "bench/app", platform) for platform in PLATFORMS}
         times = race(manifests, near, far, rounds)
