@@ -38,6 +38,7 @@ class Job:
     :ivar images: repositories, ``host:port/name``.
     :ivar cache: repository of the cache that is read and written; empty for none.
     :ivar arguments: build arguments.
+    :ivar secrets: paths of files, by the names of the secrets.
     """
 
     images: Sequence[str]
@@ -45,6 +46,7 @@ class Job:
     platforms: Sequence[str] = PLATFORMS
     cache: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def references(self) -> list[str]:
@@ -84,9 +86,10 @@ class Arena:
         root = str(Path(__file__).parents[1])
         return {**plain_environment(), **state, "BUILDKIT_HOST": self.address, "PYTHONPATH": root}
 
-    def prune(self) -> None:
-        """Empty the BuildKit."""
-        output(self.buildctl, "--addr", self.address, "prune", "--all")
+    def prune(self, *, keeps_mounts: bool = False) -> None:
+        """Empty the BuildKit. :param keeps_mounts: whether cache mounts stay."""
+        kept = ["--filter", "type!=exec.cachemount"] if keeps_mounts else []
+        output(self.buildctl, "--addr", self.address, "prune", "--all", *kept)
 
     def forget(self) -> None:
         """Remove what contestants keep on the machine that they run on, as on one that is new."""

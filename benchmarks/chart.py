@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.table import Bar
 
 # pixels
-_WIDTH, _LEFT, _RIGHT = 720, 210, 76
+_WIDTH, _LEFT, _RIGHT = 760, 250, 76
 _HEAD, _BAR, _GAP, _BETWEEN = 24, 16, 4, 14
 # Ours in a colour, others in grey; both are seen on white and on black, and texts change with the page.
 _STYLE = """
@@ -41,8 +41,10 @@ def chart(cases: Mapping[str, Sequence[Bar]], title: str, ours: str) -> str:
         top += _HEAD
         longest = max(max(bar.value, bar.mark or 0.0) for bar in bars) or 1.0
         scale = (_WIDTH - _LEFT - _RIGHT) / longest
+        has_others = any(bar.label.startswith(ours) for bar in bars)  # else all are ours
         for bar in bars:
-            parts += _drawn(bar, top, scale, "ours" if bar.label.startswith(ours) else "bar")
+            is_ours = bar.label.startswith(ours) or not has_others
+            parts += _drawn(bar, top, scale, "ours" if is_ours else "bar")
             top += _BAR + _GAP
         top += _BETWEEN
     size = f'width="{_WIDTH}" height="{top}" viewBox="0 0 {_WIDTH} {top}"'

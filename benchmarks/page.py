@@ -24,8 +24,11 @@ OURS = "multiarch"
 
 
 def place(text: str, group: str) -> re.Match[str]:
-    """Find the place of a group's results in a page. :raises SystemExit: there is none, or more than one."""
-    found = [*re.finditer(rf"(?s)(?<=<!-- measured: {group} -->\n).*?(?=<!-- end -->)", text)]
+    """Find the place of a group's results in a page; what is in it is the first group of the match.
+
+    :raises SystemExit: there is none, or more than one.
+    """
+    found = [*re.finditer(rf"(?s)<!-- measured: {group} -->\n((?:(?!<!-- measured).)*?)<!-- end -->", text)]
     if len(found) != 1:
         raise SystemExit(
             f"benchmarks/README.md: {len(found)} times '<!-- measured: {group} -->' with an '<!-- end -->'"
@@ -48,7 +51,7 @@ def write(group: str, tables: Sequence[Table], conditions: str, folder: Path = F
         (folder / f"{group}.svg").write_text(chart(bars, title, OURS))
         block += [f"![Bars of the tables above; a line is a goal]({group}.svg)", ""]
     block += [conditions, "", ""]
-    page.write_text(text[: at.start()] + "\n".join(block) + text[at.end() :])
+    page.write_text(text[: at.start(1)] + "\n".join(block) + text[at.end(1) :])
 
 
 def conditions(rounds: int, loads: tuple[float, float]) -> str:

@@ -37,7 +37,7 @@ def race(cases: Sequence[Case], rounds: int) -> Times:
         counted = [warmup] if slowest >= LONG else []
         wanted = min(rounds, _FEW) if slowest >= VERY_LONG else rounds
         counted += [_round(case, number) for number in range(1, wanted + 1 - len(counted))]
-        for kind in dict.fromkeys(kind for one in counted for of in one.values() for kind in of):
+        for kind in dict.fromkeys(kind for name in case.runs for kind in warmup[name]):
             named = ", ".join(filter(None, (case.name, kind)))
             for name in case.runs:
                 if runs := [one[name][kind] for one in counted if kind in one[name]]:

@@ -21,6 +21,7 @@ def settings(arena: Arena, job: Job, **more: Any) -> dict[str, Any]:
     own: dict[str, Any] = {"image": list(job.images), "tags": list(job.tags), "platforms": list(job.platforms)}
     own |= {"context": "app", "dest": str(arena.folder), "buildkit_image": BUILDKIT}
     own |= {"build_args": dict(job.arguments)} if job.arguments else {}
+    own |= {"secrets": {name: f"file:{path}" for name, path in job.secrets.items()}} if job.secrets else {}
     return own | ({"cache": "registry", "cache_image": job.cache} if job.cache else {}) | more
 
 
@@ -41,6 +42,7 @@ def buildx(arena: Arena, job: Job) -> Commands:
     words += ["--provenance=mode=min", "--progress=plain"]
     words += [word for reference in job.references for word in ("--tag", reference)]
     words += [word for name, value in job.arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    words += _secrets(job)
     if job.cache:
         words += ["--cache-from", f"type=registry,ref={job.cache}:buildcache"]
         words += ["--cache-to", f"type=registry,ref={job.cache}:buildcache,mode=max"]
@@ -53,6 +55,7 @@ def bare(arena: Arena, job: Job) -> Commands:
     words += ["--local", f"context={arena.app}", "--local", f"dockerfile={arena.app}"]
     words += ["--opt", f"platform={','.join(job.platforms)}", "--opt", "attest:provenance=mode=min"]
     words += [word for name, value in job.arguments.items() for word in ("--opt", f"build-arg:{name}={value}")]
+    words += _secrets(job)
     words += ["--output", record("type=image", f"name={','.join(job.references)}", "push=true")]
     if job.cache:
         words += ["--import-cache", f"type=registry,ref={job.cache}:buildcache"]
@@ -72,6 +75,10 @@ def serial(arena: Arena, job: Job) -> Commands:
     (target,) = project.targets
     builds = [build_arch.command_of(project, target, entry) for entry in project.matrix]
     return builds + commands.commands(target.settings)
+
+
+def _secrets(job: Job) -> list[str]:
+    return [word for name, path in job.secrets.items() for word in ("--secret", f"id={name},src={path}")]
 
 
 TOOLS = {OURS: ours, PEER: buildx, BARE: bare}
