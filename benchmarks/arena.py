@@ -86,10 +86,9 @@ class Arena:
         root = str(Path(__file__).parents[1])
         return {**plain_environment(), **state, "BUILDKIT_HOST": self.address, "PYTHONPATH": root}
 
-    def prune(self, *, keeps_mounts: bool = False) -> None:
-        """Empty the BuildKit. :param keeps_mounts: whether cache mounts stay."""
-        kept = ["--filter", "type!=exec.cachemount"] if keeps_mounts else []
-        output(self.buildctl, "--addr", self.address, "prune", "--all", *kept)
+    def prune(self) -> None:
+        """Empty the BuildKit."""
+        output(self.buildctl, "--addr", self.address, "prune", "--all")
 
     def forget(self) -> None:
         """Remove what contestants keep on the machine that they run on, as on one that is new."""

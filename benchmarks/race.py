@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.table import Times
 
 LONG = 20.0  # seconds of a run of which what the warm-up warms up is so little that the warm-up counts as a round
-VERY_LONG = 60.0  # seconds of a run of which a few tell enough
+VERY_LONG = 30.0  # seconds of a run of which a few tell enough
 _FEW = 3  # rounds of what is very long
 
 
