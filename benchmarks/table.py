@@ -94,7 +94,8 @@ def timed_table(
     :param limit: the contestant that does no more than what all must do; empty where there is none.
     """
     others = [other for other in (peer, limit) if other]
-    header = ["case", "contestant", "seconds", "fastest", "slowest", *(f"of {other}" for other in others), "goal"]
+    header = [name, "contestant", "seconds", "fastest", "slowest", *(f"of {other}" for other in others)]
+    header += ["goal"] if goals else []
     rows, bars = [], {}
     for case in dict.fromkeys(case for case, _ in times):
         medians = {one: median(runs) for (of, one), runs in times.items() if of == case}
@@ -104,8 +105,8 @@ def timed_table(
             ratios = [f"{middle / medians[other]:.2f}" if other in medians else "" for other in others]
             judged = "; ".join(goal.judged(one, medians) for goal in (goals or {}).get((case, one), ()))
             numbers = [f"{seconds:.2f}" for seconds in (middle, min(runs), max(runs))]
-            rows.append([case, one, *numbers, *ratios, judged])
-    return Table(name, [name, *header[1:]], rows, bars, [*notes, *_rounds(times)])
+            rows.append([case, one, *numbers, *ratios, *([judged] if goals else [])])
+    return Table(name, header, rows, bars, [*notes, *_rounds(times)])
 
 
 def _bar(name: str, medians: Mapping[str, float], goals: Sequence[Goal]) -> Bar:

@@ -47,6 +47,19 @@ def test_timed_table_compares_medians() -> None:
     ] == lines
 
 
+def test_table_without_goals_says_nothing_of_them() -> None:
+    """Cases may be there to be seen beside each other alone."""
+    times = {("3 tags", "one image"): [1.0], ("3 tags", "two images"): [1.5]}
+    assert [
+        "| case | contestant | seconds | fastest | slowest | of one image |",
+        "|---|---|---:|---:|---:|---:|",
+        "| 3 tags | one image | 1.00 | 1.00 | 1.00 | 1.00 |",
+        "| 3 tags | two images | 1.50 | 1.50 | 1.50 | 1.50 |",
+        "",
+        "Medians of 1 run.",
+    ] == timed_table("case", times, "one image").lines()
+
+
 def test_bar_has_the_strictest_goal() -> None:
     """One line is drawn across a bar: what is left of it meets all goals."""
     goals = {("small, cold", "multiarch"): (Goal(1.4, of="buildx"), Goal(0.25, beyond="a bare solve"))}
