@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from multiarch.concurrency import together
 from multiarch.errors import MultiarchError
@@ -107,7 +108,7 @@ class Run:
         They soon give up: what cannot be read is not waited for.
         """
         if registry not in self._sources:
-            policy = replace(self.policy, seconds=min(self.policy.seconds, _PATIENCE))
+            policy = self.policy.within(_PATIENCE)
             clients = []
             with suppress(MultiarchError):
                 known = self.host.info.registries if self.settings.starts_buildkit else ()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
@@ -46,8 +48,7 @@ _REQUESTS = 3
 _MOST_AHEAD = 64
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One image of what is published together.
 
     :ivar digests: what was just pushed for each platform; None for what is under the staging tags.
@@ -65,8 +66,7 @@ class Part:
     published: Manifest | None = None
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Struct, frozen=True):
     """The tags that were moved, and the images of their index, in the order of the matrix.
 
     :ivar findings: what the gates found of each image's programs.

@@ -7,8 +7,10 @@ attestations. So any machine finds it; it is believed as far as the staging tag 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.errors import MultiarchError
 from multiarch.image.documents import maps_texts, parse_object
@@ -34,8 +36,7 @@ _FETCHED = "fetched"  # what a build took from elsewhere, for an image without p
 _MOST = 1000  # images that a build takes; as of provenance
 
 
-@dataclass(frozen=True)
-class LeftImage:
+class LeftImage(Struct, frozen=True):
     """What is under a staging tag, with its record."""
 
     index: Manifest

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from multiarch.buildkit.buildctl import find_buildctl
 from multiarch.buildkit.builder import Builder
