@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from multiarch.buildkit.inputs import dockerfile_path
 from multiarch.buildkit.sent_files import SentFiles, UnreadableFileError, ignore_file
 from multiarch.config.checkout import REVISION
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
+    from multiarch.image.platform import Platform
 
 ANNOTATION = "multiarch.inputs"
+COMMIT = "commit"  # the input of one platform that says what was checked out
 # Raised when what counts as an input changes: records of other versions are those of nothing.
 _VERSION = "1"
 # A directive, in any comment: more than BuildKit takes for one (frontend/dockerfile/parser/directives.go).
@@ -46,6 +50,28 @@ def read_inputs(project: Project, target: Target, commit: str, sent: SentFiles |
     :raises UnknownInputsError: there is one that this machine cannot know.
     """
     return _read(project, target, commit, sent or SentFiles(), {})
+
+
+def inputs_of_platform(
+    project: Project, target: Target, platform: Platform, commit: str, sent: SentFiles
+) -> dict[str, str]:
+    """Return the digest of each input of one platform of a target, by its name; the commit is one of them.
+
+    :param sent: reads the files.
+    :raises UnknownInputsError: there is one that this machine cannot know.
+    """
+    kept = {target.name: {platform}}
+    for one in reversed(project.targets):
+        for base in map(project.target, one.bases.values() if one.name in kept else ()):
+            kept.setdefault(base.name, set()).update(one.base_platform(base, own) for own in kept[one.name])
+    targets = tuple(_with_platforms(one, kept[one.name]) for one in project if one.name in kept)
+    narrow = replace(project, targets=targets)
+    return {**read_inputs(narrow, narrow.target(target.name), commit, sent), COMMIT: commit}
+
+
+def _with_platforms(target: Target, platforms: set[Platform]) -> Target:
+    matrix = tuple(entry for entry in target.settings.matrix if entry.platform in platforms)
+    return replace(target, settings=replace(target.settings, matrix=matrix))
 
 
 def _read(

@@ -140,8 +140,7 @@ class Resumption:
 
     def _read(self, target: Target, entry: MatrixEntry, commit: str, sent: SentFiles) -> dict[str, str] | str:
         """Return the inputs of a platform, or why they are not known."""
-        from multiarch.publish.inputs import UnknownInputsError
-        from multiarch.publish.resumed import inputs_of_platform
+        from multiarch.publish.inputs import UnknownInputsError, inputs_of_platform
 
         try:
             return inputs_of_platform(self._project, target, entry.platform, commit, sent)

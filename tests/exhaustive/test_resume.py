@@ -12,8 +12,7 @@ from multiarch.buildkit.sent_files import SentFiles
 from multiarch.display.progress import Progress
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.image.platform import Platform
-from multiarch.publish.inputs import ANNOTATION, write_record
-from multiarch.publish.resumed import inputs_of_platform
+from multiarch.publish.inputs import ANNOTATION, inputs_of_platform, write_record
 from multiarch.run import Run
 from multiarch.steps.resume import Resumption
 from tests.exhaustive.released import GIT, Released, commit_of

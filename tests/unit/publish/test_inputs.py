@@ -9,8 +9,7 @@ import pytest
 from multiarch.buildkit.sent_files import SentFiles
 from multiarch.config.project import load_project
 from multiarch.image.platform import Platform
-from multiarch.publish.inputs import UnknownInputsError, read_inputs
-from multiarch.publish.resumed import inputs_of_platform
+from multiarch.publish.inputs import UnknownInputsError, inputs_of_platform, read_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
