@@ -51,6 +51,7 @@ class Run:
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
+    :ivar tagged: whose staging tags this run has written.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -63,6 +64,7 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
         self.taken: dict[Leg, str] = {}
+        self.tagged: set[Leg] = set()
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
         self.fleet: Fleet | None = None

@@ -107,6 +107,7 @@ class Resumption:
             index = self._index(target, entry, image, bases, sent)
             if index is not None:
                 self._put(entry, index)
+                self._run.tagged.add(entry.leg)
 
         try:
             each(lambda pair: write(*pair), list(zip(group, images, strict=False)))
