@@ -35,7 +35,7 @@ class Left(Released):
         alpine = self._material("alpine", f"pkg:docker/{host}/alpine@3?platform=linux%2Famd64", "3")
         more = {"fetched": json.dumps(fetched)} if fetched is not None else {}
         records = {
-            target.name: {**inputs_of_platform(project, target, AMD64, commit, SentFiles()), **more}
+            target.name: {**inputs_of_platform(project, target, AMD64, commit, SentFiles(), {}), **more}
             for target in project
         }
         self.hold("base", "base-amd64", [alpine] if attests else None, {ANNOTATION: write_record(records["base"])})
