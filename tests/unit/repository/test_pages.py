@@ -72,7 +72,7 @@ def test_readme_is_read_in_three_minutes() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert (True, True) == (len(lines) <= MOST_LINES_OF_README, "(docs/index.md)" in "".join(lines))
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"index.md"}
-    assert set() == pages - set(re.findall(r"\(([a-z/-]+\.md)", (ROOT / "docs" / "index.md").read_text()))
+    assert set() == pages - set(re.findall(r"\(([a-z0-9/-]+\.md)", (ROOT / "docs" / "index.md").read_text()))
 
 
 def test_schema_of_invoke_yaml_is_up_to_date() -> None:
