@@ -35,7 +35,8 @@ THEIRS = {
     "From buildx bake": "args annotations attest cache-from cache-to call context contexts description dockerfile"
     " dockerfile-inline entitlements extra-hosts group inherits labels matrix name network no-cache no-cache-filter"
     " output platforms policy pull resources secret shm-size ssh tags target ulimits variable function --allow"
-    " --builder --call --check --load --metadata-file --policy --print --progress --provenance --pull --push --sbom --set --var",
+    " --builder --call --check --load --metadata-file --policy --print --progress --provenance --pull --push --sbom"
+    " --set --var",
     "From docker/build-push-action": "add-hosts allow annotations attests build-args build-contexts builder cache-from"
     " cache-to call cgroup-parent context file labels load network no-cache no-cache-filters outputs platforms"
     " provenance pull push sbom secrets secret-envs secret-files shm-size ssh tags target ulimit github-token imageid"
