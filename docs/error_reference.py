@@ -65,7 +65,9 @@ def _of_classes() -> list[str]:
             error = shown[kind.__name__]
             meaning = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
             again = " It is tried again, as it may pass by itself." if error.transient else ""
-            parts.append(f"{meaning}{again}\n\n```text\n{error}\n```\n")
+            # Quoted, and not in a block, so that a long line breaks.
+            quoted = "  \n".join(f"> {_cell(line)}" for line in str(error).splitlines())
+            parts.append(f"{meaning}{again}\n\n{quoted}\n")
     return parts
 
 
