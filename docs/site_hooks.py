@@ -23,8 +23,11 @@ OUTSIDE = {
     "SECURITY.md": "security.md",
 }
 _HOME = {"README.md": "index.md"}  # a page of its own takes its place
-# Code, in which nothing is a link; or a link and its address.
-_CODE_OR_LINK = re.compile(r"(?ms)^( *)```.*?^\1```$|``.+?``|`[^`\n]+`|(?<=\]\()([^)\s]+)(?=\))")
+# Code, in which nothing is a link; or a link's address; or that of a picture in HTML, which mkdocs leaves as it is.
+_CODE_OR_LINK = re.compile(
+    r"(?ms)^( *)```.*?^\1```$|``.+?``|`[^`\n]+`|(?<=\]\()(?P<link>[^)\s]+)(?=\))|(?<=\bsrc=\")(?P<picture>[^\"]+)"
+    r"|(?<=\bsrcset=\")(?P<choice>[^\" ]+)(?=\")"
+)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -40,13 +43,14 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
     def on_the_site(link: re.Match[str]) -> str:
-        address = link[2]
+        address = link["link"] or link["picture"] or link["choice"]
         if address is None or re.match(r"[a-z]+:|#", address):
             return link[0]
         path, mark, anchor = address.partition("#")
         name = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         place = _place(name, config, files)
-        return posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or ".") + mark + anchor
+        here = posixpath.dirname(page.file.src_uri) if link["link"] else page.file.url
+        return posixpath.relpath(place, here or ".") + mark + anchor
 
     return _CODE_OR_LINK.sub(on_the_site, markdown)
 
