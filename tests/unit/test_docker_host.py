@@ -33,7 +33,7 @@ from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
 from multiarch.steps.setup_binfmt import read_state
 from tests.unit.docker_daemon import API, Daemon
-from tests.unit.registry_server import EOF, Reply, json_reply
+from tests.unit.registry_server import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
