@@ -166,9 +166,10 @@ def _take_from_container(container: Container, host: DockerHost, file: BinaryIO)
 
 
 def _write(container: Container, file: BinaryIO) -> None:
-    """Write the program in the archive that Docker makes of it to a file.
+    """Copy the client out of a container; Docker sends it as a tar archive.
 
-    :raises DockerError: it is none, or larger than a client can be.
+    :param file: what an earlier attempt has written to it is dropped.
+    :raises DockerError: the container has no such file, or one that is larger than a client can be.
     """
     import tarfile
 
