@@ -67,6 +67,10 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def _ssh() -> Variables:
+    """Return the variables that make ssh use the key and the host keys of ours; none where neither is set.
+
+    :raises ConfigurationError: one holds something else.
+    """
     if not (os.environ.get(SSH_KEY) or os.environ.get(KNOWN_HOSTS)):
         return ()
     key, hosts, program = text_of(SSH_KEY), text_of(KNOWN_HOSTS), shutil.which("ssh")

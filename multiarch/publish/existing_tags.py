@@ -89,6 +89,10 @@ class ExistingTags(Struct, frozen=True):
         return TagState(reference, manifest, read_platforms(manifest, reference.repository, registry))
 
     def _is_newer(self, tag: TagState, ours: str, is_ancestor: IsAncestor) -> bool:
+        """Whether a tag is of a newer commit than *ours*.
+
+        The user is told of each; of a commit of which it is not known too, and its tag is not taken for newer.
+        """
         commits = self._commits_of(tag)
         unknown = [*commits[_MOST_COMMITS:]]
         for theirs in commits[:_MOST_COMMITS]:

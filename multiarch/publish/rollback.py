@@ -66,6 +66,10 @@ class Rollback(Struct, frozen=True):
         return each(self._plan, self.references, on_failure=self._stop)
 
     def _plan(self, reference: ImageReference) -> Plan:
+        """Return the plan that puts a tag back to what it was before.
+
+        :raises NotPublishedError: it is not there. :raises NotRepairedError: what it was is not known.
+        """
         registry = self.registries[reference.registry]
         current = registry.manifest(reference.repository, reference.tag)
         if current is None:
