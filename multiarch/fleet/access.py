@@ -60,7 +60,11 @@ def text_of(variable: str) -> str:
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that nobody else may read at any time; what is no text in a variable stays as it is."""
+    """Write a new file that at no time anybody else may read.
+
+    :param text: of a variable; bytes that are no text are written as they are.
+    :param mode: permissions of the file.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)

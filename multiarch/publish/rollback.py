@@ -59,7 +59,7 @@ class Rollback(Struct, frozen=True):
         ]
 
     def plans(self) -> list[Plan]:
-        """Return where each tag goes; what is there is whole, so that nothing is left to fail but the move.
+        """Return a plan for each tag, whose former index is there with all its images: nothing can fail but the move.
 
         :raises NotPublishedError: there is no such tag. :raises NotRepairedError: as of `run`.
         """
