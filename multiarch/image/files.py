@@ -84,7 +84,7 @@ class Files:
                 return True
 
     def _advance(self, layer: Layer, missed: set[str]) -> bool:
-        """Read on in a layer, until a missed name or for a while. Whether it has not ended."""
+        """Read on in a layer until it has a missed name, or for a while; return whether more of it is left."""
         try:
             more = layer.advance(missed | self._scripts)
         except UnreadableError as error:

@@ -161,6 +161,7 @@ class Repair(Struct, frozen=True):
         return Plan(index, images, tags, self._look_again)
 
     def _tell(self, states: Sequence[_State]) -> None:
+        """Say which platforms are added, or need not be removed, because a tag has none of them."""
         for state in states:
             have = state.listing.images
             reference = state.tag.reference

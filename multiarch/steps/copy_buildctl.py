@@ -78,6 +78,7 @@ def _has_docker(run: Run) -> bool:
 
 
 def _copy_from_docker(run: Run, path: Path) -> None:
+    """Copy the client out of the running server, unless it is there already; else out of a container made for that."""
     settings, host = run.settings, run.host
     container = running_server(settings, host) if not settings.builder.host else None
     if container is None:
@@ -93,6 +94,7 @@ def _copy_from_docker(run: Run, path: Path) -> None:
 
 
 def _copy_from_registry(run: Run, path: Path) -> None:
+    """Copy the client out of the layers of the image. :raises ConfigurationError: its name is none."""
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
