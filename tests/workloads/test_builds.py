@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.peers import BUILDX, install
 from benchmarks.workloads import GO, GO_EMULATED, PYTHON, WORKLOADS, C, Workload, prepare
-from tests.integration.conftest import Project, RegistryContainer, fresh_builder
+from tests.integration.conftest import Project, RegistryContainer, example, fresh_builder
 from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def builder() -> Iterator[Mapping[str, str]]:
-    """A BuildKit that has built nothing yet, and what the workloads are built on."""
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """A BuildKit that has built nothing yet, emulators, and what the workloads are built on."""
     prepare()
+    for step in ("setup-binfmt", "start-buildkit"):
+        example(tmp_path_factory).ok(step)
     with fresh_builder() as environment:
         yield environment
 
