@@ -65,7 +65,8 @@ def buildx(workload: Workload, project: Project, image: str, builder: Mapping[st
 
 
 def buildctl(workload: Workload, project: Project, image: str, builder: Mapping[str, str]) -> None:
-    """Build it with the client that the release before has copied."""
+    """Build it with the client of the image of BuildKit."""
+    project.ok("copy-buildctl", "--dest", str(project.path))
     words = ["build", "--frontend", "dockerfile.v0", "--local", "context=app", "--local", "dockerfile=app"]
     words += ["--opt", f"platform={','.join(workload.platforms)}"]
     for name, value in workload.build_args().items():
