@@ -111,6 +111,7 @@ def removing() -> Iterator[None]:
 
 
 def _remove_first(number: int, stack: ExitStack) -> None:
+    """Have a signal remove the files of logins before it does what it did; *stack* undoes that."""
     former = signal.getsignal(number)
     if former is signal.SIG_IGN:
         return

@@ -24,13 +24,13 @@ def instructions(workload: Workload) -> list[list[str]]:
 
 def bases(workload: Workload) -> set[str]:
     """Return the images that its Dockerfile starts from, stages and scratch left out."""
-    starts = [
+    from_lines = [
         [word for word in words[1:] if not word.startswith("--")]
         for words in instructions(workload)
         if words[0] == "FROM"
     ]
-    stages = {names[2] for names in starts if len(names) == 3}
-    return {names[0] for names in starts} - stages - {"scratch"}
+    stages = {names[2] for names in from_lines if len(names) == 3}
+    return {names[0] for names in from_lines} - stages - {"scratch"}
 
 
 def copied(workload: Workload) -> list[str]:
