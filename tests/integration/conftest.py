@@ -71,6 +71,11 @@ class Project:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("INVOKE_") and k != "BUILDKIT_HOST"}
         return {**clean, **self.environ, **variables}
 
+    def clients(self) -> list[str]:
+        """Return the process ids of its buildctl: other tests may be at work on this machine."""
+        pids = subprocess.run(["pgrep", "-x", "buildctl"], capture_output=True, text=True).stdout.split()
+        return [pid for pid in pids if _directory_of(pid) == str(self.path)]
+
     def run(self, *words: str, **environ: str) -> Result:
         """Run tasks to their end."""
         done = subprocess.run(
@@ -83,6 +88,14 @@ class Project:
         result = self.run(*words, **environ)
         assert (0, words) == (result.status, words), result.err
         return result.out
+
+
+def _directory_of(pid: str) -> str:
+    """Return the working directory of a process, nothing where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 def runs_as(platform: str, reference: str) -> str:
