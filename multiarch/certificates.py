@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -27,16 +29,14 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _LARGEST = 1 << 24  # bytes of a file; all authorities of a system have some hundred kilobytes
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A certificate that a client shows, and the file of its key."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True)
-class Certificates:
+class Certificates(Struct, frozen=True):
     """The certificates of one registry.
 
     :ivar host: ``host[:port]`` as it stands in image references.

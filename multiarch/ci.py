@@ -9,10 +9,11 @@ variables"), CircleCI ("Built-in environment variables"), Drone ("Pipeline envir
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +39,7 @@ class CIKind(Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CI:
+class CI(Struct, frozen=True, kw_only=True):
     """A CI and what its variables say; a field is empty where they say nothing.
 
     :ivar build: what all jobs of this build share, and no other build of the repository has.
@@ -61,8 +61,7 @@ class CI:
     is_pull_request: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Variables:
+class _Variables(Struct, frozen=True, kw_only=True):
     """The names of a CI's variables; empty for what it has none for.
 
     :ivar marker: set in every build; to *value*, whatever its case, or to anything where that is empty.

@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError, shown_address
 
@@ -27,8 +28,7 @@ _LARGEST = 1 << 24  # bytes of a file of Docker's configuration; with many login
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
 
 
-@dataclass(frozen=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """TLS of a Docker host.
 
     :ivar directory: where ``ca.pem``, ``cert.pem`` and ``key.pem`` are, as far as they exist.
@@ -51,8 +51,7 @@ class Tls:
         return (certificate, key) if certificate.exists() and key.exists() else None
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """The Docker host that was chosen.
 
     :ivar address: unix://, tcp:// or ssh://, as DOCKER_HOST takes it.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,8 +21,7 @@ _LONGEST_LABEL = 1 << 20  # characters; a label of ours holds the configuration 
 _MOST_ITEMS = 10_000  # items of a list; a daemon's configuration has a handful
 
 
-@dataclass(frozen=True)
-class DaemonRegistry:
+class DaemonRegistry(Struct, frozen=True):
     """A registry in the daemon's configuration.
 
     :ivar secure: whether it is verified; else the daemon tries https without verification, then http.
@@ -33,8 +33,7 @@ class DaemonRegistry:
     mirrors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class HostInfo:
+class HostInfo(Struct, frozen=True):
     """The answer to ``/info``, as far as it is read.
 
     :ivar machine: what the kernel calls its architecture (``uname -m``).

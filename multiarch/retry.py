@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
@@ -56,6 +56,14 @@ class Policy:
     longest: float = 20.0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
     tellers: Tellers = field(default_factory=lambda: Tellers(), compare=False, repr=False)
+
+    def within(self, seconds: float) -> Policy:
+        """Return this policy for what is not waited for longer than some seconds; both end together."""
+        return replace(self, seconds=min(self.seconds, seconds))
+
+    def unstoppable(self) -> Policy:
+        """Return this policy for what goes on when all else is stopped."""
+        return replace(self, stopped=threading.Event())
 
     def call(
         self,

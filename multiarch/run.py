@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from multiarch.concurrency import together
 from multiarch.errors import MultiarchError
@@ -50,6 +51,7 @@ class Run:
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
+    :ivar tagged: whose staging tags this run has written.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -62,6 +64,7 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
         self.taken: dict[Leg, str] = {}
+        self.tagged: set[Leg] = set()
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
         self.fleet: Fleet | None = None
@@ -107,7 +110,7 @@ class Run:
         They soon give up: what cannot be read is not waited for.
         """
         if registry not in self._sources:
-            policy = replace(self.policy, seconds=min(self.policy.seconds, _PATIENCE))
+            policy = self.policy.within(_PATIENCE)
             clients = []
             with suppress(MultiarchError):
                 known = self.host.info.registries if self.settings.starts_buildkit else ()

@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.adoption import builds
 from multiarch.adoption.bake_blocks import Blocks
@@ -78,8 +79,7 @@ def _printed(directory: Path, files: list[str]) -> Any:
     return _parsed(answer.output.decode(errors="replace"), files[-1])
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """What a command has said. :ivar output: at most one byte more than may be."""
 
     status: int

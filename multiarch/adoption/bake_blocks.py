@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.adoption.findings import Place
 from multiarch.adoption.source_files import UnreadableError, line_of, mapping, source_yaml
@@ -18,8 +19,7 @@ _OTHER = re.compile(r"(?:group|target|variable|function)\b")
 _NAME = re.compile(r'[^\S\n]*name[^\S\n]*=[^\S\n]*"([^\n]*)"')
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(Struct, frozen=True):
     """Block of a target.
 
     :ivar line: its first.

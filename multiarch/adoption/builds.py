@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.config.tags import NAMES
 from multiarch.image.platform import Platform
@@ -25,8 +26,7 @@ _OF_A_PUSH = ("type", "name", "push", "push-by-digest", "name-canonical")
 _MEANT = re.compile(rf"^env:\w|\{{(?:target|{'|'.join(NAMES)})\}}")
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True):
     """Text of a file, and its line."""
 
     text: str

@@ -6,8 +6,9 @@ which there are; a weaker one adds to an image what is not known of it, where it
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from multiarch.adoption import bake, compose, dockerfiles, github, travis
 from multiarch.adoption.findings import Doubt, Evidence, Finding, FoundImage, Place

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Line of a file, counted from 1; 0 where no line in particular is meant."""
 
     file: str
@@ -20,16 +20,14 @@ class Place:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Value of a setting, as plain data, and where it stands."""
 
     value: Any
     place: Place
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Setting that stays as it is. :ivar setting: its name; empty for a whole file. :ivar place: None for no file."""
 
     setting: str
@@ -40,8 +38,7 @@ class Doubt:
         return f"{self.place}: {self.reason}" if self.place else self.reason
 
 
-@dataclass(frozen=True)
-class FoundImage:
+class FoundImage(Struct, frozen=True):
     """Image that files describe.
 
     :ivar name: as that of a target.
@@ -61,8 +58,7 @@ class FoundImage:
         return self.findings[setting].value if setting in self.findings else None
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What one or several files say.
 
     :ivar doubts: those that are about no image in particular.
@@ -74,8 +70,7 @@ class Evidence:
     default: tuple[str, ...] = ()
 
 
-@dataclass
-class Draft:
+class Draft(Struct):
     """Image that is being read from one file."""
 
     name: str

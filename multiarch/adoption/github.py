@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.adoption import builds, metadata_action
 from multiarch.adoption.builds import Text
@@ -49,8 +50,7 @@ def read(directory: Path) -> Evidence:
     return Evidence(images=tuple(named(joined(images))), doubts=tuple(doubts))
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """Step of a job. :ivar action: its name, without the version. :ivar line: its first."""
 
     action: str

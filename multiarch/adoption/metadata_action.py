@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.adoption.builds import Text
 
@@ -24,8 +25,7 @@ class UnsureError(ValueError):
     """A line that has no placeholder of the same meaning."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Line that gives no tag. :ivar reason: why."""
 
     line: int

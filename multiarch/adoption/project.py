@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.adoption.block import KEY, is_of_targets, settings_of, with_block
 from multiarch.adoption.errors import AdoptionError
@@ -32,8 +34,7 @@ _LINES = ("from multiarch import ns", "ns.add_task(TASK)  # one such line for ea
 _LINES_OF_OWN = ("from multiarch import ns as multiarch", 'ns.add_collection(multiarch, "multiarch")')
 
 
-@dataclass(frozen=True)
-class AdoptedFile:
+class AdoptedFile(Struct, frozen=True):
     """File that adoption writes. :ivar existing: its text as it is; None where there is no file."""
 
     name: str
@@ -41,8 +42,7 @@ class AdoptedFile:
     wanted: str
 
 
-@dataclass(frozen=True)
-class Adoption:
+class Adoption(Struct, frozen=True):
     """What adopting a project comes to.
 
     :ivar files: in the order in which they are written; the first is Invoke's.

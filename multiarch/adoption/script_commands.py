@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.adoption import builds
 from multiarch.adoption.builds import Text
@@ -29,24 +30,21 @@ _MOST_CALLS = 50  # of scripts, that are followed
 _LONGEST = 100_000  # characters of a script
 
 
-@dataclass(frozen=True)
-class _Build:
+class _Build(Struct, frozen=True):
     """One ``buildctl build``. :ivar options: by name; those of the output are ``output.NAME``, as of ``--local``."""
 
     options: Mapping[str, str]
     place: Place
 
 
-@dataclass(frozen=True)
-class _Index:
+class _Index(Struct, frozen=True):
     """One ``docker manifest create``. :ivar is_conditional: whether it is not made each time."""
 
     place: Place
     is_conditional: bool
 
 
-@dataclass
-class Recipe:
+class Recipe(Struct):
     """Commands that a CI's file runs, with those of the scripts that it calls.
 
     :ivar file: the CI's file.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,7 @@ _MOST_LINES = 60
 _LONGEST = 20_000
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(Struct, frozen=True):
     """Command with its words; in those that are not sure, a variable stays as it is written.
 
     :ivar settings: the variables that stand before it.

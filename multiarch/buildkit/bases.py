@@ -8,10 +8,11 @@ a directory (OCI image-spec, image-layout.md). Each platform waits for its own p
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.config.settings import OutputKind
 from multiarch.errors import BuildFailedError, ConfigurationError
@@ -31,8 +32,7 @@ _LOADED = "load metadata for "  # in the name of the vertex that asks for a base
 _POLL = 0.2  # seconds between two looks at whether the run was stopped
 
 
-@dataclass(frozen=True)
-class BuiltImage:
+class BuiltImage(Struct, frozen=True):
     """What was built for one platform: pushed to *repository*, or where nothing is pushed put into *layout*.
 
     Platforms that were built together have one digest: that of an index of all of them.
@@ -52,8 +52,7 @@ class BuiltImage:
         return self.repository.with_digest(self.digest) if self.digest else self.repository
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(Struct, frozen=True):
     """A base, as one platform of an image is built on it.
 
     :ivar context: what the Dockerfile calls it.

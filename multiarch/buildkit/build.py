@@ -6,10 +6,12 @@ Progress is BuildKit's own stream of states (``--progress rawjson``).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.buildkit import metadata
 from multiarch.buildkit.bases import check_used
@@ -42,8 +44,7 @@ def unwatched(_: Builder) -> Iterator[threading.Event | None]:
     yield None
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(Struct, frozen=True):
     """BuildKit's client, and what all solves of a run share.
 
     :ivar buildctl: the path of the program.
@@ -66,8 +67,7 @@ class Client:
     watch: Callable[[Builder], AbstractContextManager[threading.Event | None]] = unwatched
 
 
-@dataclass(frozen=True)
-class PushedImage:
+class PushedImage(Struct, frozen=True):
     """The image of one platform, in a registry: *reference* is its staging tag, *digest* what was pushed for it.
 
     Platforms that were built together have one digest: that of an index of all of them.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import BuilderUnreachableError, ConfigurationError, shown_address
 from multiarch.image.platform import runs_natively
@@ -23,8 +24,7 @@ _PROGRAMS = {"docker-container": "docker", "podman-container": "podman", "kube-p
 _PROGRAMS["nerdctl-container"] = "nerdctl"
 
 
-@dataclass(frozen=True)
-class Builder:
+class Builder(Struct, frozen=True):
     """A BuildKit that builds platforms.
 
     :ivar address: as BUILDKIT_HOST takes it; empty while it is not started.

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from multiarch.certificates import PLACE
 from multiarch.config.proxies import Proxies, read_proxies
@@ -35,8 +36,7 @@ _DEEPEST = 20  # levels of tables and lists; buildkitd.toml has six
 _OURS = ("grpc", "root")
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """A buildkitd.toml.
 
     :ivar tables: its content, plain data.

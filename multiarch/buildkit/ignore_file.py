@@ -6,7 +6,8 @@ A pattern that is not certain to mean the same here as there leaves nothing out:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LARGEST = 1 << 20  # bytes of an ignore file; one has some hundred
 _MOST_STARS = 10  # of a pattern, so that none takes long
@@ -15,14 +16,12 @@ _CERTAIN = re.compile(r"[\w ./@+,=~%:#*?-]{1,1000}", re.ASCII)
 _STARS = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")  # of whole names
 
 
-@dataclass(frozen=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     matches: re.Pattern[str]
     is_exception: bool
 
 
-@dataclass(frozen=True)
-class IgnoreFile:
+class IgnoreFile(Struct, frozen=True):
     """The patterns of an ignore file, in their order."""
 
     patterns: tuple[_Pattern, ...] = ()

@@ -11,9 +11,11 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.buildkit.configuration import (
     Configuration,
@@ -53,8 +55,7 @@ _DOCKERS, _HOSTS = "bridge", "host, RUN on a bridge"
 _LONGEST_SOCKET = 107
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """The requirements of a run on its server; an existing one may exceed them.
 
     :ivar name: of its container.

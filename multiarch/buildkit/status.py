@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from multiarch.buildkit.output import Output
 from multiarch.buildkit.rawjson import count, seconds
@@ -26,8 +27,7 @@ _MOST_VERTICES = 10_000  # vertices of a solve; a Dockerfile of a thousand instr
 _MOST_TRANSFERS = 10_000  # contents of a vertex; an image has 127 layers at most
 
 
-@dataclass
-class Vertex:
+class Vertex(Struct):
     """A vertex of the build graph.
 
     :ivar name: as BuildKit writes it.

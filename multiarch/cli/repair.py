@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.cli.entry import perform, print_results, run_of
 from multiarch.errors import ConfigurationError
@@ -27,8 +28,7 @@ _OTHERS = {
 }
 
 
-@dataclass(frozen=True)
-class _Mending:
+class _Mending(Struct, frozen=True):
     """The step that the flags ask for. :ivar others: flags that are given too."""
 
     given: Mapping[str, Any]

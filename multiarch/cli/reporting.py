@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from multiarch.display import report
 from multiarch.display.history import trends_of

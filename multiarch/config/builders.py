@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.config.layers import typed
 from multiarch.errors import ConfigurationError
@@ -62,8 +63,7 @@ class TLSEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
 
 
-@dataclass(frozen=True)
-class TLS:
+class TLS(Struct, frozen=True):
     """Where the certificates for a builder are: a directory, or variables; one of both.
 
     :ivar directory: with ca.pem, cert.pem and key.pem, as ``buildctl --tlsdir`` takes it.
@@ -76,8 +76,7 @@ class TLS:
     name: str | None = None
 
 
-@dataclass(frozen=True)
-class Pods:
+class Pods(Struct, frozen=True):
     """Pods that are builders, as ``kubectl get pods`` finds them; what is None is left to the kubeconfig."""
 
     selector: str
@@ -86,8 +85,7 @@ class Pods:
     container: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoteBuilder:
+class RemoteBuilder(Struct, frozen=True, kw_only=True):
     """A BuildKit that is not ours to start.
 
     :ivar name: as in ``builders``; of one that is given by its address alone, that address.

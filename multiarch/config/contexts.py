@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from multiarch.formatting import is_clean
 
@@ -14,8 +15,7 @@ _USER = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 _WEB = re.compile(r"https?://([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Struct, frozen=True):
     """A context. :ivar place: a directory, or an address. :ivar is_local: whether it is a directory of this machine."""
 
     place: str

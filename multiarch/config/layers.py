@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from multiarch.config.plain import check_plain
 from multiarch.config.schema import PREFIX, Block, PlatformEntry
@@ -36,8 +36,7 @@ _PRIVATE = ("secrets", "buildkitd_env")
 _SYNONYMS = {"images": "image"}
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """The joined block, and where each of its settings came from.
 
     :ivar merged: the block before it is typed.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.config.builders import candidates, read_builders
 from multiarch.config.contexts import Context, parse_context, parse_named_context
@@ -30,8 +32,7 @@ _PLACEHOLDERS = ("tag", "platform", "architecture", "build")
 OF_BUILDS, OF_ALL = "{tag}-{build}-{platform}", "{tag}-{platform}"
 
 
-@dataclass(frozen=True)
-class Staging:
+class Staging(Struct, frozen=True):
     """How staging tags are made.
 
     :ivar image: the repository that the platforms' images are pushed to.

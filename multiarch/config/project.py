@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.config.build_values import pairs_of_flags
 from multiarch.config.checkout import Checkout
@@ -26,8 +28,7 @@ _DEEPEST = 100  # targets that are built on each other, one on the next
 _OF_ONE = ("image", "tags", "context", "dockerfile", "source")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A named image of the project; the only one of a project without ``targets`` has no name.
 
     :ivar settings: with the platforms of this run; what all targets share is the same in each.
@@ -46,8 +47,7 @@ class Target:
         return platform if platform in platforms else platforms[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """The targets of a run, each behind those that it is built on.
 
     :ivar settings: of all targets together: the platforms, repositories and secrets of any.

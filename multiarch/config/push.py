@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from multiarch.errors import MultiarchError
 
 
-@dataclass(frozen=True)
-class Push:
+class Push(Struct, frozen=True):
     """Whether images are pushed, and why not.
 
     :ivar wanted: whether the output is a push.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from multiarch.config.entitlements import Entitlement
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildkitdSettings:
+class BuildkitdSettings(Struct, frozen=True, kw_only=True):
     """What the server is told (BuildKit, docs/buildkitd.toml.md).
 
     :ivar config: the path of the user's own buildkitd.toml, None for none.
@@ -30,8 +30,7 @@ class BuildkitdSettings:
     max_parallelism: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuilderSettings:
+class BuilderSettings(Struct, frozen=True, kw_only=True):
     """The BuildKit that we start, its client and its emulators.
 
     :ivar host: ``BUILDKIT_HOST``, the address of a BuildKit that is used in place of ours; None where it is not set.
@@ -66,8 +65,7 @@ class BuilderSettings:
     jobs: int
 
 
-@dataclass(frozen=True)
-class EmbeddedRegistry:
+class EmbeddedRegistry(Struct, frozen=True):
     """The registry that we start where no image is configured: its container, and its port on the loopback interface.
 
     The volume of what it holds is named after the container.

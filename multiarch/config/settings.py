@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.ci import CIKind
 from multiarch.errors import EmptyMatrixError, MultiarchError
@@ -54,24 +55,21 @@ class SecretKind(Enum):
     FILE = "src"
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """The output of a build. *dest* is the path to write to, None for the kinds that write none."""
 
     kind: OutputKind = OutputKind.IMAGE
     dest: str | None = None
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """A build secret: the name of a variable, or the path of a file; never the secret itself."""
 
     kind: SecretKind
     place: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class MatrixEntry:
+class MatrixEntry(Struct, frozen=True, kw_only=True):
     """One platform of the matrix, with what is built for it.
 
     :ivar staging: where its image waits until the index is composed (the document's ``latest-arm``).
@@ -115,8 +113,7 @@ class MatrixEntry:
         return not any(self.platform in builder.platforms for builder in self.builders)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Checked:
+class _Checked(Struct, frozen=True, kw_only=True):
     """Settings with values that may be missing. :ivar problem: the error of one that is; empty where none is."""
 
     problem: str = ""
@@ -127,8 +124,7 @@ class _Checked:
             raise MultiarchError(self.problem)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildSettings(_Checked):
+class BuildSettings(_Checked, frozen=True, kw_only=True):
     """What is built, alike for all platforms.
 
     :ivar labels: those of the images' configs.
@@ -162,8 +158,7 @@ class BuildSettings(_Checked):
     resume: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishSettings(_Checked):
+class PublishSettings(_Checked, frozen=True, kw_only=True):
     """What is published, and where.
 
     :ivar images: repositories to publish to, without tag; the platforms' images are pushed to the first.
@@ -210,8 +205,7 @@ class PublishSettings(_Checked):
         return ["--insecure"] if image.is_loopback or image.registry in self.insecure_registries else []
 
 
-@dataclass(frozen=True, kw_only=True)
-class CISettings:
+class CISettings(Struct, frozen=True, kw_only=True):
     """The CI, and the pipeline that is written for it.
 
     :ivar branches: from which a CI publishes, as it does from tags.
@@ -226,8 +220,7 @@ class CISettings:
     dotenv: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """Everything a step may want to know.
 
     :ivar matrix: the platforms of this run.

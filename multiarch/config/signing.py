@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError, without_secrets
 
@@ -18,8 +19,7 @@ _KEYS = ("identity", "issuer", "key", "log")
 _LONGEST = 1000  # characters of a value; the address of a key in a cloud has some hundred
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signing:
+class Signing(Struct, frozen=True, kw_only=True):
     """How cosign signs.
 
     :ivar key: a file, ``env://NAME``, or the address of a key that cosign knows; None to sign without a key (keyless).

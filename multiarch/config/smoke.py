@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.config.plain import check_pairs
 
@@ -19,8 +20,7 @@ _CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]{1,40}")
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SmokeSettings:
+class SmokeSettings(Struct, frozen=True, kw_only=True):
     """What the containers that try images are given; without it they get nothing.
 
     :ivar seconds: how long a command may run.

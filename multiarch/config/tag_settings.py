@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.config.tags import ExpandedTag, Sources, expand, read_rule
 from multiarch.config.versions import check_pattern, parse_version
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _UNTAGGED = "untagged"
 
 
-@dataclass(frozen=True)
-class Tags:
+class Tags(Struct, frozen=True):
     """The tags of a run.
 
     :ivar names: those to publish; one placeholder where none applies.

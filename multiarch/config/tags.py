@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.config.versions import Version, parse_version
 from multiarch.image.reference import safe_tag
@@ -42,8 +43,7 @@ class Condition(Enum):
     HIGHEST = "highest"  # of the stable versions that would give the same tag
 
 
-@dataclass(frozen=True)
-class TagRule:
+class TagRule(Struct, frozen=True):
     """A tag to publish, as it is written.
 
     :ivar condition: None for the one that a template has by itself.
@@ -58,16 +58,14 @@ class TagRule:
         return set(fields_of(self.template))
 
 
-@dataclass(frozen=True)
-class ExpandedTag:
+class ExpandedTag(Struct, frozen=True):
     """A tag that applies. :ivar may_change: whether another version, tagged meanwhile, would take it away."""
 
     text: str
     may_change: bool
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """What tags are made of.
 
     :ivar pattern: how git's tags name versions, None for the usual way.

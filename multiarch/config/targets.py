@@ -11,10 +11,11 @@ import fnmatch
 import itertools
 import math
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.config.layers import Layers, tidied, typed
 from multiarch.config.placeholders import FILLED, fill, fill_tags
@@ -35,8 +36,7 @@ _MOST_COMBINATIONS = 100_000  # of a matrix, before those that are excluded are 
 _BASE = "target:"  # the scheme of a context that is another target
 
 
-@dataclass(frozen=True)
-class WrittenTarget:
+class WrittenTarget(Struct, frozen=True):
     """One target, with the layers of settings that hold for it.
 
     :ivar group: the name as it is written, which stands for all combinations of its matrix.
@@ -142,8 +142,7 @@ def _with_bases(target: WrittenTarget, all_targets: Sequence[WrittenTarget]) -> 
     return replace(target, layers=replace(target.layers, block=block), bases=bases)
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(Struct, frozen=True):
     """A value of an axis. *settings* are those that it carries, *where* its key, for errors."""
 
     axis: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # Digits of a number: more than a date with its time has, and few enough for Python to read at once.
 _NUMBER = r"\d{1,18}"
@@ -14,8 +15,7 @@ _SEMVER_NUMBER = re.compile(r"0|[1-9]\d*", re.ASCII)
 _PLACEHOLDER = "{version}"
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(Struct, frozen=True):
     """A version: numbers with dots between them, and a pre-release.
 
     :ivar numbers: as they are written, with leading zeros.

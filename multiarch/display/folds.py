@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.ci import CIKind
 from multiarch.formatting import clean, without_commands
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from multiarch.ci import CI
 
 
-@dataclass(frozen=True)
-class Folds:
+class Folds(Struct, frozen=True):
     """The marks by which a CI folds a section of its log; empty where it folds none.
 
     :ivar start: template of what begins a section: *title*, *name* (the title as an identifier), *now* (Unix time).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.image.reference import ImageReference
 
@@ -20,8 +21,7 @@ _TEXTS = {"start-buildkit": "address"}  # what a text is that a step returns
 VERSION = 1  # of the data; it counts up when a reader of the former one would misread it
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The outcome of one step.
 
     :ivar step: the name of its task.

@@ -10,7 +10,6 @@ from multiarch.buildkit.status import Observer
 from multiarch.display.folds import Folds
 from multiarch.display.heartbeat import HEARTBEAT, Heartbeat
 from multiarch.display.lines import LineWriter
-from multiarch.display.summary import Summary, summary_lines
 from multiarch.display.vertices import owners, short_name
 from multiarch.formatting import duration
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from multiarch.buildkit.status import Vertex
+    from multiarch.display.summary import Summary
     from multiarch.image.platform import Leg
     from multiarch.trace import Trace
 
@@ -100,6 +100,8 @@ class Progress(Observer):
 
     def table(self, rows: Sequence[Summary]) -> None:
         """Write the table of results; that of several targets is as wide as the pages on which logs are read."""
+        from multiarch.display.summary import summary_lines
+
         for line in summary_lines(rows, _LOG_WIDTH if any(row.target for row in rows) else None):
             self._writer.lines(line)
 

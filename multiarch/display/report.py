@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from multiarch.buildkit.schedule import is_emulated
 from multiarch.display.advice import advice_on

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, to_builtins
 
 if TYPE_CHECKING:
     from multiarch.display.advice import Advice
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class ReportedVertex:
+class ReportedVertex(Struct, frozen=True):
     """A vertex as BuildKit described it last (`multiarch.buildkit.status.Vertex`).
 
     :ivar platform: the platform that it runs on; empty where that is unknown.
@@ -38,8 +38,7 @@ class ReportedVertex:
     log: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ReportedBase:
+class ReportedBase(Struct, frozen=True):
     """What a platform of a solve is built on.
 
     :ivar platform: that of the image that is built.
@@ -54,8 +53,7 @@ class ReportedBase:
     base_platform: str
 
 
-@dataclass(frozen=True)
-class ReportedSolve:
+class ReportedSolve(Struct, frozen=True):
     """An attempt at a solve.
 
     :ivar platforms: each behind the name of its target, if it has one.
@@ -74,8 +72,7 @@ class ReportedSolve:
     builder: str = ""
 
 
-@dataclass(frozen=True)
-class ReportedTarget:
+class ReportedTarget(Struct, frozen=True):
     """A target of the project.
 
     :ivar images: its repositories.
@@ -87,8 +84,7 @@ class ReportedTarget:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ReportedTrend:
+class ReportedTrend(Struct, frozen=True):
     """How long a platform took in the last releases from this machine, this run included where it was one.
 
     :ivar platform: behind the name of its target, if it has one.
@@ -99,8 +95,7 @@ class ReportedTrend:
     seconds: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """A run of ``release`` or ``build-arch``.
 
     :ivar started: seconds since the epoch.
@@ -126,5 +121,5 @@ class Report:
 
     def as_data(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""
-        rows = [{**asdict(row), "platform": str(row.platform)} for row in self.platforms]
-        return {"version": VERSION, **asdict(self), "platforms": rows}
+        rows = [{**to_builtins(row), "platform": str(row.platform)} for row in self.platforms]
+        return {"version": VERSION, **to_builtins(self), "platforms": rows}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import accumulate, groupby, islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.buildkit.schedule import is_emulated
 from multiarch.display.vertices import built_for
@@ -24,8 +25,7 @@ _LEAST_DIGEST = 8
 _SHORT_DIGEST = 20  # characters; enough to tell images apart: Docker shows twelve of the digits
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """The result of a platform: a row of the table, and of a report's ``platforms``, which has the same field names.
 
     :ivar target: the name of its target; empty where the project has none.
@@ -114,8 +114,7 @@ def _seconds(vertices: Iterable[Vertex]) -> float:
     return max(end for _, end in times) - min(start for start, _ in times) if times else 0.0
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """A column of the table.
 
     :ivar cell: its text for a row.

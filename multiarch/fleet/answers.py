@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from multiarch.image.platform import Platform, runs_natively
 
@@ -40,8 +40,7 @@ _WORKERS = msgspec.json.Decoder(tuple[_Worker, ...])
 _INFO = msgspec.json.Decoder(_Info)
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """What a builder that answers has.
 
     :ivar listed: what its worker lists: its own platforms, and those of its emulators.

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.concurrency import each
 from multiarch.errors import BuildctlNotExecutableError, StoppedError
@@ -33,8 +34,7 @@ _PAUSE = 0.05  # seconds between two looks at a program that runs
 _JSON = ("--format", "{{json .}}")
 
 
-@dataclass(frozen=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """How builders are asked.
 
     :ivar host: the Docker host whose containers an address may name.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError, MultiarchError
 from multiarch.fleet.private_directory import check_private, make_private
@@ -30,8 +31,7 @@ _SERVERS = "servers"
 _LARGEST = 1 << 16  # bytes of a file; a certificate of a hundred names has 10,000
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(Struct, frozen=True):
     """Where the files of a fleet are.
 
     :ivar flag: what names the directory.

@@ -9,9 +9,10 @@ import hashlib
 import io
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.buildkit.configuration import PATH, compose, registry_tables
 from multiarch.config.builders import Pods
@@ -43,8 +44,7 @@ _LABEL = re.compile(rf"\s*((?:[a-z0-9.-]{{1,253}}/)?{_WORD})\s*==?\s*({_WORD})?\
 _SHARED = re.compile(r"default|kube-.*")
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """Pods that are alike.
 
     :ivar name: of their StatefulSet.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.buildkit.builder import Builder
 from multiarch.fleet import access
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from multiarch.fleet.asking import Asking
 
 
-@dataclass(frozen=True)
-class Finder:
+class Finder(Struct, frozen=True):
     """How the members of a fleet are found.
 
     :ivar certificates: the directory of each builder that has some, by its name.

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.errors import StoppedError
 from multiarch.fleet.errors import BuilderFaultError
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from multiarch.fleet.asking import Asking
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Times of builders elsewhere, in seconds.
 
     :ivar answer: for what a builder is asked first; a machine that wakes up takes some.
@@ -39,8 +40,7 @@ class Limits:
     left_out: float = 60.0
 
 
-@dataclass(frozen=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """How builders are watched while they build."""
 
     asking: Asking

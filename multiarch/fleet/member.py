@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.fleet.errors import BuilderFaultError
 
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
 
 
-@dataclass
-class Member:
+class Member(Struct):
     """A builder that was asked. What may change is guarded by the fleet's lock.
 
     :ivar pool: its name in ``builders``, which the pods of a pool have in common.

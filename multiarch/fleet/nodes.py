@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError
 
@@ -19,8 +20,7 @@ _LONGEST = 253  # characters of a name (RFC 1035, section 2.3.4, without the len
 _MOST = 100  # names of one certificate; a machine has a handful
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """A machine of a builder.
 
     :ivar names: hosts in lower case, and addresses; the first is what the machine is called.

@@ -6,11 +6,11 @@ What Kubernetes says of a pod may be old: one whose machine is gone is ready for
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec import Struct
 
 from multiarch.errors import BuildctlNotExecutableError
 from multiarch.fleet.errors import BuilderFaultError
@@ -63,8 +63,7 @@ class _List(msgspec.Struct, frozen=True):
 _LIST = msgspec.json.Decoder(_List)
 
 
-@dataclass(frozen=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """A pod that is a builder, and its address for buildctl (BuildKit, client/connhelper/kubepod)."""
 
     name: str

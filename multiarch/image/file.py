@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.image.elf import Elf
 from multiarch.image.marks import NO_MARKS, Marks, read_marks
@@ -38,8 +39,7 @@ class FileKind(Enum):
     OTHER = "directory or device"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file of a layer.
 
     :ivar link: the target of a link.

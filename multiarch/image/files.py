@@ -7,8 +7,9 @@ whiteout above it hides. Layers are read from the top.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.image.program import shown
 from multiarch.image.streams import UnreadableError
@@ -36,8 +37,7 @@ class UnreadError(Exception):
     """A layer that would have to be read and was not, so that it is not known whether a file is there."""
 
 
-@dataclass(frozen=True)
-class ElsewhereLayer:
+class ElsewhereLayer(Struct, frozen=True):
     """A layer that is not in the registry (image-spec, descriptor.md, ``urls``). *url* is where it may be."""
 
     url: str

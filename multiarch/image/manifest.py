@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from multiarch.image.documents import PLATFORM, are_texts, maps_texts, parse_object
 
@@ -74,8 +75,7 @@ def _problem(value: object) -> str:
     return next((f"has no valid {key}" for key, is_valid in checks if value.get(key) and not is_valid(value[key])), "")
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """What points to a manifest, a config or a layer (image-spec, descriptor.md).
 
     :ivar size: in bytes.
@@ -90,7 +90,7 @@ class Descriptor:
     platform: Mapping[str, Any] | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, value: object) -> Descriptor | None:
@@ -139,8 +139,7 @@ class Descriptor:
         return self.annotations.get(_REFERENCE_DIGEST)
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True, dict=True):
     """A manifest or index: the very bytes that were read or are to be written, so that the digest stays theirs."""
 
     media_type: str

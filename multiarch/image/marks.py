@@ -8,9 +8,10 @@ gABI" (GNU_PROPERTY_X86_ISA_1_NEEDED).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from multiarch.image.elf import ELF, Elf
 
@@ -54,8 +55,7 @@ class FloatABI(Enum):
     SOFT = "soft-float"
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """Marks of an ELF file.
 
     :ivar loader: the path of its dynamic loader; empty where it needs none.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from multiarch.image.elf import ELF, Elf
 
@@ -42,8 +43,7 @@ _IMPLIED = {"amd64": "v1", "arm64": "v8"}
 _DEFAULT_ARM = "v7"
 
 
-@dataclass(frozen=True, order=True)
-class Platform:
+class Platform(Struct, frozen=True, order=True):
     """One platform, normalised: two of them are equal when they mean the same one, and only then."""
 
     os: str
@@ -122,8 +122,7 @@ def _unknown(text: str) -> str:
     return f"unknown platform {text!r}; {hint}"
 
 
-@dataclass(frozen=True, order=True)
-class Leg:
+class Leg(Struct, frozen=True, order=True):
     """One platform of a target, which rows, lines and errors are about: a leg of the build matrix.
 
     :ivar target: the name of the target; empty where the project has none.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.image.marks import NO_MARKS, Marks
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 _LONGEST_SHOWN = 200
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Struct, frozen=True):
     """A program that an image starts.
 
     :ivar elf: None when no binary program was found; *note* or *fault* says why then.

@@ -7,9 +7,10 @@ it had, or with a digest alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
+
+from msgspec import Struct
 
 from multiarch.image.documents import parse_object
 from multiarch.image.reference import ImageReference
@@ -24,8 +25,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PREFIX = "pkg:docker/"
 
 
-@dataclass(frozen=True)
-class Material:
+class Material(Struct, frozen=True):
     """Something that a build took from elsewhere.
 
     :ivar name: as the provenance writes it.

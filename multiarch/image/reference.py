@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_API = "registry-1.docker.io"  # the API of Docker Hub has a host of its own
@@ -22,8 +24,7 @@ _MADE = re.compile(rf"(^|-)x[0-9a-f]{{{_DIGITS}}}$")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class ImageReference:
+class ImageReference(Struct, frozen=True):
     """A repository, or one image of it with a tag or a digest."""
 
     registry: str

@@ -7,8 +7,9 @@ when the image runs (of commands, of variables that nothing sets) are None.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from multiarch.image.shell_builtins import BUILTINS, SETTERS, TESTS
 from multiarch.image.shell_state import State, merged

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from multiarch.image.shell_tree import Node
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 _MOST_PARAMETERS = 4
 
 
-@dataclass
-class State:
+class State(Struct):
     """What a script has set so far.
 
     :ivar parameters: all that the positional parameters may be; one where they are certain.

@@ -6,7 +6,8 @@ What redirections read and write is passed over: it starts nothing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from multiarch.image.shell_tokens import TokenReader
 from multiarch.image.shell_tree import Branches, Chain, Function, Group, Loop, Node, Sequence, Simple
@@ -20,8 +21,7 @@ _TEST_END = re.compile(r"\s\]\](?=[\s;&|)]|$)")
 _CLOSING = ("then", "elif", "else", "fi", "do", "done", "esac", "}")
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(Struct, frozen=True):
     """The commands of a script, as far as they are understood. *fault*: why not all are; empty where they are."""
 
     body: Sequence

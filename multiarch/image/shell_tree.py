@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from multiarch.image.shell_words import Word
 
 
-@dataclass(frozen=True)
-class Simple:
+class Simple(Struct, frozen=True):
     """A simple command.
 
     :ivar assignments: names and values before it; the value is None where it is not followed.
@@ -20,39 +20,34 @@ class Simple:
     words: tuple[Word, ...]
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Commands in a row, each with the operator before it: ``&&``, ``||`` or ``|``."""
 
     links: tuple[tuple[str, Node], ...]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """Commands in braces or parentheses. *is_subshell*: whether what they set ends with them."""
 
     body: Sequence
     is_subshell: bool
 
 
-@dataclass(frozen=True)
-class Branches:
+class Branches(Struct, frozen=True):
     """Commands of which some run: *head* in any case, then of the *bodies* one, or none."""
 
     head: Sequence
     bodies: tuple[Sequence, ...]
 
 
-@dataclass(frozen=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """Commands that run as often as *condition* says; None of a loop over words."""
 
     condition: Sequence | None
     body: Sequence
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(Struct, frozen=True):
     """The definition of a function."""
 
     name: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.image.shell_words import PartKind
 
@@ -22,8 +23,7 @@ _LONGEST = 1 << 16  # characters of a value; a variable may be doubled again and
 _MOST_WORDS = 4096  # of a command; `set -- "$@" "$@"` doubles them
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """The positional parameters of a script, and its ``$0``."""
 
     zero: str | None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from multiarch.image.shell_tree import Sequence
@@ -32,8 +33,7 @@ class PartKind(Enum):
     OTHER = "arithmetic, or an expansion that is not followed"
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part of a word.
 
     :ivar text: of a parameter its name.
@@ -49,8 +49,7 @@ class Part:
     body: Sequence | None = None
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Struct, frozen=True):
     """A word of a script.
 
     :ivar raw: as it is written.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
 
 from multiarch.image.file import File, FileKind
 from multiarch.image.files import UnreadError
@@ -25,7 +26,6 @@ _MOST_STARTS, _DEEPEST = 256, 16
 _LONGEST_NOTE = 400  # characters of a note with words of a script
 # Directories of PATH, and characters of a script in the words of a command.
 _MOST_DIRECTORIES, _LONGEST_SCRIPT = 64, 1 << 16
-
 
 # A path as it was given, the path behind its links, and the file.
 _Found: TypeAlias = "tuple[str, str, File]"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from multiarch.image.wrappers import Environment
@@ -18,8 +19,7 @@ class Caller(Enum):
     SHELL = "shell"  # runs it as a script (XCU 2.9.1.6)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """How a program is started.
 
     :ivar by: what starts it, for notes; empty for the image itself.

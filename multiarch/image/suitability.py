@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.image.elf import Elf, architectures_of
 from multiarch.image.marks import FloatABI
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 _X32 = Elf(32, "little", 62)
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """What the gates found of the programs of a platform's image, and let pass.
 
     :ivar notes: what was not checked.

@@ -5,8 +5,10 @@ Each row has what its manual page says of its options; the ones that have a valu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 Words: TypeAlias = "tuple[str | None, ...]"
 
 
-@dataclass(frozen=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """A program that starts another one.
 
     :ivar values: its options that have a value in the word behind them: letters, and long ones with their dashes.
@@ -132,8 +133,7 @@ def shell_arguments(words: Words) -> tuple[str, Words]:
     return flags, tuple(rest)
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """What a program is started in.
 
     :ivar directory: its working directory; None where that is not known.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 100  # characters of each half of a job's name; GitLab takes 255 for all of it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """Job that builds one component.
 
     :ivar platforms: as Docker writes them; several where a base of one platform serves them.

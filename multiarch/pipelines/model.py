@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from multiarch.ci import CIKind
 from multiarch.config.components import components
 from multiarch.config.schema import PREFIX
@@ -53,8 +55,7 @@ class Purpose(Enum):
     CLIENT = "client"
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(Struct, frozen=True):
     """Command before a build. :ivar text: as a shell takes it."""
 
     purpose: Purpose
@@ -70,8 +71,7 @@ class Login:
     password: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True, kw_only=True):
     """Jobs of a release on one CI.
 
     :ivar ci: its name, as ``--ci`` takes it.

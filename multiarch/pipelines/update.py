@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError
 from multiarch.pipelines import circleci, github, gitlab
@@ -69,8 +70,7 @@ class Writer(Protocol):
 _WRITERS: Mapping[str, Writer] = {"travis": travis, "github": github, "gitlab": gitlab, "circleci": circleci}
 
 
-@dataclass(frozen=True)
-class PipelineFile:
+class PipelineFile(Struct, frozen=True):
     """File of a CI.
 
     :ivar existing: the text that is in it; None where there is no file.

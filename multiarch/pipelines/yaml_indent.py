@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def _column(mapping: CommentedMap) -> int | None:
     return int(next(iter(mapping.lc.data.values()))[1])
 
 
-@dataclass(frozen=True)
-class _Dash:
+class _Dash(Struct, frozen=True):
     """How an item of a list stands below the key of the list: the columns before its dash, and before its text."""
 
     offset: int

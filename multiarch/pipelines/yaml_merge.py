@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import re
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from msgspec import Struct
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
@@ -226,8 +226,7 @@ def _put_below(node: Any, token: Any, key: Any = None) -> None:
         slots[end.slot].value += token.value.removeprefix("\n")
 
 
-@dataclass(frozen=True)
-class _End:
+class _End(Struct, frozen=True):
     """Mapping or list in which a node ends, with the key or index of its last scalar."""
 
     holder: Any

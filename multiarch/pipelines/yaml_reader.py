@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import RoundTripConstructor
@@ -91,8 +91,7 @@ def reading(text: str) -> Iterator[None]:
         raise NotYamlError(1, " ".join(str(error).split()) or type(error).__name__) from None
 
 
-@dataclass(frozen=True)
-class _Extent:
+class _Extent(Struct, frozen=True):
     """Size of a node, with anchors followed. :ivar nodes: how many, with itself. :ivar levels: how deep."""
 
     nodes: int

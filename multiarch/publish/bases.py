@@ -6,8 +6,9 @@ config.md), or BuildKit's provenance names the base among what the build has use
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.image.documents import are_texts, parse_object
 from multiarch.image.manifest import IMAGES, MOST_DESCRIPTORS, PREDICATE_TYPE
@@ -29,8 +30,7 @@ _LARGEST_PROVENANCE = 8 << 20  # bytes; with mode=max it holds the whole solve, 
 _MOST_LOOKED_UP = 16  # digests of one provenance that are looked up; a build uses a handful of images
 
 
-@dataclass(frozen=True)
-class StagedBase:
+class StagedBase(Struct, frozen=True):
     """An image of the project that a platform of another one should be built on.
 
     :ivar context: what the Dockerfile calls it.
@@ -43,8 +43,7 @@ class StagedBase:
     reference: ImageReference
 
 
-@dataclass(frozen=True)
-class BaseImage:
+class BaseImage(Struct, frozen=True):
     """A base as its registry has it.
 
     :ivar handed_over: the digest under its reference, which its builds were given: of the image, or of an index.

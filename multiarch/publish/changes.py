@@ -7,8 +7,10 @@ manager fetches within a ``RUN`` is not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 _USUAL = "latest"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What is known of a target.
 
     :ivar reason: why it is built; empty where it is unchanged.

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import MultiarchError, indented, listed, unbroken
 
@@ -14,24 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-@dataclass(frozen=True)
-class MissingImage:
+class MissingImage(Struct, frozen=True):
     """A platform without an image, and the reference where that should be."""
 
     platform: object
     reference: object
 
 
-@dataclass(frozen=True)
-class DroppedPlatforms:
+class DroppedPlatforms(Struct, frozen=True):
     """A published tag, and the platforms that it would lose."""
 
     reference: object
     platforms: tuple[object, ...]
 
 
-@dataclass(frozen=True)
-class UnrestoredTag:
+class UnrestoredTag(Struct, frozen=True):
     """A tag that was moved and could not be put back.
 
     :ivar current: what it points to.
@@ -45,8 +43,7 @@ class UnrestoredTag:
     problem: str
 
 
-@dataclass(frozen=True)
-class TakenTag:
+class TakenTag(Struct, frozen=True):
     """A tag that another publisher moved after us, so that it is not ours to put back.
 
     :ivar current: what it points to.

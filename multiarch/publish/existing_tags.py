@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.concurrency import each
 from multiarch.config.checkout import REVISION
@@ -35,8 +36,7 @@ _DIGITS = 12  # of a commit, in a line
 _MOST_COMMITS = 20
 
 
-@dataclass(frozen=True)
-class ExistingTags:
+class ExistingTags(Struct, frozen=True):
     """The tags that a release is to move.
 
     :ivar is_ancestor: None where it does not matter which commit is the newer.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.documents import are_texts, parse_config, parse_object
@@ -27,8 +28,7 @@ _VERSION = "5"
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
-@dataclass(frozen=True)
-class InspectedImage:
+class InspectedImage(Struct, frozen=True):
     """The config of an image, and the programs that it starts.
 
     :ivar config: as config.md of the image-spec has it; from the cache, what gates, index and trials need.

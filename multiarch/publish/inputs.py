@@ -10,7 +10,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from multiarch.buildkit.inputs import dockerfile_path
 from multiarch.buildkit.sent_files import SentFiles, UnreadableFileError, ignore_file
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import MatrixEntry
+    from multiarch.image.platform import Platform
 
 ANNOTATION = "multiarch.inputs"
+COMMIT = "commit"  # the input of one platform that says what was checked out
 # Raised when what counts as an input changes: records of other versions are those of nothing.
 _VERSION = "1"
 # A directive, in any comment: more than BuildKit takes for one (frontend/dockerfile/parser/directives.go).
@@ -32,6 +34,10 @@ _SYNTAX = re.compile(rb"""["#/\s]syntax["\s]*[=:]\s*"?([^\s",}]+)""", re.IGNOREC
 _HEAD = 1 << 16  # bytes of a Dockerfile in which directives are looked for
 _POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 _DIGITS = 32  # of each digest
+_BASES = "bases"  # the input that all of what an image is built on counts as
+
+_Platforms: TypeAlias = "frozenset[Platform] | None"  # None for all that a target has
+KnownInputs: TypeAlias = "dict[tuple[str, _Platforms], dict[str, str]]"
 
 
 class UnknownInputsError(Exception):
@@ -45,26 +51,53 @@ def read_inputs(project: Project, target: Target, commit: str, sent: SentFiles |
     :param sent: reads the files that are sent, and may have read them already.
     :raises UnknownInputsError: there is one that this machine cannot know.
     """
-    return _read(project, target, commit, sent or SentFiles(), {})
+    return _read(project, target, None, commit, sent or SentFiles(), {})
+
+
+def inputs_of_platform(
+    project: Project, target: Target, platform: Platform, commit: str, sent: SentFiles, known: KnownInputs
+) -> dict[str, str]:
+    """Return the digest of each input of one platform of a target, by its name; the commit is one of them.
+
+    :param sent: reads the files.
+    :param known: what was read so far of the project, by the same files: each is read once, whatever is built on it.
+    :raises UnknownInputsError: there is one that this machine cannot know.
+    """
+    return {**_read(project, target, frozenset([platform]), commit, sent, known), COMMIT: commit}
+
+
+def are_own_inputs(inputs: Mapping[str, str], target: Target, platform: Platform, commit: str, sent: SentFiles) -> bool:
+    """Whether the inputs of a platform still are those of its target; what it is built on was built, and stays.
+
+    :raises UnknownInputsError: there is one that this machine cannot know.
+    """
+    own = _digests(_own_parts(target, frozenset([platform]), commit, sent))
+    return own == {name: value for name, value in inputs.items() if name not in (_BASES, COMMIT)}
 
 
 def _read(
-    project: Project, target: Target, commit: str, sent: SentFiles, known: dict[str, dict[str, str]]
+    project: Project, target: Target, platforms: _Platforms, commit: str, sent: SentFiles, known: KnownInputs
 ) -> dict[str, str]:
-    """Return the inputs of a target. :param known: by name, those that were read: several may be built on one."""
-    if target.name not in known:
-        known[target.name] = _read_own(project, target, commit, sent, known)
-    return known[target.name]
+    """Return the inputs of some platforms of a target, with those of what these are built on."""
+    key = (target.name, platforms)
+    if key not in known:
+        own = _digests(_own_parts(target, platforms, commit, sent))
+        bases = {}
+        for context, name in target.bases.items():
+            base = project.target(name)
+            below = platforms and frozenset(target.base_platform(base, platform) for platform in platforms)
+            bases[context] = _read(project, base, below, commit, sent, known)
+        known[key] = {**own, **_digests({_BASES: bases})}
+    return known[key]
 
 
-def _read_own(
-    project: Project, target: Target, commit: str, sent: SentFiles, known: dict[str, dict[str, str]]
-) -> dict[str, str]:
+def _own_parts(target: Target, platforms: _Platforms, commit: str, sent: SentFiles) -> dict[str, Any]:
     settings = target.settings
+    matrix = [entry for entry in settings.matrix if platforms is None or entry.platform in platforms]
     build = settings.build
     parts: dict[str, Any] = {
         "version": _VERSION,
-        "platforms": [str(platform) for platform in settings.platforms],
+        "platforms": [str(entry.platform) for entry in matrix],
         "labels": {name: value for name, value in build.labels.items() if name != REVISION},
         "annotations": {name: value for name, value in settings.publish.annotations.items() if name != REVISION},
         "frontend": [build.frontend, build.source],
@@ -79,17 +112,14 @@ def _read_own(
     for name in (*build.secrets, *build.ssh):
         raise UnknownInputsError(f"the secret {name} is not compared")
     try:
-        for entry in settings.matrix:
+        for entry in matrix:
             for name, value in _entry_parts(entry, commit, sent).items():
                 parts.setdefault(name, {})[str(entry.platform)] = value
     except UnreadableFileError as error:
         raise UnknownInputsError(str(error)) from None
     except OSError as error:  # of a look at what may be there, such as through a link that leads nowhere
         raise UnknownInputsError(f"{error.filename}: {error.strerror}") from None
-    parts["bases"] = {
-        context: _read(project, project.target(base), commit, sent, known) for context, base in target.bases.items()
-    }
-    return {name: _digest(value) for name, value in parts.items()}
+    return parts
 
 
 def _entry_parts(entry: MatrixEntry, commit: str, sent: SentFiles) -> dict[str, Any]:
@@ -152,6 +182,10 @@ def read_record(text: str) -> dict[str, str] | None:
     except ValueError:
         return None
     return record if maps_texts(record) else None
+
+
+def _digests(parts: Mapping[str, object]) -> dict[str, str]:
+    return {name: _digest(value) for name, value in parts.items()}
 
 
 def _digest(value: object) -> str:

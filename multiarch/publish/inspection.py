@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from multiarch.concurrency import each
 from multiarch.formatting import columns, size
@@ -44,8 +46,7 @@ _MEDIA_TYPE = re.compile(f"{_NAME}/{_NAME}")
 _URI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]{0,254}")
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of what is shown. :ivar json: the same as fields; none for the head of a table."""
 
     text: str
@@ -55,8 +56,7 @@ class Line:
         return self.text
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """An image that is listed.
 
     :ivar platform: as it is shown; empty where none is known.
@@ -75,8 +75,7 @@ class _Row:
         return (self.platform or _NOTHING, self.digest, *content, ", ".join(self.attestations) or _NOTHING)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """A descriptor in an index, and the manifest that it points to; None where the registry does not have it."""
 
     descriptor: Descriptor

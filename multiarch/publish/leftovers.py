@@ -7,8 +7,10 @@ that is under way is in a staging tag first, so what is not known to be old is y
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.buildkit.rawjson import seconds
 from multiarch.concurrency import each
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
 _LIMIT = 16  # requests at a time
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(Struct, frozen=True):
     """A staging tag, and what becomes of it.
 
     :ivar reference: its tag and digest.

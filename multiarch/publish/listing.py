@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
 _OF_ALL = (ANNOTATION, BASE_NAME, BASE_DIGEST, PREVIOUS)
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """A published index.
 
     :ivar platforms: of each of its entries; None of attestations, and of what is no image.

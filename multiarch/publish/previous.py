@@ -10,9 +10,10 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from multiarch.errors import MultiarchError
 from multiarch.image.documents import maps_texts, parse_object

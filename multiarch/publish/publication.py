@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.concurrency import each, together
 from multiarch.config.checkout import REVISION
@@ -46,8 +48,7 @@ _REQUESTS = 3
 _MOST_AHEAD = 64
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One image of what is published together.
 
     :ivar digests: what was just pushed for each platform; None for what is under the staging tags.
@@ -65,8 +66,7 @@ class Part:
     published: Manifest | None = None
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Struct, frozen=True):
     """The tags that were moved, and the images of their index, in the order of the matrix.
 
     :ivar findings: what the gates found of each image's programs.
@@ -86,23 +86,23 @@ def publish(
     sign: Sign | None = None,
     on_moved: Callable[[], object] = nothing,
     is_ancestor: IsAncestor | None = None,
+    tagged: Collection[Leg] = (),
 ) -> tuple[Published, ...]:
     """Publish each part under every tag of every repository of its own.
 
     The images are read from the first repository of each. No tag but the staging tags is written before every gate of
     every part is passed; then the tags move, all of them or none, but for those of a newer commit.
 
-    :param registries: by host, a client for the registry of each repository. :param say: takes the notes of the gates.
-    :param try_images: runs the images of each part, in the order of its matrix; the last gate.
-    :param on_moved: called when all tags have moved, before signals that came meanwhile are handled.
-    :param sign: signs before tags move, or None. :param is_ancestor: knows the newer of two commits, or None.
+    :param registries: by host, a client for each repository's registry. :param say: takes the notes of the gates.
+    :param try_images: runs the images of each part, in the order of its matrix; the last gate, or None.
+    :param on_moved: called when all tags have moved, before signals are handled. :param sign: signs before they move.
+    :param is_ancestor: knows the newer of two commits, or None. :param tagged: whose staging tags this run has written.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
-    stop, tags = partial(stop_all, registries.values()), ExistingTags(registries, say, is_ancestor)
-    with _connections_ahead(parts, registries):
-        read = each(lambda part: _read(part, registries, tags), parts, on_failure=stop)
-    bases = _read_bases(parts, registries)
+    tags = ExistingTags(registries, say, is_ancestor)
+    read = _read_all(parts, registries, tags, tagged)
+    bases = _read_bases(parts, registries, tagged)
     indexes: dict[str, PublishedTag | None] = {}
     plans, published = list[Plan](), list[Published]()
     for part, (staged, existing_tags, added) in zip(parts, read, strict=True):
@@ -149,7 +149,9 @@ def _plan(
     return Plan(index, [*images, *added], existing_tags, look_again)
 
 
-def _read_bases(parts: Sequence[Part], registries: Mapping[str, Registry]) -> dict[StagedBase, BaseImage]:
+def _read_bases(
+    parts: Sequence[Part], registries: Mapping[str, Registry], tagged: Collection[Leg]
+) -> dict[StagedBase, BaseImage]:
     """Return what is built on, each read once; one that only others are for gets its staging tag, as they do."""
     on_failure = partial(stop_all, registries.values())
     published = {part.name for part in parts}
@@ -157,7 +159,8 @@ def _read_bases(parts: Sequence[Part], registries: Mapping[str, Registry]) -> di
     def read(base: StagedBase) -> BaseImage:
         registry = registries[base.reference.registry]
         found = read_base(base, registry)
-        if base.reference.tag and base.reference.digest and base.leg.target not in published:
+        is_tagged = base.leg in tagged or base.leg.target in published
+        if base.reference.tag and base.reference.digest and not is_tagged:
             write_staging_tag(registry, found.image)
         return found
 
@@ -222,8 +225,17 @@ def check(
     }
 
 
+def _read_all(
+    parts: Sequence[Part], registries: Mapping[str, Registry], tags: ExistingTags, tagged: Collection[Leg]
+) -> list[tuple[list[StagedPlatform], list[TagState], list[StagedImage]]]:
+    """Return what `_read` does of each part; all are read at the same time."""
+    with _connections_ahead(parts, registries):
+        on_failure = partial(stop_all, registries.values())
+        return each(lambda part: _read(part, registries, tags, tagged), parts, on_failure=on_failure)
+
+
 def _read(
-    part: Part, registries: Mapping[str, Registry], tags: ExistingTags
+    part: Part, registries: Mapping[str, Registry], tags: ExistingTags, tagged: Collection[Leg]
 ) -> tuple[list[StagedPlatform], list[TagState], list[StagedImage]]:
     """Return what is staged, in the order of the matrix, the tags to publish as they are before, and what is added."""
     settings, digests = part.settings, part.digests
@@ -237,7 +249,8 @@ def _read(
     staged = {place.platform: place for group in results[: len(groups)] for place in group}
     if digests and settings.publish.digests is None and part.published is None:
         # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
-        images = [place.images[0] for place in staged.values() if len(place.images) == 1]
+        left = [place for place in staged.values() if Leg(place.platform, part.name) not in tagged]
+        images = [place.images[0] for place in left if len(place.images) == 1]
         each(partial(write_staging_tag, registry), images, on_failure=on_failure)
     return [staged[platform] for platform in settings.platforms], tags.due(settings, results[len(groups) :]), added
 

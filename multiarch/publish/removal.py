@@ -7,9 +7,11 @@ are still there. Registries delete these only when they collect garbage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
@@ -70,8 +72,7 @@ def _explained(reference: ImageReference, delete: Callable[[], object]) -> None:
         raise
 
 
-@dataclass
-class Removal:
+class Removal(Struct):
     """The removal of what is left over in one repository.
 
     :ivar done: the tags that are gone, and those that stay after all.

@@ -6,8 +6,9 @@ that neither change is lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
@@ -38,8 +39,7 @@ _MOST_ATTEMPTS = 10
 _SETTLING = 1.0
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """What is done to the tags: images that take the place of those of their platforms, and platforms that go."""
 
     replacements: tuple[Replacement, ...] = ()
@@ -51,16 +51,14 @@ class Change:
         return (*(one.platform for one in self.replacements), *self.removed)
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(Struct, frozen=True):
     """A tag, and what its index lists."""
 
     tag: TagState
     listing: Listing
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """Repair of the tags of one image.
 
     :param registries: a client for the registry of each tag and replacement, by host.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.config.checkout import REVISION
 from multiarch.publish import gates
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from multiarch.registry.client import Registry
 
 
-@dataclass(frozen=True)
-class Replacement:
+class Replacement(Struct, frozen=True):
     """An image for a platform: by its own reference, or by that of an index that lists one for the platform."""
 
     platform: Platform

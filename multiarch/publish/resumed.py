@@ -7,35 +7,34 @@ attestations. So any machine finds it; it is believed as far as the staging tag 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.errors import MultiarchError
 from multiarch.image.documents import maps_texts, parse_object
 from multiarch.publish.built_from import BuiltFrom, MovedError
 from multiarch.publish.index import index_of_descriptors
-from multiarch.publish.inputs import ANNOTATION, UnknownInputsError, frontends, read_inputs, read_record, write_record
+from multiarch.publish.inputs import ANNOTATION, UnknownInputsError, frontends, read_record, write_record
 from multiarch.publish.staged import flattened, platform_of_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multiarch.buildkit.sent_files import SentFiles
-    from multiarch.config.project import Project, Target
+    from multiarch.config.project import Target
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.manifest import Descriptor, Manifest
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
 
-_COMMIT = "commit"
 _BASE = "base "  # in front of the name of a context; what follows in the record is the digest of the base's image
 _FETCHED = "fetched"  # what a build took from elsewhere, for an image without provenance
 _MOST = 1000  # images that a build takes; as of provenance
 
 
-@dataclass(frozen=True)
-class LeftImage:
+class LeftImage(Struct, frozen=True):
     """What is under a staging tag, with its record."""
 
     index: Manifest
@@ -44,28 +43,6 @@ class LeftImage:
     def base(self, context: str) -> str:
         """The digest of the base's image that it was built on; empty where the record does not tell."""
         return self.record.get(f"{_BASE}{context}", "")
-
-
-def inputs_of_platform(
-    project: Project, target: Target, platform: Platform, commit: str, sent: SentFiles
-) -> dict[str, str]:
-    """Return the digest of each input of one platform of a target, by its name; the commit is one of them.
-
-    :param sent: reads the files.
-    :raises UnknownInputsError: there is one that this machine cannot know.
-    """
-    kept = {target.name: {platform}}
-    for one in reversed(project.targets):
-        for base in map(project.target, one.bases.values() if one.name in kept else ()):
-            kept.setdefault(base.name, set()).update(one.base_platform(base, own) for own in kept[one.name])
-    targets = tuple(_with_platforms(one, kept[one.name]) for one in project if one.name in kept)
-    narrow = replace(project, targets=targets)
-    return {**read_inputs(narrow, narrow.target(target.name), commit, sent), _COMMIT: commit}
-
-
-def _with_platforms(target: Target, platforms: set[Platform]) -> Target:
-    matrix = tuple(entry for entry in target.settings.matrix if entry.platform in platforms)
-    return replace(target, settings=replace(target.settings, matrix=matrix))
 
 
 def image_of_platform(

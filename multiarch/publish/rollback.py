@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from multiarch.registry.client import Registry
 
 
-@dataclass(frozen=True)
-class Rollback:
+class Rollback(Struct, frozen=True):
     """The way back of tags.
 
     :param registries: a client for the registry of each tag, by host.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from multiarch.concurrency import each, together
 from multiarch.image.documents import parse_config
@@ -36,8 +38,7 @@ _UNKNOWN = "unknown"
 _DEEPEST = 4
 
 
-@dataclass(frozen=True)
-class StagedImage:
+class StagedImage(Struct, frozen=True):
     """An image that is staged for a platform.
 
     :ivar claim: the platform that the index around the image names; of a plain image *platform* itself.
@@ -56,8 +57,7 @@ class StagedImage:
     attestations: tuple[Descriptor, ...] = ()
 
 
-@dataclass(frozen=True)
-class StagedPlatform:
+class StagedPlatform(Struct, frozen=True):
     """What is staged for a platform of the matrix.
 
     :ivar reference: where its image should be: a staging tag, or with the digest of what was just pushed.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.config.matrix import OF_ALL, OF_BUILDS
 from multiarch.errors import ConfigurationError
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _ANY = r"[\w.-]+"  # whatever a tag may hold (distribution-spec, "Pulling manifests")
 
 
-@dataclass(frozen=True)
-class StagingName:
+class StagingName(Struct, frozen=True):
     """What a staging tag names.
 
     :ivar build: its build; empty where it names none, or not for certain.
@@ -30,8 +30,7 @@ class StagingName:
     build: str
 
 
-@dataclass(frozen=True)
-class StagingNames:
+class StagingNames(Struct, frozen=True):
     """The form of the staging tags of one target.
 
     :ivar templates: as ``arch_tag``; the first that fits counts.

@@ -10,9 +10,10 @@ the write nobody can be kept out (the distribution specification has no conditio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.concurrency import each
 from multiarch.errors import MultiarchError, RegistryError
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 _COPIES = 8
 
 
-@dataclass(frozen=True)
-class TagState:
+class TagState(Struct, frozen=True):
     """A tag to publish, as it is before.
 
     :ivar manifest: what it points to; None when it is new.
@@ -50,8 +50,7 @@ class TagState:
     platforms: tuple[Platform, ...] = ()
 
 
-@dataclass(frozen=True)
-class PublishedTag:
+class PublishedTag(Struct, frozen=True):
     """A tag, and the digest of the index that it points to."""
 
     reference: ImageReference
@@ -66,8 +65,7 @@ class PublishedTag:
         return {"reference": str(self), "digest": self.digest}
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(Struct, frozen=True):
     """A tag that was moved: the digests of what it pointed to, empty where it is new, and of what it points to now."""
 
     reference: ImageReference
@@ -75,8 +73,7 @@ class Move:
     digest: str
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """An index, and the tags that are to point to it.
 
     :ivar images: those of the index, whose references name the repositories where they are.

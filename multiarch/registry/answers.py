@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.certificates import trust_remedy
 from multiarch.errors import InvalidAnswerError, RegistryUnreachableError, StoppedError
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 _PIECE = 64 << 10  # bytes of a body that are read at once
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An answer to a request.
 
     :ivar url: the address that was asked.

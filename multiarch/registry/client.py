@@ -10,8 +10,6 @@ import copy
 import json
 import re
 import secrets
-import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import InvalidAnswerError, RegistryError, RegistryUnreachableError
@@ -254,7 +252,7 @@ class Registry:
         """Return a client over the same connections that retries although the run was stopped, to put tags back."""
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
-        again._transport.policy = replace(self._transport.policy, stopped=threading.Event())
+        again._transport.policy = self._transport.policy.unstoppable()
         again._uploads = Uploads(again._transport)
         again._remembered = RememberedManifests()
         return again

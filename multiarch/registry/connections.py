@@ -10,8 +10,9 @@ import contextlib
 import os
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from multiarch.errors import ConfigurationError, MultiarchError, RegistryUnreachableError, StoppedError
 from multiarch.image.reference import DOCKER_HUB, DOCKER_HUB_API, is_loopback

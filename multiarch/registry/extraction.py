@@ -7,8 +7,9 @@ those below (OCI image-spec, layer.md, "Whiteouts").
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct
 
 from multiarch.image.layers import normalised
 from multiarch.image.platform import Platform
@@ -27,8 +28,7 @@ _LARGEST_LAYER = 2 << 30  # bytes as it travels; those of moby/buildkit have 100
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
-@dataclass(frozen=True)
-class Extraction:
+class Extraction(Struct, frozen=True):
     """A file of an image's platform.
 
     :ivar path: from the root, without a slash before it.

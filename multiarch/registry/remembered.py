@@ -22,6 +22,7 @@ class RememberedManifests:
     def __init__(self) -> None:
         self._futures: dict[Key, Future[Manifest | None]] = {}
         self._sizes: dict[Key, int] = {}
+        self._total = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key, fetch: Callable[[], Manifest | None]) -> Manifest | None:
@@ -51,6 +52,8 @@ class RememberedManifests:
     def _keep(self, key: Key, size: int) -> None:
         with self._lock:
             self._sizes[key] = size
-            while sum(self._sizes.values()) > _MOST_BYTES:
+            self._total += size
+            while self._total > _MOST_BYTES:
                 oldest = next(iter(self._sizes))
-                del self._sizes[oldest], self._futures[oldest]
+                self._total -= self._sizes.pop(oldest)
+                del self._futures[oldest]

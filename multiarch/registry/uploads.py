@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.errors import (
     InvalidAnswerError,
@@ -44,8 +45,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a blob goes.
 
     :ivar name: names its requests in errors.
@@ -58,8 +58,7 @@ class Target:
     descriptor: Descriptor
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     """How a registry takes blobs.
 
     :ivar chunk: the most bytes of a request, None for a whole blob.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from multiarch.buildkit.address import container_address, dry_address, running_server
 from multiarch.buildkit.bases import Base, BuiltImage

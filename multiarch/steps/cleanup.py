@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.errors import ConfigurationError, MultiarchError, StoppedError
 
@@ -29,8 +30,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # seconds
 _KEEP, _UNTAG, _REMOVE = "keep", "untag", "remove"
 
 
-@dataclass
-class Cleanup:
+class Cleanup(Struct):
     """The step with its options.
 
     :ivar older_than: how old a build is at least, such as ``7d``; None for a day, and with *build* for any age.

@@ -11,7 +11,6 @@ import io
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 from contextlib import suppress
 from functools import partial
@@ -171,6 +170,8 @@ def _write(container: Container, file: BinaryIO) -> None:
 
     :raises DockerError: it is none, or larger than a client can be.
     """
+    import tarfile
+
     file.seek(0)
     file.truncate()
     size = 0

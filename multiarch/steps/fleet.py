@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.buildkit.buildctl import default_path, find_buildctl
 from multiarch.errors import ConfigurationError, MultiarchError, listed
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 _NOTHING = "-"  # in a cell of the table
 
 
-@dataclass(frozen=True)
-class FleetState:
+class FleetState(Struct, frozen=True):
     """The state of all builders elsewhere.
 
     :ivar lines: a table, with a line for each builder below its head.

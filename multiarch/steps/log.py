@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from multiarch.concurrency import each
 from multiarch.config.checkout import REVISION
@@ -30,8 +32,7 @@ _PLATFORM = re.compile(r"[a-z0-9._-]{1,64}(?:/[a-z0-9._-]{1,64}){0,2}(?::[0-9a-f
 _MALFORMED = "?"
 
 
-@dataclass(frozen=True)
-class TagNow:
+class TagNow(Struct, frozen=True):
     """What a tag points to, by the registry.
 
     :ivar digest: empty where there is no such tag.
@@ -44,8 +45,7 @@ class TagNow:
     platforms: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Log:
+class Log(Struct, frozen=True):
     """The step with its options. :ivar as_json: whether the result is one line of JSON."""
 
     as_json: bool = False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from multiarch.buildkit.buildctl import find_buildctl
 from multiarch.buildkit.builder import Builder
@@ -91,6 +92,7 @@ def publish(
             sign=sign,
             on_moved=run.on_moved,
             is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
+            tagged=run.tagged,
         )
         _remove_staging_tags(run, targets, published)
     _note(run, targets, published)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from multiarch.errors import ConfigurationError
 from multiarch.image.platform import Platform
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 
-@dataclass(frozen=True)
-class ManifestRepair:
+class ManifestRepair(Struct, frozen=True):
     """The step with what is replaced and removed."""
 
     replacements: tuple[Replacement, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import ConfigurationError
 from multiarch.steps import manifest
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class ManifestRollback:
+class ManifestRollback(Struct, frozen=True):
     """The step. :ivar to: the digest to put the tags back on; empty for what each was before."""
 
     to: str = ""

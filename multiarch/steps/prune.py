@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.buildkit.address import dry_address, running_address
 from multiarch.buildkit.buildctl import default_path, find_buildctl
@@ -24,8 +25,7 @@ _LONGEST_ERROR = 4096  # bytes of buildctl's words, at their end
 _PAUSE = 0.05  # seconds
 
 
-@dataclass(frozen=True)
-class Freed:
+class Freed(Struct, frozen=True):
     """What was removed: how many records of the cache, and their size in bytes."""
 
     records: int
@@ -40,8 +40,7 @@ class Freed:
         return {"records": self.records, "bytes": self.bytes}
 
 
-@dataclass(frozen=True)
-class Prune:
+class Prune(Struct, frozen=True):
     """The step with its options, which are named and read as those of ``buildctl prune``.
 
     :ivar everything: whether also what BuildKit keeps for itself goes, such as frontends.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.bases import BuiltImage
@@ -15,7 +16,7 @@ from multiarch.errors import ConfigurationError, MultiarchError, RegistryError
 from multiarch.image.platform import Leg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from multiarch.buildkit.bases import Base
     from multiarch.buildkit.build import PushedImage
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.config.settings import MatrixEntry
     from multiarch.image.manifest import Manifest
     from multiarch.image.platform import Platform
+    from multiarch.publish.inputs import KnownInputs
     from multiarch.publish.resumed import LeftImage
     from multiarch.run import Run
 
@@ -58,7 +60,8 @@ class Resumption:
             for entry in target.settings.matrix
         ]
         commit = Checkout(os.environ, working_directory()).revision if wanted else ""
-        self._inputs = {entry.leg: self._read(target, entry, commit, self._sent) for target, entry in wanted}
+        known: KnownInputs = {}
+        self._inputs = {entry.leg: self._read(target, entry, commit, known) for target, entry in wanted}
         if self._is_asked_for:
             from multiarch.publish.built_from import BuiltFrom
             from multiarch.publish.resumed import reason_against
@@ -107,6 +110,7 @@ class Resumption:
             index = self._index(target, entry, image, bases, sent)
             if index is not None:
                 self._put(entry, index)
+                self._run.tagged.add(entry.leg)
 
         try:
             each(lambda pair: write(*pair), list(zip(group, images, strict=False)))
@@ -138,15 +142,21 @@ class Resumption:
             if registry.manifest(repository, tag) != index:
                 raise
 
-    def _read(self, target: Target, entry: MatrixEntry, commit: str, sent: SentFiles) -> dict[str, str] | str:
+    def _read(self, target: Target, entry: MatrixEntry, commit: str, known: KnownInputs) -> dict[str, str] | str:
         """Return the inputs of a platform, or why they are not known."""
-        from multiarch.publish.inputs import UnknownInputsError
-        from multiarch.publish.resumed import inputs_of_platform
+        from multiarch.publish.inputs import UnknownInputsError, inputs_of_platform
 
         try:
-            return inputs_of_platform(self._project, target, entry.platform, commit, sent)
+            return inputs_of_platform(self._project, target, entry.platform, commit, self._sent, known)
         except UnknownInputsError as error:
             return str(error)
+
+    def _are_still(self, inputs: Mapping[str, str], target: Target, entry: MatrixEntry, sent: SentFiles) -> bool:
+        from multiarch.publish.inputs import COMMIT, UnknownInputsError, are_own_inputs
+
+        with suppress(UnknownInputsError):
+            return are_own_inputs(inputs, target, entry.platform, inputs[COMMIT], sent)
+        return False
 
     def _index(
         self, target: Target, entry: MatrixEntry, pushed: PushedImage, bases: Sequence[Base], sent: SentFiles
@@ -158,7 +168,7 @@ class Resumption:
         from multiarch.publish.resumed import image_of_platform, index_with_record
 
         inputs = self._inputs.get(entry.leg)
-        if not isinstance(inputs, dict) or self._read(target, entry, inputs["commit"], sent) != inputs:
+        if not isinstance(inputs, dict) or not self._are_still(inputs, target, entry, sent):
             return None
         registry = self._run.registries[pushed.reference.registry]
         own = image_of_platform(registry, pushed.reference.with_digest(pushed.digest), entry.platform)

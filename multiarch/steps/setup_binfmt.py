@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import DockerError, EmulatorError, ForeignContainerError
 from multiarch.image.platform import Platform, runs_natively
@@ -44,8 +45,7 @@ for name; do echo -1 > "/mnt/$name" || exit 1; done
 """
 
 
-@dataclass(frozen=True)
-class Emulator:
+class Emulator(Struct, frozen=True):
     """An entry of binfmt_misc."""
 
     name: str
@@ -62,8 +62,7 @@ class Emulator:
         return self.enabled and len(header) == len(self.magic) and next(masked) == next(masked)
 
 
-@dataclass(frozen=True)
-class HostState:
+class HostState(Struct, frozen=True):
     """What the Docker host can run.
 
     :ivar machine: its ``uname -m``.
@@ -88,8 +87,7 @@ class HostState:
         return emulator.name if emulator else "native"
 
 
-@dataclass(frozen=True)
-class Runnable:
+class Runnable(Struct, frozen=True):
     """One platform, and by which entry of binfmt_misc the host runs it (``native``: by none)."""
 
     platform: Platform

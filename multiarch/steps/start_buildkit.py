@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from multiarch.buildkit.address import asked_address, container_address
 from multiarch.buildkit.builder import Builder

@@ -7,12 +7,12 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch.config.checkout import REVISION
 from multiarch.image.manifest import OCI_INDEX

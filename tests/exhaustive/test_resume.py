@@ -12,8 +12,7 @@ from multiarch.buildkit.sent_files import SentFiles
 from multiarch.display.progress import Progress
 from multiarch.image.manifest import OCI_INDEX, OCI_MANIFEST
 from multiarch.image.platform import Platform
-from multiarch.publish.inputs import ANNOTATION, write_record
-from multiarch.publish.resumed import inputs_of_platform
+from multiarch.publish.inputs import ANNOTATION, inputs_of_platform, write_record
 from multiarch.run import Run
 from multiarch.steps.resume import Resumption
 from tests.exhaustive.released import GIT, Released, commit_of
@@ -36,7 +35,7 @@ class Left(Released):
         alpine = self._material("alpine", f"pkg:docker/{host}/alpine@3?platform=linux%2Famd64", "3")
         more = {"fetched": json.dumps(fetched)} if fetched is not None else {}
         records = {
-            target.name: {**inputs_of_platform(project, target, AMD64, commit, SentFiles()), **more}
+            target.name: {**inputs_of_platform(project, target, AMD64, commit, SentFiles(), {}), **more}
             for target in project
         }
         self.hold("base", "base-amd64", [alpine] if attests else None, {ANNOTATION: write_record(records["base"])})

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,16 +72,14 @@ class Function(Enum):
     CONCAT = "concat"
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """Values that a condition is evaluated with: those of its names, and the variables of ``env(NAME)``."""
 
     data: Mapping[str, Value]
     env: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Struct, frozen=True):
     """Value as it is written, without its quotes; *column* is where it stands, counted from 1."""
 
     column: int
@@ -92,8 +91,7 @@ class Word:
         return _cast(self.text)
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(Struct, frozen=True):
     """One of `multiarch.pipelines.travis.conditions.NAMES`."""
 
     name: str
@@ -103,8 +101,7 @@ class Name:
         return _cast(scene.data.get(self.name))
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """``env(NAME)`` or ``concat(VALUE, …)``."""
 
     function: Function
@@ -119,8 +116,7 @@ class Call:
         return None if variable is None else _cast(_ENV_QUOTES.sub(r"\2", variable))
 
 
-@dataclass(frozen=True)
-class Regex:
+class Regex(Struct, frozen=True):
     """Right side of ``=~``: a pattern that is written there, or a call that returns one."""
 
     pattern: re.Pattern[str] | Call
@@ -133,8 +129,7 @@ class Regex:
         return pattern is not None and bool(compiled(_text(pattern)).search(text))
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Comparison of two sides. *right* is an operand, or of the kind that the operator takes."""
 
     operator: Operator
@@ -155,8 +150,7 @@ class Comparison:
         return left == self.right.value(scene)
 
 
-@dataclass(frozen=True)
-class Not:
+class Not(Struct, frozen=True):
     """Negation of a condition."""
 
     inner: Node
@@ -166,8 +160,7 @@ class Not:
         return not holds(self.inner.value(scene))
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """Conditions all of which must hold, or one."""
 
     connective: Connective

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.pipelines.travis.condition_tree import (
     Call,
@@ -75,8 +76,7 @@ class ConditionError(ValueError):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Word that Travis takes, and that the condition cannot mean: it is none of the *known* ones."""
 
     column: int
@@ -84,8 +84,7 @@ class Doubt:
     known: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Parsed condition.
 
     :ivar text: as it was written.

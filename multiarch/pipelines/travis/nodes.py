@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from multiarch.pipelines.yaml_reader import new_yaml, reading
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Struct, frozen=True):
     """Key of a mapping, and its value."""
 
     key: Node

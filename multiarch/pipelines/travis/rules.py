@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from multiarch.pipelines.travis.conditions import NAMES, ConditionError, parse
@@ -28,8 +28,7 @@ _LONGEST = 500
 _LONGEST_WORD, _MOST_WORDS = 64, 500
 
 
-@dataclass(frozen=True, order=True)
-class Mistake:
+class Mistake(Struct, frozen=True, order=True):
     """What is wrong in a line, and what to do."""
 
     line: int
@@ -42,24 +41,21 @@ class Mistake:
         return cls(line_of(node), problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]} …")
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """Entry of ``jobs.include``."""
 
     node: MappingNode
     fields: Fields
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """Entry of ``stages``. :ivar name: the node of its name."""
 
     name: Node
     is_conditional: bool
 
 
-@dataclass(frozen=True)
-class JobStage:
+class JobStage(Struct, frozen=True):
     """Stage that a job names, or is of because none is named. :ivar node: that of the stage, or of the job."""
 
     name: str

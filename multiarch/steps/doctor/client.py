@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.errors import BuildctlNotExecutableError, MultiarchError
 from multiarch.formatting import one_line
@@ -39,8 +40,7 @@ class LateError(MultiarchError):
         super().__init__(f"no answer within {_SECONDS:.0f} s")
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(Struct, frozen=True):
     """A version of BuildKit."""
 
     major: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.concurrency import together
 from multiarch.errors import ConfigurationError, DockerPermissionError, MultiarchError, NoDockerError, StoppedError
@@ -22,8 +23,7 @@ _POLL = 0.1  # seconds
 _GRACE = 1.0  # seconds in which an interrupted check may remove what it has made
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """A check.
 
     :ivar examine: returns what it finds; nothing where there is nothing to check.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from multiarch.formatting import one_line
 
@@ -20,8 +21,7 @@ class State(Enum):
 _WIDTH = max(len(state.value) for state in State)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What a check has found.
 
     :ivar name: of the check, or of a part of it.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,7 @@ class UnreadableError(Exception):
     """A Dockerfile says something that is not read here; the message says what."""
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """An instruction in one line, without its heredocs.
 
     :ivar name: in upper case, such as FROM.
@@ -38,8 +38,7 @@ class Instruction:
     line: int
 
 
-@dataclass(frozen=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True):
     """The instructions of a Dockerfile. :ivar escape: its escape character."""
 
     instructions: tuple[Instruction, ...]

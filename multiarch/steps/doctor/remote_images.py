@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.buildkit.server import wanted
 from multiarch.errors import MultiarchError
@@ -27,8 +28,7 @@ class Whereabouts(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """What is known of an image.
 
     :ivar digest: of what its name stands for, an index or an image.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from multiarch.config.schema import PREFIX
 from multiarch.errors import ConfigurationError, MultiarchError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from multiarch.image.platform import Platform
 from multiarch.image.reference import ImageReference
@@ -20,8 +21,7 @@ _MOUNT = re.compile(r"--mount=(\S+)")
 _IMAGE = "docker-image://"
 
 
-@dataclass(frozen=True)
-class BaseImage:
+class BaseImage(Struct, frozen=True):
     """An image that a stage is built on, or copies from. :ivar line: of the Dockerfile, that names it."""
 
     reference: ImageReference
@@ -29,8 +29,7 @@ class BaseImage:
     line: int
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(Struct, frozen=True):
     """What decides how a Dockerfile is read.
 
     :ivar platform: that is built for.
@@ -46,8 +45,7 @@ class Build:
     contexts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Stage:
+class _Stage(Struct, frozen=True):
     """A stage. :ivar sources: names of stages or images that it takes files from, with their lines."""
 
     base: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from multiarch.buildkit.address import dry_address
 from multiarch.buildkit.buildctl import default_path
@@ -30,8 +31,7 @@ class UnhealthyError(MultiarchError):
         super().__init__(f"doctor: a release would fail: {failed} of {all_findings} findings say so, see above")
 
 
-@dataclass
-class Doctor:
+class Doctor(Struct):
     """The step with its options.
 
     :ivar as_json: whether the findings are one line of JSON.

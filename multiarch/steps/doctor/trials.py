@@ -10,9 +10,10 @@ import io
 import json
 import tarfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from multiarch.errors import DockerNotFoundError
 from multiarch.steps.doctor.programs import Outcome, outcome, program
@@ -27,8 +28,7 @@ _REFUSED = ("exec format error", "no such file or directory", "permission denied
 _MARK = "LABEL multiarch.doctor=trial"  # for whoever meets an image that a killed run has left
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """How the program of an architecture ended. :ivar problem: why it failed."""
 
     outcome: Outcome

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from multiarch.config.settings import OutputKind
 from multiarch.errors import ConfigurationError
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from multiarch.run import Run
 
 
-@dataclass(frozen=True)
-class Into:
+class Into(Struct, frozen=True):
     """The step. The tags of ``--into`` are those of the settings.
 
     :ivar is_narrowed: whether ``--platform`` says what is built.

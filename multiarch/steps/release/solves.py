@@ -50,7 +50,7 @@ def build_images(run: Run, client: Client, local: Builder, resumption: Resumptio
     project = run.project
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     others = dict.fromkeys(image for target in project.asked_for for image in target.settings.publish.images)
-    taken, checks = resumption.take(), run.push_checks(tuple(firsts | others))
+    taken, checks = resumption.take(), [_import_publication, *run.push_checks(tuple(firsts | others))]
     built = _build_groups(run, client, local, build, checks, resumption.remember)
     digests = {**taken, **{image.leg: image.digest for images in built for image in images}}
     pushed = [target for target in project if target.settings.build.output.kind is OutputKind.IMAGE]
@@ -60,6 +60,11 @@ def build_images(run: Run, client: Client, local: Builder, resumption: Resumptio
         raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
     run.images |= {leg: (digests[leg], 0) for leg in legs}
     return {target.name: {e.platform: digests[e.leg] for e in target.settings.matrix} for target in pushed}
+
+
+def _import_publication() -> None:
+    """Import what publishes images while they are built, rather than when the last one is."""
+    from multiarch.publish import publication, resumed  # noqa: F401 (imported for later)
 
 
 def build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageReference, ...]:

@@ -93,8 +93,6 @@ def prepare(run: Run, resumption: Resumption) -> tuple[Client, Builder]:
 
     :param resumption: looks meanwhile for what need not be built.
     """
-    from multiarch.steps.doctor.checks import check_host
-
     if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
         run.ask_builders(copy_buildctl.ensure(run))
     settings, host = run.settings, run.host
@@ -103,6 +101,8 @@ def prepare(run: Run, resumption: Resumption) -> tuple[Client, Builder]:
     jobs: list[Callable[[], Any]] = [resumption.look]
     jobs += [run.start_embedded_registry] if settings.publish.embedded else []
     if settings.starts_buildkit:
+        from multiarch.steps.doctor.checks import check_host
+
         host.info  # noqa: B018 (asked for once, before several threads want it)
         check_host(run)
     if settings.starts_buildkit or settings.tries_images:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch.buildkit.builder import Builder
 from multiarch.config.load import load
