@@ -11,7 +11,7 @@ _MEMORY = Path("/dev/shm")
 
 
 def directories_with(word: str) -> list[Path]:
-    """Return the directories with a word in one of their files; and what somebody left there without a file."""
+    """Return the directories with a word in a file, or in its name; and what somebody left there without a file."""
     return [path for path in sorted(_MEMORY.glob("multiarch-*")) if _is_of(path, word)]
 
 
@@ -19,7 +19,7 @@ def _is_of(path: Path, word: str) -> bool:
     files = [file for file in path.rglob("*") if file.is_file()]
     for file in files:
         with suppress(OSError):  # removed meanwhile
-            if word in file.read_text(errors="replace"):
+            if word in file.name or word in file.read_text(errors="replace"):
                 return True
     return not files and _is_left(path)
 

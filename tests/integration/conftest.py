@@ -108,7 +108,8 @@ def runs_as(platform: str, reference: str) -> str:
 def of_pip() -> dict[str, str]:
     """Return the variables of pip on this machine for jobs, which share its cache, as those of a CI may."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"
-    return {"PIP_CACHE_DIR": str(cache)} | {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
+    own = {"PIP_CACHE_DIR": str(cache), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return own | {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
 
 
 def free_port() -> int:
