@@ -44,6 +44,19 @@ def schema(c: Context) -> None:
 
 
 @task
+def reference(c: Context) -> None:
+    """Write the pages about settings and errors (docs/reference) anew, from the code."""
+    c.run(f"{PYTHON} -m docs.settings_reference")
+    c.run(f"{PYTHON} -m docs.error_reference")
+
+
+@task
+def site(c: Context) -> None:
+    """Build the site of docs/ into site/, without the network: no dead link or anchor passes."""
+    c.run(f"{PYTHON} -m mkdocs build --strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@task
 def types(c: Context) -> None:
     """Check types, strictly."""
     c.run(f"{PYTHON} -m mypy")
@@ -123,6 +136,8 @@ def _run_lanes(c: Context, lanes: list[list[Phase]]) -> None:
 
 ns.add_task(lint)
 ns.add_task(schema)
+ns.add_task(reference)
+ns.add_task(site)
 ns.add_task(types)
 ns.add_task(unit)
 ns.add_task(exhaustive)

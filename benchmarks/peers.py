@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.commands import run_retried
@@ -13,7 +15,6 @@ from lab.paths import CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from multiarch.image.platform import Platform
 
@@ -69,6 +70,7 @@ Commands = list[list[str]]
 
 def contestants() -> dict[str, Callable[[Job], Commands]]:
     """Return, by name, what makes the commands for a job; install what is missing."""
+    compile_package()
     crane, regctl, buildx = str(install(CRANE)), str(install(REGCTL)), str(install(BUILDX))
     return {
         OURS: lambda job: [[sys.executable, "-m", "invoke", "manifest", "--tag", job.tag]],
@@ -81,10 +83,19 @@ def contestants() -> dict[str, Callable[[Job], Commands]]:
     }
 
 
+def compile_package() -> None:
+    """Compile this package, as pip does when it installs it.
+
+    Invoke sets ``sys.dont_write_bytecode`` before it reads tasks.py: a checkout would compile itself in every run.
+    """
+    package = Path(__file__).parents[1] / "multiarch"
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(package)], check=True)
+
+
 def plain_environment() -> dict[str, str]:
     """Return the environment without what is set for the contestants or for Python.
 
-    Where PYTHONDONTWRITEBYTECODE is set, ours would be compiled anew in every run; pip compiles it when it installs it.
+    PYTHONDONTWRITEBYTECODE is among it: what ours depends on is compiled at its first run.
     """
     ours = ("INVOKE_", "BUILDX_", "PYTHON")
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

@@ -1,121 +1,125 @@
-"""How long a release of several images takes, and what travels, beside bake: ``python -m benchmarks.targets``.
+"""Several images released as one, beside bake: how long it takes, and what travels.
 
-app and worker on a common base, cold: an empty BuildKit, new files, new repositories; both tools in turn on one
-BuildKit, each round in another order; the first round is not counted. Then 20 targets on one context of 100 MB: bytes
-that clients send to BuildKit are counted.
+app and worker on a common base, cold: an empty BuildKit, new files, new repositories. Then 20 targets on one context,
+of which the bytes that clients send to BuildKit are counted, once.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
 import secrets
-import shutil
-import signal
+import shlex
 import socket
-import sys
 import threading
-import time
 from dataclasses import replace
-from statistics import median
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.arena import BUILDKIT, Arena, Job, arena, create_builder
 from benchmarks.peers import BUILDX, install
-from benchmarks.release import _BURN, Arena, _output, _say, arena
-from multiarch.registry.client import Registry
-from multiarch.retry import Policy
+from benchmarks.race import Case, race, say
+from benchmarks.table import Bar, Goal, Table, timed_table
+from benchmarks.tools import BARE, OURS, bare, configure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-OURS, PEER = "multiarch", "buildx bake"
-TRAVEL = "20 targets on one context"
-CASES = {"small": "", "three emulated CPU-bound RUNs in base": _BURN}
-_PLATFORMS = ["linux/amd64", "linux/arm64"]
-_MEGABYTES = 100
+    from benchmarks.peers import Commands
+
+PEER = "buildx bake"
+PLATFORMS = ("linux/amd64", "linux/arm64")
+_BURN = "RUN i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done"
+CASES = {"app and worker, small": "", "app and worker, an emulated CPU-bound RUN in their base": _BURN}
+GOALS = {(case, OURS): (Goal(1.0, of=PEER),) for case in CASES}
+_MEGABYTES = 50  # of the context of many targets
 _TARGETS = 20
-_PIECE = 1 << 16
+TRAVEL = f"{_TARGETS} targets on one context of {_MEGABYTES} MB"
+_PIECE = 1 << 16  # bytes that a proxy takes at once
 
 
-def write_pair(arena: Arena, work: str) -> None:
+def write_pair(folder: Path, work: str) -> None:
     """Write base, app and worker, as no BuildKit has seen them. *work* are more lines of base."""
-    folder = arena.folder / "app"
-    shutil.rmtree(folder, ignore_errors=True)
-    mark = secrets.token_hex(16)
-    for name, text in {
-        "base": f"FROM busybox:stable\nRUN date > /when; echo {mark}\n{work}\n",
+    texts = {
+        "base": f"FROM busybox:stable\nRUN date > /when; echo {secrets.token_hex(16)}\n{work}\n",
         "app": "FROM base\nRUN cat /when > /app\n",
         "worker": "FROM base\nRUN cat /when > /worker\n",
-    }.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "Dockerfile").write_text(text)
-
-
-def pair(repository: str, ours: bool) -> dict[str, Any]:
-    """Return the two images on one base, as one of the tools takes them."""
-    base = {"context": "app/base", "platforms": _PLATFORMS}
-    named = {"contexts": {"base": "target:base"}}
-    app = {"context": "app/app", "platforms": _PLATFORMS, **named}
-    worker = {"context": "app/worker", "platforms": _PLATFORMS[:1], **named}
-    return _project(repository, {"base": base, "app": app, "worker": worker}, ["app", "worker"], ours)
-
-
-def many(repository: str, ours: bool) -> dict[str, Any]:
-    """Return 20 images of one context."""
-    targets = {
-        f"t{n}": {"context": "app", "platforms": _PLATFORMS[:1], ("build_args" if ours else "args"): {"N": str(n)}}
-        for n in range(_TARGETS)
     }
-    return _project(repository, targets, [*targets], ours)
+    for name, text in texts.items():
+        (folder / name).mkdir()
+        (folder / name / "Dockerfile").write_text(text)
+    # The same in one file, for a solve that knows no targets.
+    stages = [text.replace("\n", f" AS {name}\n", 1) for name, text in texts.items()]
+    (folder / "Dockerfile").write_text("".join(stages))
 
 
-def _project(repository: str, targets: dict[str, Any], default: list[str], ours: bool) -> dict[str, Any]:
-    if ours:
-        block = {"image": f"{repository}/{{target}}", "buildkit_image": "moby/buildkit:v0.32.2", "dest": "."}
-        for name in targets.keys() - set(default):
-            targets[name] |= {"tags": []}
-        return {"multiarch": {**block, "targets": targets, "groups": {"default": default}}}
-    for name, target in targets.items():
-        target |= {"attest": [{"type": "provenance", "mode": "min"}]}
-        target |= {"tags": [f"{repository}/{name}:latest"]} if name in default else {}
-    return {"group": {"default": {"targets": default}}, "target": targets}
+def write_many(folder: Path) -> None:
+    """Write the context of many targets."""
+    (folder / "data").write_bytes(secrets.token_bytes(_MEGABYTES * 1_000_000))
+    (folder / "Dockerfile").write_text("FROM scratch\nARG N\nCOPY data /data\n")
 
 
-def run(arena: Arena, name: str, project: dict[str, Any], builder: str = "bench") -> float:
-    """Run a tool in the project; return the seconds that it took."""
-    file = arena.folder / ("invoke.yaml" if name == OURS else "docker-bake.json")
-    file.write_text(json.dumps(project))
-    bake = [str(install(BUILDX)), "bake", "--builder", builder, "--push", "--progress=plain", "--file", str(file)]
-    words = [sys.executable, "-m", "invoke", "release"] if name == OURS else [*bake, "--allow=fs=*"]
-    began = time.perf_counter()
-    _output(*words, cwd=arena.folder, env=arena.environment)
-    return time.perf_counter() - began
+def pair(is_ours: bool) -> dict[str, dict[str, Any]]:
+    """Return the targets of the two images on one base."""
+    named = {"contexts": {"base": "target:base"}}
+    return {
+        "base": {"context": "app/base", "platforms": PLATFORMS, **({"tags": []} if is_ours else {})},
+        "app": {"context": "app/app", "platforms": PLATFORMS, **named},
+        "worker": {"context": "app/worker", "platforms": PLATFORMS[:1], **named},
+    }
 
 
-def race(arena: Arena, cases: Mapping[str, str], rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Let both tools do all cases, in rounds; return the seconds by case and tool."""
-    times: dict[tuple[str, str], list[float]] = {}
-    for number in range(rounds + 1):
-        for case, work in cases.items():
-            for name in (OURS, PEER) if number % 2 else (PEER, OURS):
-                _output(arena.buildctl, "--addr", arena.address, "prune", "--all")
-                write_pair(arena, work)
-                repository = f"{arena.host}/bench-{secrets.token_hex(4)}"
-                seconds = run(arena, name, pair(repository, name == OURS))
-                _check(repository, arena, ("app", "worker"))
-                if number:
-                    times.setdefault((case, name), []).append(seconds)
-                _say(f"{number} {case}: {name} {seconds:.2f}")
-    return times
+def many(is_ours: bool) -> dict[str, dict[str, Any]]:
+    """Return the targets on one context."""
+    word = "build_args" if is_ours else "args"
+    names = [f"t{number}" for number in range(_TARGETS)]
+    return {name: {"context": "app", "platforms": PLATFORMS[:1], word: {"N": name}} for name in names}
 
 
-def _check(repository: str, arena: Arena, names: tuple[str, ...]) -> None:
-    registry = Registry(arena.host, Policy(), _say)
-    folder = repository.partition("/")[2]
-    if not all(registry.manifest(f"{folder}/{name}", "latest") for name in names):
-        raise SystemExit(f"{repository} was not published")
+def ours(arena: Arena, folder: str, targets: Callable[[bool], dict[str, dict[str, Any]]]) -> Commands:
+    """``release`` of all targets but base. :param folder: that of the repositories."""
+    written = targets(True)
+    groups = {"default": [name for name in written if name != "base"]}
+    block = {"image": f"{folder}/{{target}}", "buildkit_image": BUILDKIT, "dest": str(arena.folder)}
+    return configure(arena, {**block, "targets": written, "groups": groups})
+
+
+def bake(arena: Arena, folder: str, targets: Callable[[bool], dict[str, dict[str, Any]]]) -> Commands:
+    """``buildx bake --push`` of the same."""
+    written = targets(False)
+    default = [name for name in written if name != "base"]
+    for name, target in written.items():
+        target["attest"] = [{"type": "provenance", "mode": "min"}]
+        target |= {"tags": [f"{folder}/{name}:latest"]} if name in default else {}
+    file = arena.folder / "docker-bake.json"
+    file.write_text(json.dumps({"group": {"default": {"targets": default}}, "target": written}))
+    words = ["bake", "--builder", arena.builder, "--push", "--progress=plain", "--file", str(file), "--allow=fs=*"]
+    return [[str(install(BUILDX)), *words]]
+
+
+def solves(arena: Arena, folder: str) -> Commands:
+    """A bare solve for each of app and worker, at the same time; BuildKit does the base once."""
+    jobs = {name: Job([f"{folder}/{name}"], platforms=platforms) for name, platforms in _PAIR.items()}
+    words = [[*bare(arena, job)[0], "--opt", f"target={name}"] for name, job in jobs.items()]
+    first, second = map(shlex.join, words)
+    return [["sh", "-ec", f"{first} & {second}; wait $!"]]
+
+
+_PAIR = {"app": PLATFORMS, "worker": PLATFORMS[:1]}
+TOOLS: dict[str, Callable[[Arena, str], Commands]]
+TOOLS = {OURS: partial(ours, targets=pair), PEER: partial(bake, targets=pair), BARE: solves}
+
+
+def release(arena: Arena, work: str, tool: Callable[[Arena, str], Commands]) -> Mapping[str, float]:
+    """Let a tool release app and worker from an empty BuildKit; return the seconds."""
+    arena.prune()
+    arena.new_app(partial(write_pair, work=work))
+    (folder,) = arena.new_names()
+    seconds = arena.run(tool(arena, folder))
+    for name, platforms in _PAIR.items():
+        arena.check(Job([f"{folder}/{name}"], platforms=platforms))
+    return {"": seconds}
 
 
 class Counter:
@@ -147,48 +151,33 @@ class Counter:
             sink.shutdown(socket.SHUT_WR)
 
 
-def travelled(arena: Arena) -> Iterator[str]:
-    """Yield what each tool sends for 20 targets on one context: cold, and once more."""
-    for name in (OURS, PEER):
+def travelled(arena: Arena) -> Iterator[tuple[str, int, float]]:
+    """Yield what each tool sends for many targets on one context, in bytes, and its seconds: cold, and once more."""
+    for name, tool in ((OURS, ours), (PEER, bake)):
         counter = Counter(arena.address)
-        counted = replace(arena, address=counter.address)
-        builder = f"counted-{secrets.token_hex(3)}"
-        words = ("create", "--name", builder, "--driver", "remote", counter.address)
-        _output(str(install(BUILDX)), *words, env=counted.environment)
-        _output(arena.buildctl, "--addr", arena.address, "prune", "--all")
-        shutil.rmtree(arena.folder / "app", ignore_errors=True)
-        (arena.folder / "app").mkdir()
-        (arena.folder / "app" / "data").write_bytes(secrets.token_bytes(_MEGABYTES * 1_000_000))
-        (arena.folder / "app" / "Dockerfile").write_text("FROM scratch\nARG N\nCOPY data /data\n")
-        repository = f"{arena.host}/bench-{secrets.token_hex(4)}"
+        counted = create_builder(replace(arena, address=counter.address), f"counted-{name[-4:]}", {counter.address: ()})
+        arena.prune()
+        arena.new_app(write_many)
+        (folder,) = arena.new_names()
         for kind in ("cold", "warm"):
             counter.sent = 0
-            seconds = run(counted, name, many(repository, name == OURS), builder)
-            _check(repository, arena, ("t0", f"t{_TARGETS - 1}"))
-            yield f"| {name}, {kind} | {counter.sent / 1e6:.0f} MB | {seconds:.1f} |"
+            seconds = counted.run(tool(counted, folder, many))
+            for target in ("t0", f"t{_TARGETS - 1}"):
+                arena.check(Job([f"{folder}/{target}"], platforms=PLATFORMS[:1]))
+            say(f"{TRAVEL}: {name}, {kind}: {counter.sent} bytes, {seconds:.2f}")
+            yield f"{name}, {kind}", counter.sent, seconds
 
 
-def main() -> None:
-    """Run the benchmark and print its tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that count (default: %(default)s)")
-    parser.add_argument("--case", default="", help="only cases whose name has this in it")
-    arguments = parser.parse_args()
-    rounds = arguments.rounds
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    loads = [os.getloadavg()[0]]
+def measure(rounds: int) -> Sequence[Table]:
+    """Return the table of the race, and that of what travelled."""
     with arena() as made:
-        times = race(made, {name: work for name, work in CASES.items() if arguments.case in name}, rounds)
-        loads.append(os.getloadavg()[0])
-        sent = [*travelled(made)] if arguments.case in TRAVEL else []
-    lines = [f"| case | contestant | median seconds | fastest, slowest | of {PEER} |", "|---|---|---:|---:|---:|"]
-    for (case, name), runs in times.items():
-        ratio = median(runs) / median(times[case, PEER])
-        lines.append(f"| {case} | {name} | {median(runs):.2f} | {min(runs):.2f}, {max(runs):.2f} | {ratio:.2f} |")
-    lines += ["", f"{rounds} rounds on {os.cpu_count()} processors; load {loads[0]:.1f} before, {loads[1]:.1f} after."]
-    lines += ["", f"| {TRAVEL} of {_MEGABYTES} MB | sent to BuildKit | seconds |", "|---|---:|---:|", *sent]
-    print("\n".join(lines), flush=True)  # noqa: T201 (this is the result)
-
-
-if __name__ == "__main__":
-    main()
+        cases = [
+            Case(case, {n: partial(release, made, work, tool) for n, tool in TOOLS.items()})
+            for case, work in CASES.items()
+        ]
+        times = race(cases, rounds)
+        sent = [*travelled(made)]
+    rows = [[name, f"{count / 1e6:.0f}", f"{seconds:.1f}"] for name, count, seconds in sent]
+    bars = {TRAVEL: [Bar(name, count / 1e6, f"{count / 1e6:.0f} MB") for name, count, _ in sent]}
+    travel = Table(TRAVEL, ["", "MB sent to BuildKit", "seconds"], rows, bars, ["One run of each."])
+    return [timed_table("case", times, PEER, GOALS, BARE), travel]

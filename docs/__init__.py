@@ -1,1 +1,1 @@
-"""The pages, and what writes the schema beside them."""
+"""The pages; what writes the schema, the reference and the pictures beside them; the hooks of their site."""

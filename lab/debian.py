@@ -31,12 +31,16 @@ _DPKG = (
     *(f"path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT),
     "path-include=/usr/share/doc/*/copyright",
 )
-# As there, too: a Dockerfile that keeps packages in a cache mount has to remove it.
-_CLEAN = b"""\
+# As there, too: a Dockerfile that keeps packages in a cache mount has to remove the first.
+_APT = {
+    "docker-clean": b"""\
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
-"""
+""",
+    "docker-gzip-indexes": b'Acquire::GzipIndexes "true";\nAcquire::CompressionTypes::Order:: "gz";\n',
+    "docker-no-languages": b'Acquire::Languages "none";\n',
+}
 
 
 def _is_runnable(port: str) -> bool:
@@ -90,7 +94,7 @@ def layers(port: str, folder: Path) -> tuple[Layer, ...]:
     """Write the layers of one port's image."""
     base = compress(ROOTS[port].folder / "root.tar", folder / f"{port}.tar.gz")
     parents = [directory(name) for name in ("etc", "etc/apt", "etc/apt/apt.conf.d")]
-    settings = [*parents, file("etc/apt/apt.conf.d/docker-clean", _CLEAN)]
+    settings = [*parents, *(file(f"etc/apt/apt.conf.d/{name}", text) for name, text in _APT.items())]
     return base, write_layer(folder / f"{port}-apt.tar.gz", settings)
 
 

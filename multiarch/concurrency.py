@@ -73,10 +73,10 @@ class _StoppedError(Exception):
 
 
 class _Crew(Generic[T]):
-    """Threads that do jobs, one after the other.
+    """Threads that share the jobs of one call: each takes the next one as soon as it is free.
 
-    An interrupt is raised in the main thread, between any two of its instructions: it may start a thread and not come
-    to know of it. So the threads themselves note which jobs begin and end, and the main thread only reads that.
+    An interrupt is raised in the main thread, between any two of its instructions, so also between the start of a
+    thread and the note of it. Therefore the threads note which jobs begin and end; the main thread only reads that.
     """
 
     def __init__(self, jobs: Sequence[Callable[[], T]], on_failure: Callable[[], object], *, keep_going: bool) -> None:

@@ -35,12 +35,7 @@ def connect(endpoint: Endpoint, trace: Trace | None) -> docker.DockerClient:
             def __init__(self) -> None:
                 self.api = api(**options)
 
-        client = Client()
-        try:
-            client.ping()
-        except BaseException:
-            client.close()
-            raise
+        client = Client()  # it asks for the version of the API
     except Exception as error:  # noqa: BLE001 (the SDK reads the environment, files and answers unchecked)
         if isinstance(error, MultiarchError) or isinstance(error.__cause__, MultiarchError):  # of ssh, in its words
             raise NoDockerError(endpoint.address, describe(error.__cause__ or error)) from None

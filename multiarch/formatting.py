@@ -108,7 +108,10 @@ def size(count: object) -> str:
 
 
 def duration(seconds: object) -> str:
-    """Return a number of seconds as text; None is a time that is not known, and a dash stands for what is no time."""
+    """Return a number of seconds as text, ``12.3s`` or ``2m05s``.
+
+    ``done`` of None, which is something that ended after an unknown time; a dash of what is no such number.
+    """
     if seconds is None:
         return "done"
     if not is_amount(seconds):

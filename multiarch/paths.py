@@ -106,13 +106,23 @@ def temporary_directory() -> tempfile.TemporaryDirectory[str]:
 
     _sweep(Path(tempfile.gettempdir()))
     for _ in range(_ATTEMPTS):
-        directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
-        descriptor = locked(Path(directory.name))
-        # Another run may have swept it before it was locked.
-        if descriptor is not None and Path(directory.name).exists():
+        directory = _new_directory()
+        descriptor = None
+        # Another run may sweep it before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = locked(Path(directory.name))
+        if descriptor is not None:
             weakref.finalize(directory, os.close, descriptor).atexit = False
-            break
-    return directory  # without a lock only where no directory can be locked, and so none is swept
+            if Path(directory.name).exists():
+                return directory
+        directory.cleanup()
+    return _new_directory()  # on a file system that has no locks, where nothing is swept either
+
+
+def _new_directory() -> tempfile.TemporaryDirectory[str]:
+    import tempfile
+
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
 
 
 @functools.cache

@@ -175,6 +175,7 @@ class Run:
         return self._client
 
     def _make_client(self, buildctl: Path) -> Client:
+        """Return the client, with logins provided; say which proxies of Docker builds do not get."""
         from multiarch.buildkit.build import Client
         from multiarch.buildkit.configuration import docker_proxies
         from multiarch.registry.login_files import provide

@@ -22,9 +22,9 @@ _NAME = re.compile(r'[^\S\n]*name[^\S\n]*=[^\S\n]*"([^\n]*)"')
 class _Block(Struct, frozen=True):
     """Block of a target.
 
-    :ivar line: its first.
-    :ivar label: its name.
-    :ivar template: the names that its matrix makes; empty for none.
+    :ivar line: number of its first line in the file.
+    :ivar label: name of the target.
+    :ivar template: template of the names that its matrix makes, such as ``app-${version}``; empty without a matrix.
     """
 
     file: str
@@ -34,7 +34,7 @@ class _Block(Struct, frozen=True):
     lines: tuple[str, ...]
 
     def makes(self, target: str) -> bool:
-        """Whether a target comes from this block."""
+        """Whether the block defines a target: one of its label, or, in a matrix, of a name that fits its template."""
         head, dollar, rest = self.template.partition("${")
         is_made = bool(dollar) and target.startswith(head) and target.endswith(rest.rpartition("}")[2])
         return target == self.label or is_made

@@ -157,6 +157,7 @@ class _Service:
             )
 
     def _contexts(self, bake: Any) -> None:
+        """Set ``contexts``; another service that is built here becomes a target."""
         contexts = self._pairs(self._build, "additional_contexts", "contexts")
         contexts |= self._pairs(bake, "contexts", "contexts")
         for name, item in list(contexts.items()):

@@ -169,6 +169,7 @@ def _named_doubts(evidence: Evidence) -> list[Doubt]:
 
 
 def _told(evidence: Evidence, known: dict[str, FoundImage]) -> list[str]:
+    """Return lines for people: where each new setting comes from, and what is in doubt."""
     lines = []
     for image in evidence.images:
         former = known[image.name].findings if image.name in known else {}

@@ -67,7 +67,7 @@ class Recipe(Struct):
         is_conditional: bool = False,
         is_elsewhere: bool = False,
     ) -> None:
-        """Take in what scripts say that one shell runs.
+        """Take in the commands of scripts that one shell runs.
 
         :param is_conditional: whether they are not run each time.
         :param is_elsewhere: whether they run in another directory than the project's.
@@ -80,7 +80,11 @@ class Recipe(Struct):
                 self._follow(command, variables, is_conditional=is_unsure)
 
     def _follow(self, command: Command, variables: Mapping[str, str], *, is_conditional: bool) -> None:
-        """Take in what a script says that is called; what that calls is not followed."""
+        """Take in the commands of a script of the project that a command calls, but not of scripts that they call.
+
+        :param variables: those that the caller has set.
+        :param is_conditional: whether the call is not made each time.
+        """
         words = [word for word in command.words if not word.startswith("-")]
         if command.words[0] in _SHELLS and "-c" not in command.words:
             words = words[1:]

@@ -19,6 +19,7 @@ def joined(images: list[FoundImage]) -> list[FoundImage]:
 
 
 def _agreed(images: list[FoundImage]) -> FoundImage:
+    """Return the first image with the settings that all agree on; what they disagree on is in doubt."""
     findings: dict[str, Finding] = {}
     doubts = dict.fromkeys(doubt for image in images for doubt in image.doubts)
     for setting in dict.fromkeys(name for image in images for name in image.findings):

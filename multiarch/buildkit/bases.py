@@ -151,6 +151,7 @@ class Bases:
         )
 
     def _wait_for(self, target: Target, entry: MatrixEntry, base: Target) -> BuiltImage:
+        """Return the image of a base when it is built. :raises BuildFailedError: it failed, or the run was stopped."""
         wanted = target.base_platform(base, entry.platform)
         leg = next(one.leg for one in base.settings.matrix if one.platform == wanted)
         with self._changed:

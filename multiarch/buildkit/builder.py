@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
 
 _DIAL_SECONDS = 5.0  # a server on the same machine or network answers at once
+# What a client of HTTP/2 says first, with settings that change nothing; a server's first frame is of its settings
+# (RFC 9113, sections 3.4, 4.1 and 6.5).
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEADER, _FRAME_TYPE, _SETTINGS = 9, 3, 4
+_ANSWER_SECONDS = 0.5  # a server that is busy, and takes longer, is asked in another way
 # The programs that buildctl dials through (BuildKit, client/connhelper).
 _PROGRAMS = {"docker-container": "docker", "podman-container": "podman", "kube-pod": "kubectl", "ssh": "ssh"}
 _PROGRAMS["nerdctl-container"] = "nerdctl"
@@ -101,3 +107,15 @@ def dial(path: str | os.PathLike[str]) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_DIAL_SECONDS)
         connection.connect(os.fspath(path))
+
+
+def answers(path: str | os.PathLike[str]) -> bool:
+    """Whether the server on a Unix socket greets a client at once, as gRPC does; one that hangs only listens."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        connection.connect(os.fspath(path))
+        connection.sendall(_PREFACE)
+        with connection.makefile("rb") as answer:
+            header = answer.read(_FRAME_HEADER)
+        return len(header) == _FRAME_HEADER and header[_FRAME_TYPE] == _SETTINGS
+    return False

@@ -96,7 +96,10 @@ def hint_for(cause: str, output: Iterable[str] = ()) -> str:
 
 
 def hint_for_crash(platform: str, texts: Iterable[str]) -> str:
-    """Return advice on a ``RUN`` that crashed on a platform by its error and its last lines; empty where it did not."""
+    """Return advice on a ``RUN`` that crashed under an emulator; empty where no text tells of a crash.
+
+    :param texts: its error, and the last lines of its output.
+    """
     crashed = any(_CRASH.search(_ends_of(text)) for text in texts)
     return f"if {platform} is emulated, {_EMULATOR}" if crashed else ""
 

@@ -58,6 +58,7 @@ class Output:
         self._line.add(rest)
 
     def _keep(self, line: str) -> None:
+        """Keep a line: the first ones as far as there is room, then the last ones, in place of those between."""
         size = len(line)
         fits = len(self._first) < MOST_LINES and self._first_size + size <= MOST_TEXT
         if fits and not self._is_first_full:

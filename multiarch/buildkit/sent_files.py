@@ -127,6 +127,11 @@ class SentFiles:
 
 
 def _add(found: hashlib._Hash, name: str, path: Path, read: Callable[[Path], str]) -> None:
+    """Add a file to the digest as it would be sent: name, mode, content or target, extended attributes.
+
+    :param read: returns the digest of the content of a file.
+    :raises UnreadableFileError: it cannot be read, or is a device or a pipe.
+    """
     try:
         status = path.lstat()
         target = str(path.readlink()) if stat.S_ISLNK(status.st_mode) else ""

@@ -114,6 +114,7 @@ class Solve:
             raise self._failure(process.returncode)
 
     def _read(self, line: bytes) -> None:
+        """Take in one line of buildctl's output: a state of the solve, or its own words."""
         state = read_state(line)
         if state is None:
             text = _cut(line.decode(errors="replace").strip())
@@ -129,6 +130,7 @@ class Solve:
             self.observer.say(f"warning: {text}", self.legs)
 
     def _failure(self, status: int) -> BuildFailedError:
+        """Return the error of the solve: of the vertex that failed, else by the words of buildctl."""
         # Vertices that ran beside the failing one end as canceled.
         failures = [vertex for vertex in self.vertices if vertex.error and "context canceled" not in vertex.error]
         where, words = self._excerpt()

@@ -95,6 +95,7 @@ def held(container: Container, host: DockerHost) -> Iterator[None]:
 
 
 def _use_of(container: Container, host: DockerHost) -> Use:
+    """Return the use of a server, by BuildKit's list of builds and by connections from inside its container."""
     host.reload(container)
     if container.status != "running":
         return Use.NONE

@@ -73,6 +73,11 @@ def release_into(tags: Sequence[str] | None, flags: Mapping[str, Any]) -> Step:
 
 
 def _step(given: Mapping[str, Any], others: Sequence[str]) -> Any:
+    """Return the step that flags of ``manifest`` ask for.
+
+    :param given: the flags that ask for a repair or a rollback. :param others: names of flags that go with neither.
+    :raises ConfigurationError: flags do not go together.
+    """
     from multiarch.steps.manifest_repair import ManifestRepair
     from multiarch.steps.manifest_rollback import ManifestRollback
 

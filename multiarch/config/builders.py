@@ -189,6 +189,7 @@ def candidates(
 
 
 def _record(where: str, written: object, kind: type[msgspec.Struct]) -> Any:
+    """Return a mapping as a record. :raises ConfigurationError: it is no mapping, or lacks a field."""
     if not isinstance(written, dict):
         raise ConfigurationError(where, f"expected a mapping, got {written!r}")
     values = {**written}

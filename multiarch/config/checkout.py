@@ -30,9 +30,9 @@ _GIT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Checkout:
-    """The working tree in *directory*, as the variables in *environ* and git describe it; empty is what they do not.
+    """The working tree in *directory*, as the variables of a CI in *environ* and git describe it.
 
-    git is asked only for what no variable says, and only once for each value.
+    git is asked only for what no variable says, and only once for each value. A value that neither knows is empty.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -46,7 +46,7 @@ class Checkout:
 
     @property
     def build(self) -> str:
-        """What tells the builds of a CI apart, as a part of a tag."""
+        """The identifier of a CI's build, as a part of a tag; empty outside of a CI."""
         return safe_tag(self.ci.build, _LONGEST_BUILD) if self.ci and self.ci.build else ""
 
     @property

@@ -23,9 +23,10 @@ class Context(Struct, frozen=True):
 
 
 def parse_context(text: str) -> Context:
-    """Return the context that a text names.
+    """Return the context that a text names: a directory, or the address of a git repository or an archive.
 
-    :raises ValueError: it is an address that BuildKit would not take for a repository, or has a password in it.
+    :raises ValueError: the text is empty or unprintable, or an address that holds a password, or a ``#`` that BuildKit
+        would not take for a part of a repository.
     """
     if not text or not is_clean(text):
         raise ValueError(f"{text!r} is no directory and no address")
@@ -42,7 +43,7 @@ def parse_context(text: str) -> Context:
 
 
 def parse_named_context(text: str) -> Context:
-    """Return the context that a named one stands for, which may be an image too. :raises ValueError: as above."""
+    """Return a named context: an image (``docker-image://``), or what `parse_context` returns and raises."""
     is_image = text.startswith(_IMAGE) and is_clean(text) and text != _IMAGE
     return Context(text, is_local=False) if is_image else parse_context(text)
 

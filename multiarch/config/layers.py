@@ -108,6 +108,10 @@ def tidied(written: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict
 
 
 def _named(written: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values of a mapping by the name of their setting, and where each is written.
+
+    :raises ConfigurationError: a name is no text, or a setting is given twice.
+    """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for key, value in written.items():
@@ -191,6 +195,7 @@ def _got(name: str, value: object) -> str:
 
 
 def _expected(problem: str) -> str:
+    """Return what was expected, in words of YAML, from the error of msgspec."""
     text = problem.partition(", got")[0].replace("`", "").lower()
     for name, word in {
         "str": "text",

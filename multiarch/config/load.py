@@ -114,6 +114,7 @@ class _Reader:
         return self.layers.block
 
     def settings(self, narrowed: Iterable[str] | None) -> Settings:
+        """Return the settings. :param narrowed: the platforms of ``--platform``; None for all that are written."""
         images = self._images()
         sources, secrets = read_sources(self.layers, self.checkout), read_secrets(self.layers)
         tags = read_tags(self.layers, sources, self.target)

@@ -173,6 +173,11 @@ def _circle(targets: Sequence[WrittenTarget]) -> ConfigurationError:
 
 
 def _check_platforms(written: Sequence[WrittenTarget], whole: Mapping[str, Settings]) -> None:
+    """Check that a target has no platform that its base lacks; a base of one platform serves all.
+
+    :param whole: by name of the target, its settings with all platforms.
+    :raises ConfigurationError: a target has one.
+    """
     for target in written:
         for base in target.bases.values():
             have = [entry.platform for entry in whole[base].matrix]

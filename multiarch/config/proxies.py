@@ -75,6 +75,7 @@ def read_proxies(address: Callable[[], str]) -> Proxies:
 
 
 def _entries() -> dict[str, Any]:
+    """Return the ``proxies`` of Docker's config.json; empty where that cannot be read."""
     # expanduser: there may be no home.
     directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111
     try:

@@ -32,7 +32,7 @@ class OutputKind(Enum):
     """Where a build goes."""
 
     IMAGE = "image"  # pushed to a registry
-    NONE = "none"
+    NONE = "none"  # nowhere; built, and kept in the builder's cache alone
     DOCKER = "docker"  # loaded into the Docker host
     OCI = "oci"  # a tar file
     LOCAL = "local"  # a directory

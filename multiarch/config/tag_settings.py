@@ -22,7 +22,8 @@ class Tags(Struct, frozen=True):
     """The tags of a run.
 
     :ivar names: those to publish; one placeholder where none applies.
-    :ivar lasting: one of them that the jobs of a build have in common, whatever is tagged between two of them.
+    :ivar lasting: the first that no later git tag takes away, so that all jobs of a build stage under it; else the
+        first of all.
     :ivar withheld: why a CI pushes nothing by default; empty where it does.
     :ivar problem: the error of tags none of which applies; empty where one does.
     """

@@ -92,6 +92,7 @@ def choose(layers: Layers, targets: Sequence[WrittenTarget], wanted: Iterable[st
 
 
 def _members(layers: Layers, targets: Sequence[WrittenTarget], group: str) -> set[str]:
+    """Return the names of the targets in a group. :raises ConfigurationError: it has none, or names no target."""
     where = f"multiarch.groups.{group}"
     if group in layers.block.targets or any(target.name == group for target in targets):
         raise ConfigurationError(where, "is a target's name too")
@@ -153,6 +154,10 @@ class _Value(Struct, frozen=True):
 
 
 def _combinations(layers: Layers, name: str, where: str, written: Mapping[str, Any]) -> Iterator[WrittenTarget]:
+    """Yield the target, or, of one with a matrix, those of its combinations.
+
+    :raises ConfigurationError: a setting or an axis is wrong, or the combinations are none or too many.
+    """
     own, origin = tidied(written, where)
     for key in own:
         if key in OF_THE_PROJECT:

@@ -75,7 +75,10 @@ def _dotenv(references: Sequence[str], digests: Sequence[str]) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
-    """Return the outcome as Markdown: what was published, and the table of the platforms; empty without either."""
+    """Return the outcome as Markdown: its error, what was published, and the table of the platforms.
+
+    Empty where it has none of them.
+    """
     references = [str(result["reference"]) for result in outcome.results if "reference" in result]
     if not (outcome.error or references or outcome.platforms):
         return ""

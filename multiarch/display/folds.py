@@ -25,11 +25,11 @@ class Folds(Struct, frozen=True):
     stop: str = ""
 
     def begin(self, title: str) -> str:
-        """Return what begins a section."""
+        """Return the text that begins a section in the log; empty where the CI folds none."""
         return _fill(self.start, title)
 
     def end(self, title: str) -> str:
-        """Return what ends a section."""
+        """Return the text that ends a section in the log; empty where the CI folds none."""
         return _fill(self.stop, title)
 
 

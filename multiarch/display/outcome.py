@@ -63,6 +63,7 @@ class Outcome(Struct, frozen=True):
 
 
 def _row(row: Summary, notes: Sequence[str], *, is_emulated: bool) -> dict[str, Any]:
+    """Return a row of the table as JSON (docs/outcome.md)."""
     return {
         "platform": str(row.platform),
         "target": row.target,

@@ -27,6 +27,8 @@ _WIDE = 80
 _LEAST_OUTPUT = 12
 # columns of a target's name, at least; of a longer name the end is shown, in which the targets of a matrix differ
 _LEAST_TARGET = 8
+# seconds without a vertex after which a platform is shown as waiting, such as for others that are built with it
+_PAUSE = 1.0
 
 
 class RowState(Enum):
@@ -104,6 +106,7 @@ class Row:
         self._seconds: float | None = None
         self._running: dict[int, Vertex] = {}
         self._shown: Vertex | None = None
+        self._idle_since = 0.0
 
     @property
     def has_failed(self) -> bool:
@@ -114,8 +117,16 @@ class Row:
     def state(self) -> RowState:
         """What happens to the platform."""
         vertex = self._vertex
+        if self._is_waiting:
+            return RowState.WAITING
         is_pushing = self._state is RowState.BUILDING and vertex is not None and vertex.is_pushing
         return RowState.PUSHING if is_pushing else self._state
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the platform has been without a vertex for a while, and none has failed."""
+        is_idle = self._state is RowState.BUILDING and not self._running and not self.has_failed
+        return is_idle and time.monotonic() - self._idle_since > _PAUSE
 
     @property
     def _vertex(self) -> Vertex | None:
@@ -139,6 +150,7 @@ class Row:
             if len(self._running) == 1:
                 self._shown = self._vertex
             self._running.pop(id(vertex), None)
+            self._idle_since = time.monotonic()
         if vertex.error and not self.has_failed:
             self._shown = vertex
 
@@ -161,7 +173,8 @@ class Row:
 
         :param names_target: whether the row begins with its target, which the row above it may do as well.
         """
-        vertex = self._vertex
+        state = self.state
+        vertex = None if state is RowState.WAITING else self._vertex
         line = Text(no_wrap=True, end="")
         if layout.target:
             name = self.leg.target if names_target else ""
@@ -170,7 +183,7 @@ class Row:
         if layout.emulated:
             word = "emulated"[: layout.emulated] if self.emulated else ""
             line.append(f"{word:<{layout.emulated}}  ", "dim")
-        line.append(f"{self.state.value:<8}  ", _STYLES[self.state])
+        line.append(f"{state.value:<8}  ", _STYLES[state])
         figures = "  ".join(self._figures(vertex, short=not layout.is_wide))
         room = max(layout.width - line.cell_len - cell_len(figures) - 2, 0)
         _append_work(line, _title(vertex), _last_output(vertex), room)

@@ -60,13 +60,21 @@ def text_of(variable: str) -> str:
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that nobody else may read at any time; what is no text in a variable stays as it is."""
+    """Write a new file that at no time anybody else may read.
+
+    :param text: of a variable; bytes that are no text are written as they are.
+    :param mode: permissions of the file.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 
 def _ssh() -> Variables:
+    """Return the variables that make ssh use the key and the host keys of ours; none where neither is set.
+
+    :raises ConfigurationError: one holds something else.
+    """
     if not (os.environ.get(SSH_KEY) or os.environ.get(KNOWN_HOSTS)):
         return ()
     key, hosts, program = text_of(SSH_KEY), text_of(KNOWN_HOSTS), shutil.which("ssh")

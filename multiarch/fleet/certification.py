@@ -123,6 +123,7 @@ def _authority(store: Store, x509: Any, say: Callable[[str], None]) -> Pair:
 
 
 def _issue_client(store: Store, authority: Pair, x509: Any, say: Callable[[str], None], *, renew: bool) -> None:
+    """Make the certificate of those who build, unless there is one. :raises ConfigurationError: that is not valid."""
     certificate, key = store.client
     if certificate.exists() and key.exists() and not renew:
         client: Pair = _read_pair(store, store.client, x509)

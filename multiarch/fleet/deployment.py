@@ -113,6 +113,10 @@ def manifest(settings: Settings, info: Callable[[], HostInfo], say: Callable[[st
 
 
 def _pools_of(builder: RemoteBuilder, pods: Pods) -> list[Pool]:
+    """Return the pools of a builder in pods, one for each architecture.
+
+    :raises ConfigurationError: it names no platform or namespace, or its selector is no list of labels.
+    """
     where = builder.where
     architectures = _architectures(builder.platforms)
     if not architectures:

@@ -65,6 +65,7 @@ class Heartbeat(Struct, frozen=True):
             thread.join()
 
     def _beat(self, builder: Builder, lost: threading.Event, over: threading.Event) -> None:
+        """Ask a builder again and again until *over*; set *lost* when it has not answered several times in a row."""
         limits, missed = self.limits, 0
         asking, pause = replace(self.asking, seconds=limits.patience), limits.every
         while not over.wait(pause):

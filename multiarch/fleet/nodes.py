@@ -41,9 +41,11 @@ class Node(Struct, frozen=True):
 
 
 def read_nodes(written: Iterable[str]) -> tuple[Node, ...]:
-    """Read machines, each a name or several with commas between them.
+    """Return the machines that ``--for`` names.
 
-    :raises ConfigurationError: there is none, one is given twice, or a name is none that a certificate can hold.
+    :param written: one text for each machine: its names, with commas between them.
+    :raises ConfigurationError: no machine is named, one is named twice or has too many names, or a name is none that a
+        certificate can hold.
     """
     nodes = tuple(Node(tuple(dict.fromkeys(_name(name.strip()) for name in one.split(",")))) for one in written)
     if not nodes:

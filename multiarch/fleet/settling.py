@@ -111,6 +111,11 @@ def _joined(known: MatrixEntry, entries: list[MatrixEntry]) -> MatrixEntry:
 
 
 def _settler(fleet: Fleet, machine: Callable[[], str]) -> Callable[[MatrixEntry], MatrixEntry]:
+    """Return the function that leaves a platform those of its builders that have it, none where this machine builds it.
+
+    It raises what keeps all of them from building the platform.
+    """
+
     def settled(entry: MatrixEntry) -> MatrixEntry:
         if not entry.builders:
             return entry

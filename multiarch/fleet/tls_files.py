@@ -99,6 +99,7 @@ def _element(der: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _check(where: str, path: Path) -> None:
+    """Check that a file holds PEM. :raises ConfigurationError: it does not, or cannot be read."""
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST)
@@ -124,6 +125,7 @@ def _check_untracked(where: str, directory: Path) -> None:
 
 
 def _written(where: str, prefix: str) -> Path:
+    """Write the contents of variables to files; return their directory. :raises ConfigurationError: one is no PEM."""
     contents = {}
     for name, variable in zip(FILES, variables(prefix), strict=True):
         text = text_of(variable)

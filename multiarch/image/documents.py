@@ -89,7 +89,7 @@ def _float(digits: str) -> float:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it has no lone surrogates, which escapes may write and nothing can encode."""
+    """Whether text has no lone surrogates, which escapes may write and nothing can encode."""
     return text.isascii() or text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -114,17 +114,17 @@ def _is_text(value: object) -> bool:
 
 
 def are_texts(value: object) -> bool:
-    """Whether it is a list of texts."""
+    """Whether a value is a list of texts."""
     return isinstance(value, list) and all(map(_is_text, value))
 
 
 def _is_text_or_texts(value: object) -> bool:
-    """Whether it is what Docker takes for words: one text is a list of one."""
+    """Whether a value is what Docker takes for the words of a command: texts, or one for a list of one."""
     return _is_text(value) or are_texts(value)
 
 
 def maps_texts(value: object) -> bool:
-    """Whether it is an object of texts."""
+    """Whether a value is an object whose values are texts."""
     return isinstance(value, dict) and are_texts([*value.values()])
 
 

@@ -84,7 +84,7 @@ class Files:
                 return True
 
     def _advance(self, layer: Layer, missed: set[str]) -> bool:
-        """Read on in a layer, until a missed name or for a while. Whether it has not ended."""
+        """Read on in a layer until it has a missed name, or for a while; return whether more of it is left."""
         try:
             more = layer.advance(missed | self._scripts)
         except UnreadableError as error:
@@ -117,9 +117,11 @@ class Files:
         return path, None, set()
 
     def _topmost(self, name: str, depth: int) -> tuple[File | None, int]:
-        """Return a file, and how many layers may have what is below it, where it is a directory.
+        """Return the topmost file of a name, or None, and the depth of the names below it.
 
-        :param depth: how many of the layers, from the top, may have it.
+        A whiteout hides the name, and all below it, in the layers under its own.
+
+        :param depth: how many layers, counted from the top, may have the file.
         """
         directory, _, base = name.rpartition("/")
         whiteouts = (posixpath.join(directory, _WHITEOUT + base), posixpath.join(directory, _OPAQUE))

@@ -160,6 +160,7 @@ class _Tar:
             self.memory += sys.getsizeof(name) + sys.getsizeof(file.link) + len(file.packed) + _OVERHEAD
 
     def _file(self, name: str, entry: Entry, *, is_wanted: bool) -> File:
+        """Return what an entry of the archive is as a file of the image."""
         if entry.kind is Kind.LINK:
             return File(FileKind.LINK, link=entry.link)
         if entry.kind is Kind.SPARSE:

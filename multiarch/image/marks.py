@@ -76,7 +76,10 @@ NO_MARKS = Marks()
 
 
 class _Layout(NamedTuple):
-    """The formats of the headers of a file: that of its class and byte order."""
+    """How numbers stand in the headers of an ELF file.
+
+    :ivar order: of their bytes, ``<`` or ``>``. :ivar address: the letter of an address, ``I`` or ``Q`` (`struct`).
+    """
 
     order: str
     address: str
@@ -87,6 +90,10 @@ class _Layout(NamedTuple):
         return 8 if self.address == "Q" else 4
 
     def unpack(self, form: str, data: bytes, offset: int = 0) -> tuple[int, ...]:
+        """Return the numbers at an offset (bytes). :param form: letters of `struct`, and ``A`` for an address.
+
+        :raises struct.error: the data ends before.
+        """
         return struct.unpack_from(self.order + form.replace("A", self.address), data, offset)
 
 

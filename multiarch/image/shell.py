@@ -112,7 +112,7 @@ class Shell:
             self._state.functions[node.name] = node.body
 
     def _chain(self, node: Chain) -> None:
-        """Follow commands in a row: what is behind a test, or runs after a failure, is possible."""
+        """Follow commands in a row. Those that run only after a failure, or if a test holds, may not be run at all."""
         before: Node | None = None
         for operator, link in node.links:
             if operator == "||" or (operator == "&&" and before is not None and _is_test(before)):
@@ -151,6 +151,10 @@ class Shell:
         self._state, self.is_certain = before, is_certain
 
     def _simple(self, node: Simple) -> None:
+        """Follow a simple command (POSIX, "Simple Commands"): its command substitutions, assignments and words.
+
+        Where conditions leave several sets of positional parameters, it is followed with each, and none is certain.
+        """
         for word in (*node.words, *(value for _, value in node.assignments if value)):
             for part in word.parts:
                 if part.body:

@@ -94,6 +94,7 @@ class ReadAhead:
         self._source.close()
 
     def _next(self) -> bytes:
+        """Return the next piece; from where reading ahead begins, the one that a thread has fetched."""
         if self._left > 0:
             piece = self._source.read(min(PIECE, self._left))
             self._left -= len(piece)

@@ -73,6 +73,11 @@ def settings_of(pipeline: Pipeline) -> str:
 
 
 def _jobs(pipeline: Pipeline, output: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the jobs of a workflow that build, one for each build of the pipeline.
+
+    :param output: a kind of the setting ``output``: ``image``, or ``none`` to push nothing.
+    :param filters: the branches and tags that they run for; empty for all branches.
+    """
     return [
         {
             _BUILD: {

@@ -37,7 +37,7 @@ class Build(Struct, frozen=True, kw_only=True):
 
     @property
     def flags(self) -> str:
-        """The flags by which the steps are for this component alone."""
+        """The flags, as in a shell, that narrow a step to the platforms and targets of this component."""
         flags = {"--platform": self.platforms, "--target": self.targets}
         return " ".join(f"{flag} {value}" for flag, values in flags.items() for value in values)
 

@@ -123,6 +123,7 @@ class BuiltFrom:
                 self.check_materials(image, base, depth + 1)
 
     def _check_tag(self, material: Material) -> None:
+        """Check that the tag of a base still has the digest that was built on. :raises MovedError: it has not."""
         image = material.image
         if image is None:
             return

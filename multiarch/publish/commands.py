@@ -19,6 +19,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 
 def _published(settings: Settings) -> list[list[str]]:
+    """Return the commands that publish the tags of one target."""
     source = settings.publish.images[0]
     staged = list(settings.staging.values())
     added = list(map(str, settings.publish.add))

@@ -78,10 +78,10 @@ class Cosign:
         self._stopped.set()
 
     def run(self, words: Sequence[str], say: Callable[[str], object] | None = None) -> Ended:
-        """Run it to its end.
+        """Run cosign to its end; a failure is in its status, and in the end of what it has printed.
 
-        :param say: takes its lines while it runs; None where nobody is to see them.
-        :raises CosignMissingError: it cannot be started. :raises StoppedError: the run was stopped.
+        :param words: its arguments. :param say: takes its lines while it runs; None where nobody is to see them.
+        :raises CosignMissingError: cosign cannot be started. :raises StoppedError: the run was stopped.
         """
         if self._stopped.is_set():
             raise StoppedError("cosign")

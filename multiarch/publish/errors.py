@@ -32,8 +32,8 @@ class DroppedPlatforms(Struct, frozen=True):
 class UnrestoredTag(Struct, frozen=True):
     """A tag that was moved and could not be put back.
 
-    :ivar current: what it points to.
-    :ivar previous: what it pointed to before.
+    :ivar current: the digest that it was moved to.
+    :ivar previous: its digest before; ``nothing`` where it was not there.
     :ivar problem: why it could not be put back.
     """
 
@@ -46,7 +46,7 @@ class UnrestoredTag(Struct, frozen=True):
 class TakenTag(Struct, frozen=True):
     """A tag that another publisher moved after us, so that it is not ours to put back.
 
-    :ivar current: what it points to.
+    :ivar current: the digest that it has now.
     """
 
     reference: object

@@ -37,9 +37,10 @@ _MOST_COMMITS = 20
 
 
 class ExistingTags(Struct, frozen=True):
-    """The tags that a release is to move.
+    """Reads the tags that a release is to move, before it and again right before they move.
 
-    :ivar is_ancestor: None where it does not matter which commit is the newer.
+    :ivar registries: a client for the registry of each tag, by host.
+    :ivar is_ancestor: see its type; None where it does not matter which commit is the newer.
     :ivar newer: the tags that stay, because they are of a newer commit.
     """
 
@@ -89,6 +90,7 @@ class ExistingTags(Struct, frozen=True):
         return TagState(reference, manifest, read_platforms(manifest, reference.repository, registry))
 
     def _is_newer(self, tag: TagState, ours: str, is_ancestor: IsAncestor) -> bool:
+        """Whether a tag is of a newer commit than *ours*; not where that is not known. The user is told of both."""
         commits = self._commits_of(tag)
         unknown = [*commits[_MOST_COMMITS:]]
         for theirs in commits[:_MOST_COMMITS]:

@@ -92,6 +92,10 @@ def _read(
 
 
 def _own_parts(target: Target, platforms: _Platforms, commit: str, sent: SentFiles) -> dict[str, Any]:
+    """Return the inputs of a build but for its bases, by name.
+
+    :raises UnknownInputsError: one cannot be compared or read.
+    """
     settings = target.settings
     matrix = [entry for entry in settings.matrix if platforms is None or entry.platform in platforms]
     build = settings.build

@@ -111,6 +111,10 @@ def commands(settings: Settings) -> list[list[str]]:
 def _table(
     tag: ImageReference, registry: Registry, states: Callable[[Sequence[ImageReference]], Sequence[str]] | None
 ) -> list[Line]:
+    """Return the lines about one tag.
+
+    :raises NotPublishedError: nothing is under it. :raises UnreadableTagError: what is there is not well-formed.
+    """
     manifest = registry.manifest(tag.repository, tag.tag)
     if manifest is None:
         raise NotPublishedError(tag)
@@ -154,6 +158,8 @@ def _lines(tag: ImageReference, manifest: Manifest, rows: Sequence[_Row], signed
 
 
 def _rows(index: Manifest, repository: str, registry: Registry) -> list[_Row]:
+    """Return a row for each image of an index, with the kinds of its attestations."""
+
     def read(descriptor: Descriptor) -> _Entry:
         return _Entry(descriptor, registry.manifest(repository, descriptor.digest))
 

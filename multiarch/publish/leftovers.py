@@ -79,6 +79,10 @@ def _may_go(walk: Walk, digest: str, reached: Collection[str]) -> bool:
 
 
 def _leftover(walk: Walk, tag: str, digest: str, name: StagingName, before: float | None) -> Leftover:
+    """Return a staging tag as a leftover, and why it is kept, if it is.
+
+    :param before: Unix time; what ended later is kept. None: of any age.
+    """
     one = Leftover(walk.place.with_tag(tag).with_digest(digest), name.platform, name.build)
     manifest = walk.known(digest)
     try:

@@ -83,6 +83,7 @@ class Listing(Struct, frozen=True):
         return [entry, *attestations]
 
     def _with(self, entries: Sequence[Descriptor], previous: str) -> Manifest:
+        """Return the index with other entries and a record of what was before; the index itself where none differs."""
         if [entry.json for entry in entries] == [entry.json for entry in self.index.entries]:
             return self.index
         is_plain = (

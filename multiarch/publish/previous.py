@@ -130,6 +130,7 @@ def _is_move(value: object) -> bool:
 
 
 def _write(reference: ImageReference, moves: Sequence[tuple[str, str]]) -> None:
+    """Write down the moves of a tag, on this machine; a failure is passed over."""
     with contextlib.suppress(OSError, MultiarchError):
         path = _path(reference)
         # With the directory above it, which the record of releases is in too: both are of this user alone.

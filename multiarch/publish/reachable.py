@@ -51,9 +51,10 @@ class Walk:
         self._is_known = False
 
     def look(self) -> dict[str, str]:
-        """Return the digest that each tag points to now, by tag.
+        """Return the digest that each tag points to now, by tag; a tag that is removed meanwhile is left out.
 
-        :raises UnknownReachError: one cannot be read. :raises MultiarchError: the registry does not answer.
+        :raises UnknownReachError: a tag is listed and has no manifest, or none that can be read.
+        :raises MultiarchError: the registry does not answer.
         """
         tags = self.registry.tags(self.place.repository)
         digests = dict(zip(tags, self._each(self.digest_of, tags), strict=True))

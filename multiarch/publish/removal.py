@@ -97,6 +97,7 @@ class Removal(Struct):
                     self._put_back(self.walk.look())
 
     def _remove(self, batch: Sequence[Leftover]) -> None:
+        """Remove the tags of a batch, then the manifests that nothing else reaches."""
         tags = self.walk.look()
         names = {one.reference.tag for one in batch}
         reached = self.walk.reach({tag: digest for tag, digest in tags.items() if tag not in names})

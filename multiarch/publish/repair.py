@@ -105,7 +105,12 @@ class Repair(Struct, frozen=True):
     def _move(
         self, plans: Sequence[Plan], states: Sequence[_State], on_moved: Callable[[], object], sign: Sign | None
     ) -> MultiarchError | None:
-        """Move the tags; return an error where somebody else has moved one meanwhile, and it is to be tried again."""
+        """Move the tags; return None where they keep what was repaired.
+
+        Where somebody else has moved one meanwhile, return the error to raise unless the repair is tried again.
+
+        :raises UnkeptRepairError: it is not known whether they keep it. :raises TagsNotMovedError: a registry refuses.
+        """
         try:
             note_moves(move_tags(plans, self.registries, on_moved, sign))
         except MovedMeanwhileError as error:
@@ -156,6 +161,7 @@ class Repair(Struct, frozen=True):
         return Plan(index, images, tags, self._look_again)
 
     def _tell(self, states: Sequence[_State]) -> None:
+        """Say which platforms are added, or need not be removed, because a tag has none of them."""
         for state in states:
             have = state.listing.images
             reference = state.tag.reference

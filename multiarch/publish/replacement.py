@@ -71,6 +71,7 @@ def revision_of(image: StagedImage) -> str:
 
 
 def _read(wanted: Replacement, registry: Registry) -> StagedImage:
+    """Return the image that takes a place, with its attestations. :raises NotPublishedError: it is not there."""
     reference = wanted.reference
     manifest = registry.manifest(reference.repository, reference.digest or reference.tag)
     if manifest is None:

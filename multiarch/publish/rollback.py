@@ -59,13 +59,17 @@ class Rollback(Struct, frozen=True):
         ]
 
     def plans(self) -> list[Plan]:
-        """Return where each tag goes; what is there is whole, so that nothing is left to fail but the move.
+        """Return a plan for each tag, whose former index is there with all its images: nothing can fail but the move.
 
         :raises NotPublishedError: there is no such tag. :raises NotRepairedError: as of `run`.
         """
         return each(self._plan, self.references, on_failure=self._stop)
 
     def _plan(self, reference: ImageReference) -> Plan:
+        """Return the plan that puts a tag back to what it was before.
+
+        :raises NotPublishedError: it is not there. :raises NotRepairedError: what it was is not known.
+        """
         registry = self.registries[reference.registry]
         current = registry.manifest(reference.repository, reference.tag)
         if current is None:

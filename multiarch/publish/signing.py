@@ -62,7 +62,7 @@ class Signer:
         self._flags: dict[str, list[str]] = {}
         self._making = threading.Lock()
         self._running = threading.BoundedSemaphore(_SIDE_BY_SIDE)
-        self._verifying = self._read_key() if signing.key else identity_flags(signing)
+        self._verifying = self._write_public_key() if signing.key else identity_flags(signing)
 
     def state(self, reference: ImageReference) -> State:
         """Return what is known of a signature: by our key, or by those whom the settings name.
@@ -104,8 +104,11 @@ class Signer:
         if ended.status:
             raise SigningError(reference, ended.words)
 
-    def _read_key(self) -> list[str]:
-        """Return the flags that verify what our key signs. :raises ConfigurationError: the key cannot be used."""
+    def _write_public_key(self) -> list[str]:
+        """Write the public half of our key to a file; return the flags that verify with it what the key signs.
+
+        :raises ConfigurationError: the key cannot be used.
+        """
         ended = self._cosign.run(["public-key", f"--key={self._signing.key}"])
         begin, end = (ended.text.find(f"-----{word} PUBLIC KEY-----") for word in ("BEGIN", "END"))
         if ended.status or not 0 <= begin < end:

@@ -238,6 +238,7 @@ class _Transaction:
             on_moved()
 
     def _move(self, tag: TagState, signals: Deferred) -> None:
+        """Move one tag. It is noted before as one that may have moved, and forgotten where the registry refuses."""
         signals.check()
         reference = tag.reference
         self._moved[tag] = False

@@ -96,6 +96,7 @@ class Authorizer:
         self._renew(scopes, used)
 
     def _renew(self, scopes: Scopes, used: str | None) -> None:
+        """Get a new authorisation for *scopes*, unless another thread has replaced the one that was *used*."""
         began = time.monotonic()
         with self._lock:
             current = self._authorizations.get(scopes)

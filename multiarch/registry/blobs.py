@@ -87,6 +87,7 @@ class BlobReader(io.RawIOBase):
         return self._call(self._name, again)
 
     def _read(self, count: int) -> bytes:
+        """Return up to *count* bytes. :raises RegistryUnreachableError: the answer ends before the blob does."""
         while True:
             body, self._body = self._body or self._open(), None
             if data := body.read(count):

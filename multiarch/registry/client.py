@@ -94,6 +94,7 @@ class Registry:
         return self._manifest(repository, reference)
 
     def _manifest(self, repository: str, reference: str) -> Manifest | None:
+        """Request a manifest, with the result and errors of `manifest`, also where it is remembered."""
         path = self._path(repository, "manifests", reference)
         options: dict[str, Any] = {"headers": {"Accept": _ACCEPT}, "fine": (404,), "most": limits.MANIFEST_BYTES}
         answer = self._transport.ask("GET", path, _pull(repository), **options)

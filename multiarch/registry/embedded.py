@@ -77,6 +77,7 @@ def _create(registry: EmbeddedRegistry, host: DockerHost) -> Container:
 
 
 def _wait_until_ready(registry: EmbeddedRegistry, container: Container, host: DockerHost) -> None:
+    """Wait until the registry answers. :raises NotReadyError: it does not. :raises StoppedError: the run is over."""
     from multiarch.registry.connections import Connections
     from multiarch.registry.transport import refusal
     from multiarch.retry import describe

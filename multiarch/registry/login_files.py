@@ -111,6 +111,7 @@ def removing() -> Iterator[None]:
 
 
 def _remove_first(number: int, stack: ExitStack) -> None:
+    """Have a signal remove the files of logins before it does what it did; *stack* undoes that."""
     former = signal.getsignal(number)
     if former is signal.SIG_IGN:
         return
@@ -136,8 +137,10 @@ def make(*, runnable: bool = False) -> Path:
     place = None if runnable or not _has_memory() else _MEMORY
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        descriptor = locked(path)
+        descriptor = None
         # Another run may have swept it before it was locked.
+        with suppress(FileNotFoundError):
+            descriptor = locked(path)
         if descriptor is not None and path.exists():
             _directories.append((path, descriptor))
             return path

@@ -37,6 +37,8 @@ class Session(requests.Session):
 
     :param host: ``host[:port]`` as it stands in image references.
     :param server: ``host[:port]`` of its API.
+    :param destinations: the policy that says which addresses may be connected to.
+    :param ahead: connections to the server that were begun before they are needed.
     :param insecure: whether the registry's own certificate goes unverified.
     """
 
@@ -87,7 +89,7 @@ class Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    """What connects by the policy, with one context for all TLS: requests would read the certificates for each."""
+    """Adapter that connects by the policy, with one TLS context; urllib3 would read the certificates for each."""
 
     def __init__(self, destinations: Destinations, ahead: Ahead, context: ssl.SSLContext | None) -> None:
         self._context = context
@@ -99,6 +101,7 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Return the manager of a proxy, which connects by the policy too (overrides that of `HTTPAdapter`)."""
         manager = super().proxy_manager_for(*args, **self._with_context(options))
         # A proxy of SOCKS has connections of its own kind.
         if isinstance(manager, urllib3.ProxyManager) and not args[0].startswith("socks"):

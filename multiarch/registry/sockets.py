@@ -64,6 +64,11 @@ class _Limited:
         received: Callable[[Any], int] = lambda _: 0,
         sent: Callable[[Any], int] = lambda _: 0,
     ) -> Any:
+        """Return the result of an operation, which is called again after each slice until the socket's time-out.
+
+        :param received: returns the bytes that a result says were received; *sent*: that were sent.
+        :raises OSError: the operation failed, took too long, or the limits of the request end it.
+        """
         current = limits.current()
         began = now = time.monotonic()
         while True:

@@ -40,6 +40,7 @@ def read_tags(transport: Transport, repository: str) -> tuple[str, ...]:
 
 
 def _page(name: str, answer: Answer) -> list[str]:
+    """Return the tags of one page. :raises InvalidAnswerError: the answer is no list of tags."""
     try:
         page = parse_object(answer.body).get("tags")
     except ValueError as error:

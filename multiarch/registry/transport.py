@@ -99,10 +99,12 @@ class Transport:
         seconds: float | None = None,
         awaited: bool = False,
     ) -> Answer:
-        """Send a request, and once more with the authorisation that the registry asks for; not retried.
+        """Send a request; not retried, but sent once more with authorisation where the registry asks for that.
 
-        Redirects are followed, each as the policy of destinations allows.
+        Redirects are followed, each as the policy of destinations allows. Where no TLS that is trusted answers, a
+        registry that is declared insecure is asked without.
 
+        :param name: names the request in errors. :param scopes: the rights that its token needs.
         :param where: a path below ``/v2/``, or an address that `follow` returned.
         :param data: the body, or a function that makes it anew each time that it is sent.
         :param fine: statuses from 400 on that are answers.
@@ -110,7 +112,7 @@ class Transport:
         :param most: bytes that the answer may have; not of a stream.
         :param awaited: whether it is not cut off at once when the run is stopped, because a server may do all the same
             what it was asked for.
-        :raises StoppedError: the run was stopped; nothing is sent then.
+        :raises MultiarchError: as `ask`; `StoppedError`: the run was stopped; nothing is sent then.
         """
         options = {"headers": headers, "data": data, "most": most, "stream": stream, "seconds": seconds}
         with Limits(self._stop_flag(awaited=awaited)):

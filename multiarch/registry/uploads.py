@@ -119,6 +119,7 @@ class Uploads:
                 self._await(target, is_there)
 
     def _attempt(self, target: Target, body: Upload) -> None:
+        """Upload a blob as a whole or in chunks; in another way, and from then on, where the registry refuses one."""
         while True:
             way = self._way
             begun = self._once(target, "POST", target.path, headers=_EMPTY)

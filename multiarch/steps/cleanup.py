@@ -75,6 +75,7 @@ class Cleanup(Struct):
         return [list(line) for line in lines]
 
     def _find(self, run: Run, *, deletes: bool) -> list[Leftover]:
+        """Return the leftovers of all repositories; one that cannot be read is a problem of its own."""
         before = self._before()
         found: list[Leftover] = []
         for place, names in self._places(run.project).items():

@@ -78,6 +78,7 @@ def _has_docker(run: Run) -> bool:
 
 
 def _copy_from_docker(run: Run, path: Path) -> None:
+    """Copy the client out of the running server, unless it is there already; else out of a container made for that."""
     settings, host = run.settings, run.host
     container = running_server(settings, host) if not settings.builder.host else None
     if container is None:
@@ -93,6 +94,7 @@ def _copy_from_docker(run: Run, path: Path) -> None:
 
 
 def _copy_from_registry(run: Run, path: Path) -> None:
+    """Copy the client out of the layers of the image. :raises ConfigurationError: its name is none."""
     from multiarch.image.platform import Platform
     from multiarch.image.reference import ImageReference
     from multiarch.registry.client import Registry
@@ -166,9 +168,10 @@ def _take_from_container(container: Container, host: DockerHost, file: BinaryIO)
 
 
 def _write(container: Container, file: BinaryIO) -> None:
-    """Write the program in the archive that Docker makes of it to a file.
+    """Copy the client out of a container; Docker sends it as a tar archive.
 
-    :raises DockerError: it is none, or larger than a client can be.
+    :param file: what an earlier attempt has written to it is dropped.
+    :raises DockerError: the container has no such file, or one that is larger than a client can be.
     """
     import tarfile
 

@@ -94,6 +94,7 @@ def _is_built_here(platform: Platform, *, emulate: bool) -> bool:
 
 
 def _cells(member: Member, now: datetime.datetime) -> tuple[str, ...]:
+    """Return the cells of the table about a builder."""
     health = member.health
     if health is None or (member.fault and not member.remote.platforms):
         brief = member.fault.brief if member.fault else _NOTHING

@@ -51,7 +51,9 @@ class Log(Struct, frozen=True):
     as_json: bool = False
 
     def run(self, run: Run) -> tuple[str, ...]:
-        """Return, for each tag, what it points to now, and its last releases from here, the newest first.
+        """Return lines: for each tag, what it points to now, and its last releases from this machine, the newest first.
+
+        With ``--json`` it is one line, a JSON object.
 
         :raises MultiarchError: a registry does not answer, or a tag is no image.
         """

@@ -91,6 +91,10 @@ def _command(buildctl: Path, address: str, flags: list[str]) -> list[str]:
 
 
 def _run(command: list[str], environ: dict[str, str] | None, output: int, run: Run) -> None:
+    """Run buildctl until it ends or the run is stopped. :param output: file descriptor of what it prints.
+
+    :raises StoppedError: the run was stopped. :raises MultiarchError: buildctl failed.
+    """
     trace = run.progress.trace
     ended = trace.command(command) if trace else None
     with tempfile.TemporaryFile() as words:

@@ -250,7 +250,10 @@ def installer_arguments(installer: str, platforms: Sequence[Platform]) -> list[s
 
 
 def _install(builder: BuilderSettings, missing: Sequence[Platform], state: HostState, host: DockerHost) -> str:
-    """Run the installer; return what it said, or why it failed: another run's may have registered the same."""
+    """Replace the entries that run the missing platforms; return the installer's output, or why that failed.
+
+    A failure is not raised: the installer of another run may have registered the same platforms meanwhile.
+    """
     installer = builder.installer
     image = host.need_image(installer, "installer")
     # An entry that is there stands in the way: the kernel refuses a second one of its name. Removed by us, it is the

@@ -33,7 +33,7 @@ from multiarch.registry.embedded import start_registry
 from multiarch.retry import Policy
 from multiarch.steps.setup_binfmt import read_state
 from tests.unit.docker_daemon import API, Daemon
-from tests.unit.registry_server import EOF, Reply, json_reply
+from tests.unit.registry_server import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def test_threads_share_one_connection_and_one_answer(daemon: Daemon, host: Docke
     assert 1 == len({id(client) for client in by_all_threads(lambda: host.client)})
     assert ["aarch64"] * THREADS == by_all_threads(lambda: host.machine)
     assert Platform("linux", "arm64") == host.platform
-    assert ["GET /version", f"GET {API}/_ping", f"GET {API}/info"] == daemon.server.asked
+    assert ["GET /version", f"GET {API}/info"] == daemon.server.asked
 
 
 def test_threads_share_one_look_at_a_container(daemon: Daemon, host: DockerHost) -> None:
@@ -289,9 +289,8 @@ def test_malformed_answers_about_an_image_or_a_run_are_one_line(daemon: Daemon, 
 def test_host_that_is_no_docker_is_named(daemon: Daemon, body: bytes) -> None:
     """Something else listens at DOCKER_HOST."""
     daemon.server.table["GET /version"] = [Reply(200, body)]
-    daemon.server.table[f"GET {API}/_ping"] = [EOF]
     with pytest.raises(NoDockerError, match=r"^no Docker host at tcp://127\.0\.0\.1:"):
-        DockerHost(Policy(attempts=1), print).client.ping()
+        DockerHost(Policy(attempts=1), print).client.info()
 
 
 def test_password_of_the_hosts_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_requests_go_through_ssh(server: RegistryServer, tmp_path: Path, monkeyp
     assert ("aarch64", True, False) == (host.machine, host.is_running("buildkit"), host.is_local)
     host.client.close()
     assert ["-o ConnectTimeout=30 -T -l me -- box docker system dial-stdio"] == log.read_text().splitlines()
-    assert ["docker GET /version: 200", "docker GET /v1.41/_ping: 200"] == [line.rpartition(",")[0] for line in shown][
+    assert ["docker GET /version: 200", "docker GET /v1.41/info: 200"] == [line.rpartition(",")[0] for line in shown][
         :2
     ]
 

@@ -6,12 +6,13 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.paths import replacing
+from multiarch.paths import make_temporary_directory, replacing
 from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
@@ -166,3 +167,21 @@ def test_temporary_directory_of_a_killed_run_is_removed_by_the_next(tmp_path: Pa
     for process in (living, following):
         process.communicate("\n", timeout=20)
     assert ["multiarch-mine", "multiarch-run-link"] == sorted(os.listdir(tmp_path))
+
+
+def test_directory_that_another_run_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two somebody else may take it for one of a killed run."""
+    made: list[str] = []
+
+    class Swept(tempfile.TemporaryDirectory[str]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, dir=tmp_path, **options)
+            if not made:
+                os.rmdir(self.name)
+            made.append(self.name)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Swept)
+    with make_temporary_directory() as directory:
+        assert made[1:] == [directory] == [str(path) for path in tmp_path.iterdir()]

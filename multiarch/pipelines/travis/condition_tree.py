@@ -161,7 +161,7 @@ class Not(Struct, frozen=True):
 
 
 class Joined(Struct, frozen=True):
-    """Conditions all of which must hold, or one."""
+    """Conditions with AND, all of which must hold, or with OR, one of which must."""
 
     connective: Connective
     inner: tuple[Node, ...]

@@ -269,6 +269,7 @@ def _negated(token: str, comparison: Comparison) -> Node:
 
 
 def _doubts(node: Node) -> Iterator[Doubt]:
+    """Yield what `Condition.doubts` returns, of a node and those within it."""
     if isinstance(node, Not):
         yield from _doubts(node.inner)
     elif isinstance(node, Joined):

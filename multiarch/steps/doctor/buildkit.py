@@ -65,6 +65,7 @@ def of_image(run: Run, image: str, setting: str, use: str, name: str = NAME) -> 
 
 
 def _is_there(run: Run, image: str) -> bool:
+    """Whether the Docker host has an image."""
     import docker.errors
 
     def look() -> bool:

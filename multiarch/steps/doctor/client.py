@@ -95,6 +95,6 @@ def read_version(text: str) -> Version | None:
 
 
 def parse_version(text: str) -> Version | None:
-    """Return a version of BuildKit as it is written; None of what is none."""
+    """Return the version of BuildKit that a text begins with, such as ``v0.32.2``; None where it begins with none."""
     found = _VERSION.match(text)
     return Version(*(int(part) for part in found.groups())) if found else None

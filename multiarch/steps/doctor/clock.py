@@ -38,7 +38,7 @@ def of_host(text: str) -> Finding:
         difference = there.astimezone(timezone.utc).timestamp() - time.time()
     except (ValueError, OverflowError):
         return unknown("clock", "the Docker host does not tell the time")
-    # It is told as of its answer, which is of this run's beginning.
+    # The host was asked when the run began, so its time is some seconds old by now.
     return _finding("the Docker host's", difference)
 
 

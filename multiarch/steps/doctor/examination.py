@@ -38,7 +38,10 @@ class Check(Struct, frozen=True):
 
 
 def examine(run: Run, checks: Sequence[Check]) -> tuple[Finding, ...]:
-    """Return what the checks find, in their order."""
+    """Do all checks side by side; return what they find, in the order of the checks.
+
+    A check that fails, or exceeds its time, is a finding. :raises StoppedError: the run was stopped.
+    """
     found = together([partial(_limited, check, run) for check in checks], on_failure=run.stop, limit=len(checks))
     return tuple(finding for findings in found for finding in findings)
 

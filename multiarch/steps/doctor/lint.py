@@ -73,6 +73,11 @@ def _command(settings: Settings, entry: MatrixEntry, buildctl: str, builder: Bui
 
 
 def _of_dockerfile(run: Run, command: tuple[str, ...], shown: str, environ: dict[str, str] | None) -> Iterator[Finding]:
+    """Yield what BuildKit finds in a Dockerfile: an error, else its warnings.
+
+    :param command: the build, to which a request to the frontend is added. :param shown: the name of the Dockerfile.
+    """
+
     def request(name: str) -> str:
         return ask(run, [*command, "--opt", f"requestid={name}", "--progress", "plain"], environ)
 

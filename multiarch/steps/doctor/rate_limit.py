@@ -29,7 +29,7 @@ _REMEDY = "log in with docker login, or give the Docker daemon a mirror (registr
 
 
 def examine(run: Run) -> Iterator[Finding]:
-    """Yield what is left where images come from Docker Hub itself; nothing where none does, or by a mirror."""
+    """Yield how many pulls Docker Hub has left for us; nothing where no image comes from there without a mirror."""
     from_hub = [image for image, _ in needed_images(run) if image.registry == DOCKER_HUB]
     if from_hub and not RemoteImages(run).mirrors(DOCKER_HUB):
         yield of_registry(run.registry(DOCKER_HUB), len(from_hub))

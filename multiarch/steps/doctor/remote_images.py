@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Whereabouts(Enum):
-    """Whether an image is there."""
+    """Whether a registry has an image, as far as that is known."""
 
     THERE = "there"
     MISSING = "missing"

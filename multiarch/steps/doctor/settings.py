@@ -55,6 +55,7 @@ def examine(run: Run) -> Iterator[Finding]:
 
 
 def _problems(settings: Settings, *, pushes: bool) -> Iterator[str]:
+    """Yield what is wrong with the settings of a target."""
     from multiarch.buildkit.inputs import check_inputs
 
     checks = [lambda: settings.platforms, settings.publish.check]

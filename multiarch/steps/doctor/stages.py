@@ -128,6 +128,7 @@ def _image(name: str, platform: Platform, line: int) -> Iterator[BaseImage]:
 
 
 def _stages(dockerfile: Dockerfile, build: Build) -> Iterator[_Stage]:
+    """Yield the stages of a Dockerfile, with the images that each reads."""
     variables, stage = _predefined(build), None
     for one in dockerfile.instructions:
         if one.name == "FROM":

@@ -66,6 +66,7 @@ def _image(host: DockerHost, architectures: Sequence[str]) -> Iterator[str]:
 
 
 def _archive(architectures: Sequence[str]) -> bytes:
+    """Return a tar archive with a program of each architecture."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for architecture in architectures:

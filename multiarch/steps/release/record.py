@@ -31,6 +31,7 @@ def record(run: Run, targets: Sequence[Target], published: Sequence[Published], 
 
 
 def _releases(run: Run, targets: Sequence[Target], published: Sequence[Published], started: float) -> Iterator[Release]:
+    """Yield a record for each target whose tags have moved."""
     from multiarch.config.checkout import REVISION
     from multiarch.display.history import COMMIT, Release
     from multiarch.display.summary import summarise

@@ -89,9 +89,12 @@ def commands(project: Project) -> list[list[str]]:
 
 
 def prepare(run: Run, resumption: Resumption) -> tuple[Client, Builder]:
-    """Do of steps 1 to 3 what this run needs and is not done yet; return the client and the local builder.
+    """Do what this run needs of steps 1 to 3, unless it is done; return the client and the local builder.
+
+    Before them, builders elsewhere say what they have; beside them, the embedded registry starts.
 
     :param resumption: looks meanwhile for what need not be built.
+    :raises MultiarchError: what the failing step raised, or the check of the Docker host.
     """
     if any(entry.builders for entry in run.project.matrix) or not run.settings.builder.emulate:
         run.ask_builders(copy_buildctl.ensure(run))

@@ -57,6 +57,21 @@ def test_a_target_is_named_by_its_first_row() -> None:
     ] == screen(rows, 103)
 
 
+def test_platform_that_is_built_waits_for_those_it_is_built_with() -> None:
+    """Between two instructions its last one stays; after a second without any, the row says that nothing happens."""
+    row = Row(leg("amd64", ""), emulated=False)
+    vertex = Vertex(name="RUN make", instruction="RUN make", number=3, total=3, started=time.time())
+    row.changed(vertex)
+    vertex.completed = time.time()
+    row.changed(vertex)
+    assert "linux/amd64  building  3/3 RUN make" == screen([row], 60)[0].partition("   ")[0]
+    time.sleep(1.1)
+    assert "linux/amd64  waiting" == screen([row], 60)[0].partition("   ")[0]
+    assert RowState.WAITING is row.state
+    row.end(RowState.DONE)
+    assert "linux/amd64  done" == screen([row], 60)[0].partition("   ")[0]
+
+
 def test_more_rows_than_fit_are_those_that_run_and_a_line_of_the_others() -> None:
     """24 images on a terminal of 10 lines and 100 columns."""
     rows = rows_of(LEGS)

@@ -1,0 +1,63 @@
+"""Contestants that take turns: each round in another order, after one round that warms up."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.table import Times
+
+LONG = 20.0  # seconds of a run of which what the warm-up warms up is so little that the warm-up counts as a round
+VERY_LONG = 30.0  # seconds of a run of which a few tell enough
+_FEW = 3  # rounds of what is very long
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that all contestants do.
+
+    :ivar runs: by contestant, what does it once, and returns seconds by what they are of ("cold", "warm"); seconds of
+        the case itself are of "".
+    """
+
+    name: str
+    runs: Mapping[str, Callable[[], Mapping[str, float]]]
+
+
+def race(cases: Sequence[Case], rounds: int) -> Times:
+    """Let all contestants do all cases, one case after the other; return the seconds of each run that counts."""
+    times: Times = {}
+    for case in cases:
+        warmup = _round(case, 0)
+        slowest = max(seconds for of in warmup.values() for seconds in of.values())
+        counted = [warmup] if slowest >= LONG else []
+        wanted = min(rounds, _FEW) if slowest >= VERY_LONG else rounds
+        counted += [_round(case, number) for number in range(1, wanted + 1 - len(counted))]
+        for kind in dict.fromkeys(kind for name in case.runs for kind in warmup[name]):
+            named = ", ".join(filter(None, (case.name, kind)))
+            for name in case.runs:
+                if runs := [one[name][kind] for one in counted if kind in one[name]]:
+                    times[named, name] = runs
+    return times
+
+
+def _round(case: Case, number: int) -> dict[str, Mapping[str, float]]:
+    """Let each contestant do it once, beginning with another one in each round."""
+    names = [*case.runs]
+    shift = number % len(names)
+    seconds = {}
+    for name in names[shift:] + names[:shift]:
+        seconds[name] = case.runs[name]()
+        shown = ", ".join(f"{kind} {taken:.2f}".strip() for kind, taken in seconds[name].items())
+        say(f"{number} {case.name}: {name} {shown}")
+    return seconds
+
+
+def say(text: str) -> None:
+    """Tell how far the benchmark is."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,55 @@
+"""Races: whose turn it is, and which runs count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+
+import pytest
+
+from benchmarks.race import Case, race
+
+Run = Callable[[], Mapping[str, float]]
+
+
+def contestant(name: str, turns: list[str], seconds: Iterator[float]) -> Run:
+    """Return what notes its turns, and says that it took so long."""
+
+    def run() -> Mapping[str, float]:
+        turns.append(name)
+        return {"": next(seconds)}
+
+    return run
+
+
+def test_contestants_take_turns() -> None:
+    """Each round begins with another one, so that none always comes after the same; the first round only warms up."""
+    turns: list[str] = []
+    runs = {name: contestant(name, turns, (float(number) for number in count())) for name in "abc"}
+    times = race([Case("case", runs)], 3)
+    assert "abc bca cab abc" == " ".join("".join(turns[at : at + 3]) for at in range(0, len(turns), 3))
+    assert {("case", name): [1.0, 2.0, 3.0] for name in "abc"} == times
+
+
+@pytest.mark.parametrize(
+    ("slowest", "rounds", "expected"),
+    [(19.9, 5, 5), (20.0, 5, 5), (29.9, 5, 5), (30.0, 5, 3), (30.0, 2, 2), (30.0, 1, 1)],
+)
+def test_slow_runs_are_few(slowest: float, rounds: int, expected: int) -> None:
+    """As many count as are asked for, but no more than three of half a minute."""
+    turns: list[str] = []
+    runs = {"fast": contestant("fast", turns, count(1.0)), "slow": contestant("slow", turns, count(slowest))}
+    times = race([Case("case", runs)], rounds)
+    assert [expected, expected] == [len(times["case", name]) for name in runs]
+    # What warmed up counts where it was slow.
+    assert (slowest < 20) == (len(turns) == 2 * (expected + 1))
+    assert (1.0 if slowest >= 20 else 2.0) == times["case", "fast"][0]
+
+
+def test_parts_of_a_run_are_cases() -> None:
+    """A run that releases twice is a cold and a warm one; who has no cold one is in the warm case alone."""
+    runs: dict[str, Run] = {"both": lambda: {"cold": 2.0, "warm": 1.0}, "warm": lambda: {"warm": 0.5}}
+    times = race([Case("small", runs)], 1)
+    assert [(("small, cold", "both"), [2.0]), (("small, warm", "both"), [1.0]), (("small, warm", "warm"), [0.5])] == [
+        *times.items()
+    ]
