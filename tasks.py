@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lab import ns as lab
@@ -15,6 +17,9 @@ from multiarch import ns
 if TYPE_CHECKING:
     from invoke.context import Context
 
+    from tests.phases import Phase
+
+ROOT = Path(__file__).parent
 PYTHON = sys.executable
 # Files of tests share nothing, and go to all processors; those on the Docker host share it.
 SIDE_BY_SIDE = "-n auto --dist loadfile"
@@ -95,14 +100,44 @@ def workload_test(c: Context) -> None:
     c.run(f"{PYTHON} -m pytest tests/workloads")
 
 
-@task(lint, types, unit, exhaustive, integration)
+@task
 def test(c: Context) -> None:
     """Run all checks and tests; on Kubernetes, and with cosign, where the lab has it (fleet-test, sign-test)."""
     from lab import cluster, cosign
+    from tests.phases import Phase
 
-    c.run(f"{PYTHON} -m pytest tests/fleet" + ("" if cluster.is_cached() else " --ignore=tests/fleet/kubernetes"))
-    if cosign.is_cached():
-        sign_test(c)
+    fleet = () if cluster.is_cached() else ("--ignore=tests/fleet/kubernetes",)
+    elsewhere = [Phase("fleet-test", [PYTHON, "-m", "pytest", "tests/fleet", *fleet])]
+    elsewhere += [_phase("sign-test")] if cosign.is_cached() else []
+    # What waits for a Docker host beside what computes, which steps back for it.
+    for lanes in (
+        [[_phase("lint"), _phase("types")], [_phase("unit")]],
+        [[_phase("integration")], [_phase("exhaustive", nice=10), *elsewhere]],
+    ):
+        _run_lanes(c, lanes)
+
+
+def _phase(task: str, nice: int = 0) -> Phase:
+    from tests.phases import Phase
+
+    return Phase(task, [PYTHON, "-m", "invoke", "--search-root", str(ROOT), task], nice)
+
+
+def _run_lanes(c: Context, lanes: list[list[Phase]]) -> None:
+    """Run phases side by side; where commands are only shown (--dry), show them."""
+    if c.config.run.dry:
+        for phase in (phase for lane in lanes for phase in lane):
+            c.run(shlex.join(phase.command))
+        return
+    from tests.phases import run_lanes
+
+    os.environ.update(c.config.run.env)  # what `multiarch.ns` hides from Invoke
+    try:
+        failed = run_lanes(*lanes)
+    except KeyboardInterrupt:
+        raise Exit("interrupted", code=130) from None
+    if failed:
+        raise Exit(f"failed: {', '.join(failed)}", code=1)
 
 
 ns.add_task(lint)

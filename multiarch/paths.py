@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,9 @@ from multiarch.errors import ConfigurationError
 if TYPE_CHECKING:
     import tempfile
     from collections.abc import Iterator
+
+_PREFIX = "multiarch-run-"  # of temporary directories; a person's own is not called so
+_ATTEMPTS = 10  # to lock a new directory, which others may sweep within microseconds
 
 
 def cache_directory() -> Path:
@@ -83,13 +87,68 @@ def make_temporary_directory() -> tempfile.TemporaryDirectory[str]:
 
     :raises ConfigurationError: none can be made.
     """
-    import tempfile
-
     try:
-        return tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+        return temporary_directory()
     except OSError as error:
         problem = f"no temporary directory can be made: {error.strerror or error}"
         raise ConfigurationError("TMPDIR", f"{problem}; name one that may be written to") from None
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Make a directory as `make_temporary_directory` does, and remove those of runs that were killed.
+
+    This process holds a lock on it as long as the object lives: what is not locked was left by a SIGKILL.
+
+    :raises OSError: none can be made.
+    """
+    import tempfile
+    import weakref
+
+    _sweep(Path(tempfile.gettempdir()))
+    for _ in range(_ATTEMPTS):
+        directory = _new_directory()
+        descriptor = None
+        # Another run may sweep it before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = locked(Path(directory.name))
+        if descriptor is not None:
+            weakref.finalize(directory, os.close, descriptor).atexit = False
+            if Path(directory.name).exists():
+                return directory
+        directory.cleanup()
+    return _new_directory()  # on a file system that has no locks, where nothing is swept either
+
+
+def _new_directory() -> tempfile.TemporaryDirectory[str]:
+    import tempfile
+
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+
+
+@functools.cache
+def _sweep(place: Path) -> None:
+    """Remove the directories of killed runs, once in a process."""
+    import shutil
+
+    with contextlib.suppress(OSError):
+        for path in place.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_uid == os.geteuid() and (descriptor := locked(path)) is not None:
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(descriptor)
+
+
+def locked(path: Path) -> int | None:
+    """Return a descriptor that locks a directory, None where another process has it. :raises OSError: it is none."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from multiarch.adoption.builds import Text
 from multiarch.adoption.findings import Doubt, Draft, Evidence, Place
 from multiarch.adoption.source_files import UnreadableError, source_text
 from multiarch.formatting import one_line
+from multiarch.paths import temporary_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -112,7 +113,7 @@ def _run(directory: Path, *words: str) -> _Answer:
 @contextmanager
 def _agent() -> Iterator[str]:
     """Yield a socket in the place of an agent's: without one, bake prints nothing of targets with ``ssh``."""
-    with tempfile.TemporaryDirectory(prefix="multiarch-") as directory, socket.socket(socket.AF_UNIX) as listener:
+    with temporary_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
         path = f"{directory}/agent"
         listener.bind(path)
         yield path

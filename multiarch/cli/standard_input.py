@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.errors import ConfigurationError
+from multiarch.paths import temporary_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def dockerfile_read(flags: dict[str, Any], *, dry: bool) -> Iterator[dict[str, A
         if sys.stdin is None:
             raise OSError("it is closed")
         text = sys.stdin.buffer.read(_LARGEST + 1)
-        directory = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+        directory = temporary_directory()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError("--file", f"standard input cannot be read: {reason}") from None

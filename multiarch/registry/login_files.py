@@ -6,7 +6,6 @@ system, and for this user alone. The process that made it holds a lock on it: wh
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
@@ -18,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.paths import locked
 from multiarch.registry import docker_config
 from multiarch.registry.docker_config import VARIABLE, entries_of_variable, key, mapping, stored_login
 
@@ -36,7 +36,7 @@ def sweep() -> None:
     """Remove the directories of runs that have ended without removing theirs, such as by a SIGKILL."""
     for path in (path for place in _places() for path in place.glob(f"{_PREFIX}*")):
         with suppress(OSError):
-            if path.lstat().st_uid == os.geteuid() and (descriptor := _locked(path)) is not None:
+            if path.lstat().st_uid == os.geteuid() and (descriptor := locked(path)) is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(descriptor)
 
@@ -137,8 +137,10 @@ def make(*, runnable: bool = False) -> Path:
     place = None if runnable or not _has_memory() else _MEMORY
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        descriptor = _locked(path)
+        descriptor = None
         # Another run may have swept it before it was locked.
+        with suppress(FileNotFoundError):
+            descriptor = locked(path)
         if descriptor is not None and path.exists():
             _directories.append((path, descriptor))
             return path
@@ -152,17 +154,6 @@ def _places() -> list[Path]:
     """Return where directories are: in memory, where that can be, and on a disk; no file is written to find it."""
     disk = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 (looked at, not written to)
     return [*([Path(_MEMORY)] if _has_memory() else []), disk]
-
-
-def _locked(path: Path) -> int | None:
-    """Return a descriptor that locks a directory, None where another process has it. :raises OSError: it is none."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _knows_variable(client: Path) -> bool:

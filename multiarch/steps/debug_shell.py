@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from multiarch.buildkit.inputs import check_inputs
 from multiarch.display.console import has_person
 from multiarch.errors import BuildFailedError, ConfigurationError, DockerNotFoundError, MultiarchError
 from multiarch.formatting import one_line
+from multiarch.paths import make_temporary_directory
 from multiarch.steps import build_arch
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _image(run: Run, target: Target, failure: Solve, dockerfile: Path, before: b
     """Build and load the image of a cut Dockerfile; yield its name, None where it has no layers; remove it."""
     host, settings, name = run.host, target.settings, f"multiarch-shell:{secrets.token_hex(8)}"
     entry = next(entry for entry in settings.matrix if entry.leg == failure.legs[0])
-    with tempfile.TemporaryDirectory(prefix="multiarch-") as directory:
+    with make_temporary_directory() as directory:
         cut, archive = Path(directory) / dockerfile.name, Path(directory) / "image.tar"
         cut.write_bytes(before)
         # A Dockerfile may have an ignore file of its own beside it.

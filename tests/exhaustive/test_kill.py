@@ -115,6 +115,8 @@ def release(project: Project, cache: Path, monkeypatch: pytest.MonkeyPatch) -> I
     many.renew("old")
     builder = RegistryServer().start()  # it is asked for no more than a connection
     monkeypatch.setenv("BUILDKIT_HOST", f"tcp://{builder.host}")
+    (project.path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(project.path / "tmp"))
     yield Release(project, many)
     for server in (*many.servers, builder):
         server.stop()
@@ -160,7 +162,9 @@ def test_kill_at_any_moment_leaves_whole_indexes(release: Release, capsys: pytes
         for server in release.many.servers:
             server.otherwise = server.from_contents
         release.build(f"next {kill}")
-        result = release.project.run("release")
+        result = release.project.invoke("release")
+        # What the killed one left went with this one.
+        assert [] == os.listdir(release.project.path / "tmp")
         assert (0, 24) == (result.status, len(result.out)), result.err
         assert 3 == len({*release.many.tags.values()})
         assert [] == [path for server, path in release.many.references if not is_whole(server, path)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fleet.certificates import Authority
 from tests.fleet.parts import Forwarder, commands_of, published, wait_until
+from tests.logins import directories_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.fleet.parts import Builder, Project, Result
 
@@ -82,17 +83,18 @@ def test_certificates_out_of_variables_are_gone_with_the_run(project: Project, s
     project.write("FROM busybox:stable\nRUN sleep 6 && true\n", settings)
     run = project.begin("release", **variables)
     wait_until(lambda: bool(commands_of("sleep 6 &&")), "the RUN")
-    (directory,) = Path("/dev/shm").glob("multiarch-login-*")
+    key = variables["FLEET_KEY"]
+    (directory,) = directories_with(key)
     assert (0o700, {"ca.pem": 0o600, "cert.pem": 0o600, "key.pem": 0o600}) == (
         directory.stat().st_mode & 0o777,
         {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()},
     )
     run.send_signal(signal.SIGTERM)
     assert 143 == project.end(run).status
-    assert [] == list(Path("/dev/shm").glob("multiarch-login-*"))
+    assert [] == directories_with(key)
     project.write("FROM busybox:stable\n", settings)
     result = project.end(project.begin("release", **variables))
-    assert (0, []) == (result.status, list(Path("/dev/shm").glob("multiarch-login-*"))), result.err
+    assert (0, []) == (result.status, directories_with(key)), result.err
     missing = project.end(project.begin("release", **{**variables, "FLEET_KEY": ""}))
     problem = "FLEET_KEY is not set: it is to hold what fleet-certs wrote into key.pem"
     assert (1, [f"multiarch.builders.arm-1.tls: {problem}"]) == (missing.status, missing.err.splitlines())

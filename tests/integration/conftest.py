@@ -33,6 +33,8 @@ multiarch:
 """
 # Provenance holds the time of the build: without it the same images give the same index.
 PLAIN = {"INVOKE_MULTIARCH_ATTESTATIONS": ""}
+# Of two, one emulated and with a Dockerfile of its own: in jobs, they show as much in less time.
+PAIR = ["linux/amd64", "linux/arm/v7"]
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l"}
 
 
@@ -71,6 +73,11 @@ class Project:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("INVOKE_") and k != "BUILDKIT_HOST"}
         return {**clean, **self.environ, **variables}
 
+    def clients(self) -> list[str]:
+        """Return the process ids of its buildctl: other tests may be at work on this machine."""
+        pids = subprocess.run(["pgrep", "-x", "buildctl"], capture_output=True, text=True).stdout.split()
+        return [pid for pid in pids if _directory_of(pid) == str(self.path)]
+
     def run(self, *words: str, **environ: str) -> Result:
         """Run tasks to their end."""
         done = subprocess.run(
@@ -85,9 +92,24 @@ class Project:
         return result.out
 
 
+def _directory_of(pid: str) -> str:
+    """Return the working directory of a process, nothing where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
 def runs_as(platform: str, reference: str) -> str:
     """Return what ``uname -m`` says in a container of *reference* on *platform*."""
     return docker("run", "--rm", "--pull", "always", "--quiet", "--platform", platform, reference, "uname", "-m")
+
+
+def of_pip() -> dict[str, str]:
+    """Return the variables of pip on this machine for jobs, which share its cache, as those of a CI may."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"
+    own = {"PIP_CACHE_DIR": str(cache), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return own | {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
 
 
 def free_port() -> int:

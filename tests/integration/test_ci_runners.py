@@ -58,7 +58,7 @@ jobs:
       - uses: actions/checkout@v5
       - run: |
           {LEAVE}
-          sleep 0.5
+          sleep 1.5
       - run: echo "$(ls -A "$HOME")"
 """,
     )
@@ -67,7 +67,7 @@ jobs:
 
     assert {"one true a": "success", "one true b": "success"} == run.statuses(), run.output
     assert {f"begun\n0 0 {who} given\nleft" for who in "ab"} == {job.output for job in run.jobs}
-    assert [True, True] == [0.5 <= job.seconds < 1 for job in run.jobs]
+    assert [True, True] == [1.5 <= job.seconds < 3 for job in run.jobs]
 
 
 def test_a_gitlab_job_has_a_machine_of_its_own(tmp_path: Path, machine: Machine) -> None:
@@ -83,7 +83,7 @@ one:
   script:
     - >-
       {LEAVE}
-    - test "$GITLAB_CI" = true && sleep 0.5
+    - test "$GITLAB_CI" = true && sleep 1.5
   after_script:
     - echo "$(ls -A "$HOME")"
 """,
@@ -94,7 +94,7 @@ one:
     assert {"one a": "success", "one b": "success"} == run.statuses(), run.output
     said = [[line for line in job.output.splitlines() if not line.startswith("$")] for job in run.jobs]
     assert [["begun", f"0 0 {who} given", "left"] for who in "ab"] == said
-    assert [True, True] == [0.5 <= job.seconds < 1.5 for job in run.jobs]
+    assert [True, True] == [1.5 <= job.seconds < 3 for job in run.jobs]
 
 
 def test_github_masks_secrets_and_numbers_runs(tmp_path: Path, machine: Machine) -> None:

@@ -222,7 +222,7 @@ def test_a_killed_release_leaves_a_whole_tag(project: Project, capsys: pytest.Ca
         moved += after != before
         before = after
         assert _containers() - containers == set()
-    wait_until(lambda: not _processes(), 30)
+    wait_until(lambda: not project.clients(), 30)
     with capsys.disabled():
         print(f"\n30 x kill -9: {moved} times the tag had moved, {30 - moved} times not", end=" ")
     assert 0 < moved < 30
@@ -242,12 +242,6 @@ def _index(project: Project) -> dict[str, str]:
 
 def _containers() -> set[str]:
     return set(docker("ps", "-a", "--format", "{{.Names}}").splitlines())
-
-
-def _processes() -> str:
-    """Return the solves that are running on this machine."""
-    done = subprocess.run(["pgrep", "-af", "buildctl.* build "], capture_output=True, text=True)
-    return "\n".join(line for line in done.stdout.splitlines() if "dial-stdio" not in line)
 
 
 def test_one_failing_platform_stops_the_others(project: Project) -> None:

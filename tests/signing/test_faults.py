@@ -6,22 +6,20 @@ import json
 import signal
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fleet.parts import command_lines, wait_until
+from tests.logins import directories_with
 from tests.signing.parts import PASSWORD, Keys, Project, Registry, is_running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER, WORD = "someone", "the pass of the registry"
 # What ``htpasswd -nbB`` writes for them (bcrypt).
 HTPASSWD = "someone:$2b$05$abcdefghijklmnopqrstuuAlKX.c55/hdDmoamV8uuo0wuNGvDd3O\n"
-MEMORY = Path("/dev/shm")
-
-
-def logins() -> set[Path]:
-    """Return the directories of logins that there are."""
-    return set(MEMORY.glob("multiarch-login-*"))
 
 
 def test_failing_cosign_leaves_the_tags(project: Project, registry: Registry, keys: Keys) -> None:
@@ -49,16 +47,16 @@ def test_signal_leaves_the_tags_and_no_cosign(project: Project, registry: Regist
     folder = project.stand_in(
         'case "$1" in sign) sleep 600 & echo $! > $here/child; echo $$ > $here/pid; wait;; esac; exec $real "$@"'
     )
-    former = logins()
+    files = registry.host.replace(":", "_")  # are named so
     process = project.begin("manifest")
     wait_until((folder / "pid").exists, "the begin of a signature")
-    assert 1 <= len(logins() - former)
+    assert 1 <= len(directories_with(files))
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert (128 + number, "") == (process.returncode, registry.digest()), err
     pids = [int((folder / name).read_text()) for name in ("pid", "child")]
     wait_until(lambda: not any(map(is_running, pids)), "the end of cosign", 5)
-    assert (set(), False) == (logins() - former, "Traceback" in err)
+    assert ([], False) == (directories_with(files), "Traceback" in err)
 
 
 def test_secrets_are_in_no_argument_log_or_file_of_others(tmp_path: Path, keys: Keys) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from multiarch.paths import replacing
+from multiarch.paths import make_temporary_directory, replacing
+from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 OLD, NEW = b"what was there", b"what comes"
 
@@ -123,3 +127,61 @@ def test_many_write_the_same_file(path: Path) -> None:
         other.write(b"other")
         assert 3 == len(names(path))
     assert (b"one", ["file"]) == (path.read_bytes(), names(path))
+
+
+HOLDING = """
+from multiarch.paths import make_temporary_directory
+directory = make_temporary_directory()
+print(directory.name, flush=True)
+input()
+"""
+
+
+def holding(place: Path) -> tuple[subprocess.Popen[str], Path]:
+    """Start a process that has a temporary directory; return the directory too."""
+    environ = {"TMPDIR": str(place), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", HOLDING]
+    process = subprocess.Popen(words, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_temporary_directory_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
+    """That of a run that goes on stays, and so does what a person has called alike; at its end a run removes its own.
+
+    Images that are not pushed wait in them: after some kills a disk would be full.
+    """
+    persons = tmp_path / "multiarch-mine"
+    persons.mkdir()
+    (tmp_path / "multiarch-run-link").symlink_to(persons)
+    killed, left = holding(tmp_path)
+    (left / "index.json").write_text("{}")
+    living, kept = holding(tmp_path)
+    killed.kill()
+    killed.communicate()
+    assert [True, True] == [left.is_dir(), kept.is_dir()]
+
+    following, own = holding(tmp_path)
+    assert [False, True, True] == [left.exists(), kept.is_dir(), own.is_dir()]
+
+    for process in (living, following):
+        process.communicate("\n", timeout=20)
+    assert ["multiarch-mine", "multiarch-run-link"] == sorted(os.listdir(tmp_path))
+
+
+def test_directory_that_another_run_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two somebody else may take it for one of a killed run."""
+    made: list[str] = []
+
+    class Swept(tempfile.TemporaryDirectory[str]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, dir=tmp_path, **options)
+            if not made:
+                os.rmdir(self.name)
+            made.append(self.name)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Swept)
+    with make_temporary_directory() as directory:
+        assert made[1:] == [directory] == [str(path) for path in tmp_path.iterdir()]
