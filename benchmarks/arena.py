@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BUILDKIT = "moby/buildkit:v0.32.2"
 BUILDER = "bench"  # buildx's name of the BuildKit
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
-_LONGEST = 900  # seconds of a command; an emulated compiler is slow, and what hangs is to be noticed
+_LONGEST = 1800  # seconds of a command; emulated compilers are slow, and what hangs is to be noticed
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,10 @@ def away(hosts: Sequence[str], round_trip: float) -> Iterator[dict[str, str]]:
 
 def output(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """Run a program that must succeed; return what it printed."""
-    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=_LONGEST)
+    try:
+        done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{' '.join(words)} did not end within {_LONGEST} s") from None
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
