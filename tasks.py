@@ -95,6 +95,12 @@ def sign_test(c: Context) -> None:
 
 
 @task
+def workload_test(c: Context) -> None:
+    """Build the programs of the benchmarks for all their platforms, with three tools (the lab): minutes."""
+    c.run(f"{PYTHON} -m pytest tests/workloads")
+
+
+@task
 def test(c: Context) -> None:
     """Run all checks and tests; on Kubernetes, and with cosign, where the lab has it (fleet-test, sign-test)."""
     from lab import cluster, cosign
@@ -144,5 +150,6 @@ ns.add_task(exhaustive)
 ns.add_task(integration)
 ns.add_task(fleet_test)
 ns.add_task(sign_test)
+ns.add_task(workload_test)
 ns.add_task(test)
 ns.add_collection(lab, "lab")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.table import Table
 
-GROUPS = ("index", "tags", "release", "distant", "targets", "ci", "native", "scaling")
+GROUPS = ("release", "languages", "distant", "ci", "native", "targets", "index", "tags", "scaling")
 
 
 class Group(Protocol):

@@ -32,8 +32,8 @@ NATIVE, EMULATED = "arm64 on a builder of its own", "arm64 emulated"
 _DOCKERFILE = """ARG BASE
 FROM ${BASE} AS build
 ARG MARK
-RUN i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done; echo $MARK > /out
-RUN dd if=/dev/zero bs=1M count=150 2>/dev/null | sha256sum >> /out
+RUN i=0; while [ $i -lt 75000 ]; do i=$((i+1)); done; echo $MARK > /out
+RUN dd if=/dev/zero bs=1M count=75 2>/dev/null | sha256sum >> /out
 FROM busybox:stable
 COPY --from=build /out /out
 """

@@ -108,8 +108,6 @@ def search(file: Path) -> None:
 
 def entries(client: Registry, file: Path, count: int) -> None:
     """Push an index of so many images; write where it is."""
-    from dataclasses import replace
-
     from benchmarks.images import push_image
     from multiarch.image.manifest import OCI_INDEX, Manifest
     from multiarch.image.platform import Platform
@@ -121,7 +119,7 @@ def entries(client: Registry, file: Path, count: int) -> None:
         one = Manifest(image.media_type, body)
         client.put_manifest(_REPOSITORY, one.digest, one)
         platform = {"os": "linux", "architecture": "amd64", "os.version": str(number)}
-        listed.append(replace(one.descriptor, platform=platform).json)
+        listed.append({**one.descriptor.json, "platform": platform})
     index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}).encode()
     client.put_manifest(_REPOSITORY, f"of-{count}", Manifest(OCI_INDEX, index))
     file.write_text(f"{client.host}/{_REPOSITORY}:of-{count}")

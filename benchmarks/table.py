@@ -116,16 +116,14 @@ def _bar(name: str, medians: Mapping[str, float], goals: Sequence[Goal]) -> Bar:
 
 
 def _rounds(times: Times) -> list[str]:
-    """Return a sentence about how many runs each median is of."""
-    cases: dict[int, list[str]] = {}
-    for (case, _), runs in times.items():
-        if case not in cases.setdefault(len(runs), []):
-            cases[len(runs)].append(case)
-    if len(cases) < 2:
-        return [f"Medians of {runs_of(count)}." for count in cases]
-    most = max(cases, key=lambda count: len(cases[count]))
-    others = [f"of {runs_of(count)}: {', '.join(cases[count])}" for count in cases if count != most]
-    return [f"Medians of {runs_of(most)}; {'; '.join(others)}."]
+    """Return a sentence about how many runs the medians are of; of others, their cases or contestants."""
+    counts: dict[int, dict[str, None]] = {}
+    for (case, one), runs in times.items():
+        is_whole = all(len(others) == len(runs) for (of, _), others in times.items() if of == case)
+        counts.setdefault(len(runs), {})[case if is_whole else one] = None
+    most = max(counts, key=lambda count: sum(len(runs) == count for runs in times.values()))
+    others = [f"; of {runs_of(count)}: {', '.join(names)}" for count, names in counts.items() if count != most]
+    return [f"Medians of {runs_of(most)}{''.join(others)}."]
 
 
 def runs_of(count: int) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PEER = "buildx bake"
 PLATFORMS = ("linux/amd64", "linux/arm64")
-_BURN = "RUN i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done"
+_BURN = "RUN i=0; while [ $i -lt 75000 ]; do i=$((i+1)); done"
 CASES = {"app and worker, small": "", "app and worker, an emulated CPU-bound RUN in their base": _BURN}
 GOALS = {(case, OURS): (Goal(1.0, of=PEER),) for case in CASES}
 _MEGABYTES = 50  # of the context of many targets

@@ -10,10 +10,14 @@ import pytest
 
 from benchmarks import scaling
 from multiarch.config.project import load_project
+from multiarch.registry.client import Registry
+from multiarch.retry import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.unit.registry_server import RegistryServer
 
 
 def log_of(folder: Path) -> list[str]:
@@ -54,6 +58,15 @@ def test_a_layer_is_read_to_its_end(tmp_path: Path) -> None:
     """The program that is looked for is in none of its files."""
     scaling.layer(tmp_path / "input", 250)
     scaling.search(tmp_path / "input")
+
+
+def test_each_entry_of_an_index_is_read(server: RegistryServer, tmp_path: Path) -> None:
+    """All of them are images of their own, which the inspection asks the registry for."""
+    scaling.entries(Registry(server.host, Policy(), print), tmp_path / "input", 3)
+    before = len(server.requests)
+    scaling.inspect(tmp_path / "input")
+    manifests = {request.path for request in server.requests[before:] if "/manifests/sha256:" in request.path}
+    assert 3 == len(manifests)
 
 
 def test_chained_targets_are_built_on_each_other(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Programs as people build them: C with apt and gcc, Python with pip, Go cross-compiled and emulated.
+
+Cold: BuildKit is empty, cache mounts included, so that packages are downloaded again; the repository is new.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.arena import Arena, Job, arena
+from benchmarks.race import Case, race
+from benchmarks.table import Goal, Table, timed_table
+from benchmarks.tools import BARE, OURS, PEER, TOOLS
+from benchmarks.workloads import GO, GO_EMULATED, PYTHON, C, Workload, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from benchmarks.peers import Commands
+    from benchmarks.table import Times
+
+# One of the processor and one emulated; a second emulated one would make a run half as long again.
+PLATFORMS = ("linux/amd64", "linux/arm64")
+NAMES = {
+    C: "C: apt and gcc",
+    PYTHON: "Python: pip, a wheel and one that compiles",
+    GO: "Go, cross-compiled",
+    GO_EMULATED: "Go, emulated",
+}
+GOALS = {(NAMES[workload], OURS): (Goal(1.03, of=PEER),) for workload in (C, PYTHON, GO)}
+
+
+def write(folder: Path, workload: Workload) -> None:
+    """Write a context whose image is another each time."""
+    workload.write(folder)
+    with (folder / "Dockerfile").open("a") as file:
+        file.write(f"LABEL commit={secrets.token_hex(16)}\n")
+
+
+def release(arena: Arena, workload: Workload, tool: Callable[[Arena, Job], Commands]) -> Mapping[str, float]:
+    """Let a tool release a workload; return the seconds."""
+    arena.prune()
+    arena.new_app(partial(write, workload=workload))
+    files = {name: str(path) for name, path in workload.secrets().items()}
+    job = Job(arena.new_names(), platforms=PLATFORMS, arguments=workload.build_args(), secrets=files)
+    return {"": arena.measured(tool, job)}
+
+
+def measure(rounds: int) -> Sequence[Table]:
+    """Return the table of all workloads, and what cross-compiling spares ours.
+
+    The limit is taken once for each, as are the seconds of emulated Go, which ours alone is compared in: they take
+    minutes, and no goal is of them.
+    """
+    prepare()
+    with arena() as made:
+        times: Times = {}
+        for workload, name in NAMES.items():
+            runs = {tool: partial(release, made, workload, commands) for tool, commands in TOOLS.items()}
+            if workload is GO_EMULATED:
+                times |= {(name, OURS): [*runs[OURS]().values()]}
+                continue
+            limit = [*runs.pop(BARE)().values()]
+            times |= {**race([Case(name, runs)], rounds), (name, BARE): limit}
+    ratio = median(times[NAMES[GO], OURS]) / median(times[NAMES[GO_EMULATED], OURS])
+    note = f"Cross-compiling takes {ratio:.2f} of the time of emulation."
+    return [timed_table("case", times, PEER, GOALS, BARE, [note])]
