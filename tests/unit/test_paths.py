@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -176,8 +176,8 @@ def test_directory_that_another_run_swept_before_it_was_locked_is_made_again(
     made: list[str] = []
 
     class Swept(tempfile.TemporaryDirectory[str]):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, dir=tmp_path, **options)
+        def __init__(self, prefix: str, *, ignore_cleanup_errors: bool) -> None:
+            super().__init__(prefix=prefix, dir=str(tmp_path), ignore_cleanup_errors=ignore_cleanup_errors)
             if not made:
                 os.rmdir(self.name)
             made.append(self.name)
