@@ -50,8 +50,10 @@ def build_images(run: Run, client: Client, local: Builder, resumption: Resumptio
     project = run.project
     firsts = dict.fromkeys(target.settings.publish.images[0] for target in project)
     others = dict.fromkeys(image for target in project.asked_for for image in target.settings.publish.images)
-    taken, checks = resumption.take(), [_import_publication, *run.push_checks(tuple(firsts | others))]
-    built = _build_groups(run, client, local, build, checks, resumption.remember)
+    taken, checks = resumption.take(), run.push_checks(tuple(firsts | others))
+    # A check that we may push is to be the first to know that: what takes the processor begins behind it.
+    meanwhile = [partial(_check_and_import, check) for check in checks] or [partial(_import_publication)]
+    built = _build_groups(run, client, local, build, meanwhile, resumption.remember)
     digests = {**taken, **{image.leg: image.digest for images in built for image in images}}
     pushed = [target for target in project if target.settings.build.output.kind is OutputKind.IMAGE]
     legs = [entry.leg for target in pushed for entry in target.settings.matrix]
@@ -60,6 +62,11 @@ def build_images(run: Run, client: Client, local: Builder, resumption: Resumptio
         raise MultiarchError(f"not published: it is not known what was pushed for {', '.join(map(str, unknown))}")
     run.images |= {leg: (digests[leg], 0) for leg in legs}
     return {target.name: {e.platform: digests[e.leg] for e in target.settings.matrix} for target in pushed}
+
+
+def _check_and_import(check: Callable[[], object]) -> None:
+    check()
+    _import_publication()
 
 
 def _import_publication() -> None:
@@ -99,7 +106,7 @@ def _build_groups(
     client: Client,
     local: Builder,
     build: Callable[[Target, Group, Builder, Sequence[Base]], T],
-    checks: Sequence[Callable[[], Any]] = (),
+    meanwhile: Sequence[Callable[[], Any]] = (),
     on_built: Callable[[Target, Group, T, Sequence[Base]], object] | None = None,
 ) -> list[T]:
     """Build each target in as few solves as it needs, as many at a time as there is room for; return their results.
@@ -107,7 +114,7 @@ def _build_groups(
     A solve waits for what it is built on, and takes its room only then.
 
     :param build: runs one solve, for what is not only handed over to others.
-    :param checks: jobs that run meanwhile.
+    :param meanwhile: jobs that run beside them.
     :param on_built: takes the result of each solve, with what it is built on, when its room is free again.
     """
     settings, machine = run.settings, run.machine
@@ -126,7 +133,7 @@ def _build_groups(
     try:
         legs = [entry for entry in run.project.matrix if entry.leg not in run.taken]
         run.progress.begin({entry.leg: run.is_emulated(entry) for entry in legs})
-        results = run.together([*jobs, *checks], keep_going=keep_going)[: len(jobs)]
+        results = run.together([*jobs, *meanwhile], keep_going=keep_going)[: len(jobs)]
         return [result for of_group in results for result in of_group]
     finally:
         run.progress.end()
