@@ -37,7 +37,7 @@ def doctor(
 
 @step_task(
     help={
-        "older-than": "only builds that ended so long ago: 12h, 7d, 2w (default: 24h, and with --build any)",
+        "older-than": "only builds that ended so long ago: 12h, 7d, 2w (default: 24h; with --build, of any age)",
         "build": "only staging tags of this build, whatever its age",
         "delete": "remove them; else they are listed",
         "json": "print the list as one line of JSON",
