@@ -20,7 +20,6 @@ class Daemon:
         self.server = server
         server.otherwise = self._otherwise
         server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
-        server.table[f"GET {API}/_ping"] = [Reply(200, b"OK")]
         server.table[f"GET {API}/info"] = [json_reply({"Architecture": "aarch64", "OperatingSystem": "Debian"})]
 
     def hold(self, name: str, status: str = "running", owner: str = OWNER) -> None:

@@ -53,7 +53,6 @@ class SharedHost:
         self._commands: dict[str, list[str]] = {}
         self._made, self._lock = 0, threading.RLock()
         server.table["GET /version"] = [json_reply({"ApiVersion": "1.41"})]
-        server.table[f"GET {API}/_ping"] = [Reply(200, b"OK")]
         server.table[f"GET {API}/info"] = [json_reply({"Architecture": "aarch64", "OperatingSystem": "Debian"})]
         server.otherwise = self._answer
 
