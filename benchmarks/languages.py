@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 PLATFORMS = ("linux/amd64", "linux/arm64")
 NAMES = {
     C: "C: apt and gcc",
-    PYTHON: "Python: pip, a wheel and one that compiles",
     GO: "Go, cross-compiled",
     GO_EMULATED: "Go, emulated",
+    PYTHON: "Python: pip, a wheel and one that compiles",
 }
 GOALS = {(NAMES[workload], OURS): (Goal(1.03, of=PEER),) for workload in (C, PYTHON, GO)}
 
