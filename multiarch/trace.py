@@ -48,12 +48,9 @@ class Trace:
 
         return ended
 
-    def answered(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        """Show a request to a registry, or to a host that it redirected to; a hook for a session of requests."""
-        verb = response.request.method or ""
-        self._say(
-            f"{verb} {shown_address(response.url)}: {response.status_code}, {_ms(response.elapsed.total_seconds())}"
-        )
+    def answered(self, verb: str, url: str, status: int, began: float) -> None:
+        """Show a request to a registry, or to a host that it redirected to; it began at this ``time.monotonic``."""
+        self._say(f"{verb} {shown_address(url)}: {status}, {_ms(time.monotonic() - began)}")
 
     def unanswered(self, verb: str, url: str, error: Exception, began: float) -> None:
         """Show a request without an answer: only the class of the error, because its text may hold the query.

@@ -132,10 +132,10 @@ class Signer:
         known, (_, named) = certificates_of(host), named_bundle()
         flags = []
         if known.authorities or named:
-            from requests.utils import DEFAULT_CA_BUNDLE_PATH
+            import certifi
 
             system = ssl.get_default_verify_paths().cafile
-            paths = [*([Path(system)] if system else []), Path(named or DEFAULT_CA_BUNDLE_PATH), *known.authorities]
+            paths = [*([Path(system)] if system else []), Path(named or certifi.where()), *known.authorities]
             path = self._folder / f"{host.replace(':', '_')}.pem"
             path.write_bytes(b"\n".join(_content(one) for one in paths))
             flags.append(f"--registry-cacert={path}")

@@ -13,12 +13,12 @@ from multiarch.errors import InvalidAnswerError, RegistryUnreachableError, Stopp
 from multiarch.image.documents import check_depth
 from multiarch.registry import limits
 from multiarch.registry.destinations import ForbiddenAddressError
-from multiarch.retry import describe, is_transient, root_cause
+from multiarch.retry import describe, root_cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import requests
+    import urllib3
 
     from multiarch.registry.limits import Limits
 
@@ -62,7 +62,7 @@ class Body:
     :param name: names the request in errors.
     """
 
-    def __init__(self, name: str, response: requests.Response, bounds: Limits) -> None:
+    def __init__(self, name: str, response: urllib3.BaseHTTPResponse, bounds: Limits) -> None:
         self._name = name
         self._response = response
         self._limits = bounds
@@ -75,7 +75,7 @@ class Body:
         try:
             with self._limits:
                 self._limits.check()
-                data: bytes = self._response.raw.read(count)
+                data: bytes = self._response.read(count)
         except Exception as error:  # noqa: BLE001 (whatever an HTTP library raises at bytes from outside)
             self.cut()
             raise failure(self._name, error) from None
@@ -83,20 +83,20 @@ class Body:
 
     def close(self) -> None:
         """Give the connection back where all was read; else cut it off, so that it is not used again."""
-        self._response.raw.close()
+        self._response.close()
 
     def cut(self) -> None:
         """Close the connection."""
-        self._response.close()
+        _cut(self._response)
 
 
-def read_whole(name: str, response: requests.Response, bounds: Limits, most: int) -> bytes:
+def read_whole(name: str, response: urllib3.BaseHTTPResponse, bounds: Limits, most: int) -> bytes:
     """Return a body of no more than so many bytes; of a refusal its beginning.
 
     :raises InvalidAnswerError: it is longer.
     """
     body = Body(name, response, bounds)
-    is_refusal = response.status_code >= 400
+    is_refusal = response.status >= 400
     if is_refusal and is_encoded(response):
         body.cut()
         return b""
@@ -115,15 +115,15 @@ def read_whole(name: str, response: requests.Response, bounds: Limits, most: int
     raise InvalidAnswerError(name, f"the registry sent more than {_size(most)}, so the answer is not used")
 
 
-def is_encoded(response: requests.Response) -> bool:
+def is_encoded(response: urllib3.BaseHTTPResponse) -> bool:
     """Whether a body is compressed, although that was not asked for."""
     return response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
 
 
-def check_plain(name: str, response: requests.Response) -> None:
+def check_plain(name: str, response: urllib3.BaseHTTPResponse) -> None:
     """Check that a body is not compressed, or it may expand to any size. :raises InvalidAnswerError: it is."""
     if is_encoded(response):
-        response.close()
+        _cut(response)
         raise InvalidAnswerError(name, "the registry sent a compressed answer that was not asked for")
 
 
@@ -136,10 +136,7 @@ def failure(name: str, error: Exception) -> Exception:
         return StoppedError(name)
     if isinstance(cause, ForbiddenAddressError):
         return InvalidAnswerError(name, f"the registry leads to {cause}")
-    if type(error).__module__.startswith("requests"):
-        transient = is_transient(error) and not isinstance(error, ValueError)
-    else:
-        transient = not isinstance(error, (ValueError, TypeError, LookupError))
+    transient = _is_transient(error, cause)
     is_odd = isinstance(cause, (ValueError, TypeError, LookupError)) and not isinstance(cause, OSError)
     if is_odd or type(cause) is BadStatusLine:
         # Its text may hold what was sent or received, such as a header.
@@ -148,6 +145,24 @@ def failure(name: str, error: Exception) -> Exception:
         host = name.rpartition(" ")[2].partition("/")[0]
         return RegistryUnreachableError(name, describe(error), remedy=trust_remedy(host), transient=False)
     return RegistryUnreachableError(name, describe(error), transient=transient)
+
+
+def _is_transient(error: Exception, cause: BaseException) -> bool:
+    """Whether the same request may be answered next time."""
+    from urllib3.exceptions import InvalidHeader
+
+    if isinstance(cause, ssl.SSLError):
+        # A handshake that was cut off may succeed next time, and so may what a line has garbled; a wrong certificate
+        # stays wrong.
+        is_garbled = "BAD_RECORD_MAC" in (cause.reason or "")
+        return is_garbled or isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    return not isinstance(error, (ValueError, TypeError, LookupError, InvalidHeader))
+
+
+def _cut(response: urllib3.BaseHTTPResponse) -> None:
+    """Close the connection of an answer, of which nothing more is read."""
+    response.close()
+    response.release_conn()
 
 
 def _size(count: int) -> str:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from multiarch.errors import MultiarchError, RegistryError, StoppedError
 from multiarch.registry.challenge import parse_challenge
@@ -41,7 +42,7 @@ class Authorizer:
     """Answers the challenges of one registry. Safe to use from several threads.
 
     :param host: ``host[:port]`` as it stands in image references.
-    :param send: sends a token request, without retries or redirects: its name, verb, address, and what requests takes.
+    :param send: sends a token request, without retries or redirects: its name, verb, address, ``headers``, ``data``.
     :param refusal: makes the error of an answer.
     :param check_realm: checks the realm of a challenge, by the name of the request and the address that was challenged.
     """
@@ -133,11 +134,12 @@ class Authorizer:
         if login.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": login.identity_token, "client_id": "multiarch"}
             form |= {"service": service, "scope": " ".join(scope)}
-            answer = self._send(name, "POST", realm, data=form)
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = self._send(name, "POST", realm, headers=headers, data=urlencode(form).encode())
         else:
-            query = {"service": service, "scope": scope}
+            query = urlencode({"service": service, "scope": scope}, doseq=True)
             headers = {"Authorization": f"Basic {login.basic}"} if login.user else {}
-            answer = self._send(name, "GET", realm, params=query, headers=headers)
+            answer = self._send(name, "GET", _with_query(realm, query), headers=headers)
         if not 200 <= answer.status < 300:
             raise self._refusal(name, answer)
         token = answer.json.get("token") or answer.json.get("access_token")
@@ -150,6 +152,12 @@ class Authorizer:
     def _login(self) -> Login:
         """The credentials for the registry. :raises ConfigurationError: a credential helper fails."""
         return stored_login(self.host)
+
+
+def _with_query(url: str, query: str) -> str:
+    """Return an address with more in its query, and without a fragment, which no server gets."""
+    split = urlsplit(url)
+    return urlunsplit(split._replace(query="&".join(filter(None, (split.query, query))), fragment=""))
 
 
 def _lifetime(value: object) -> float:

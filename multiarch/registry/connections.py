@@ -24,8 +24,7 @@ from multiarch.registry.limits import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import requests
-
+    from multiarch.registry.sessions import Session
     from multiarch.registry.sockets import AddressInfo, LimitedSocket
     from multiarch.trace import Trace
 
@@ -52,7 +51,7 @@ class Connections:
         self._server = DOCKER_HUB_API if host == DOCKER_HUB else host
         self._scheme = "http" if is_loopback(host) else "" if self._insecure else "https"
         self._deciding = threading.Lock()
-        self._session: requests.Session | None = None
+        self._session: Session | None = None
         self._making = threading.Lock()
         self.destinations = Destinations(self._server, insecure=self._insecure)
         name, _, port = self._server.rpartition(":")
@@ -93,7 +92,7 @@ class Connections:
         :param stream: leave the body to the caller, unless it is that of a refusal.
         :param is_blob: whether a blob is sent or read, which may take as long as bytes pass.
         :param seconds: how long the answer may take; None for what is usual.
-        :param options: what ``requests.Session.request`` takes.
+        :param options: ``headers`` and ``data`` as `multiarch.registry.sessions.Session.request` has them.
         :raises RegistryUnreachableError: there is no answer. :raises InvalidAnswerError: it cannot be used.
         :raises StoppedError: the run was stopped.
         """
@@ -126,11 +125,13 @@ class Connections:
         with Limits(seconds=whole, progresses=is_blob) as bounds:
             bounds.check()
             bounds.begin_head()
-            options = {"timeout": (_CONNECT_SECONDS, patience), "allow_redirects": False, "stream": True, **options}
-            response = self._made_session().request(verb, url, **options)
+            began = time.monotonic()
+            response = self._made_session().request(verb, url, timeout=(_CONNECT_SECONDS, patience), **options)
             bounds.end_head()
-        answer = Answer(response.status_code, response.reason or "", response.headers, url)
-        if stream and response.status_code < 400:
+        if self._trace:
+            self._trace.answered(verb, url, response.status, began)
+        answer = Answer(response.status, response.reason or "", response.headers, url)
+        if stream and response.status < 400:
             check_plain(name, response)
             return replace(answer, stream=Body(name, response, bounds))
         return replace(answer, body=read_whole(name, response, bounds, most))
@@ -147,7 +148,7 @@ class Connections:
             return "http"
         return "https"
 
-    def _made_session(self) -> requests.Session:
+    def _made_session(self) -> Session:
         """Return the one session of all threads."""
         with self._making:
             if self._session is None:
@@ -156,8 +157,6 @@ class Connections:
                 self._session = Session(
                     self._host, self._server, self.destinations, self.ahead, insecure=self._insecure
                 )
-                if self._trace:
-                    self._session.hooks["response"].append(self._trace.answered)
             return self._session
 
 

@@ -1,16 +1,13 @@
-"""A session of requests that follows nothing, keeps nothing, and connects where the policy allows it."""
+"""A session that follows nothing, keeps nothing, and connects where the policy allows it."""
 
 from __future__ import annotations
 
-import functools
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from multiarch.image.reference import is_loopback
@@ -21,16 +18,16 @@ from multiarch.version import __version__
 
 if TYPE_CHECKING:
     import ssl
-
-    from requests.adapters import BaseAdapter
+    from collections.abc import Mapping
 
     from multiarch.registry.connections import Ahead
     from multiarch.registry.destinations import Destinations
 
-_POOL = 32  # connections that are kept; requests' own 10 are fewer than a large matrix uses at the same time
+_POOL = 32  # connections that are kept; urllib3's own 1 is fewer than a large matrix uses at the same time
+_HEADERS = {"User-Agent": f"multiarch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
-class Session(requests.Session):
+class Session:
     """Connections to one registry and to the hosts that it leads to. Safe to use from several threads.
 
     Neither cookies, nor redirects, nor ~/.netrc: no other host may add to a request, or learn from one.
@@ -43,42 +40,61 @@ class Session(requests.Session):
     """
 
     def __init__(self, host: str, server: str, destinations: Destinations, ahead: Ahead, *, insecure: bool) -> None:
-        super().__init__()
         self._host = host
         self._own = origin(f"https://{server}")
         self._insecure = insecure
-        self._adapter = functools.partial(_Adapter, destinations, ahead)
-        self._made: dict[str, BaseAdapter] = {}
+        self._pools = _pools(destinations, ahead)
+        self._made: dict[tuple[str, str], urllib3.PoolManager] = {}
         self._making = threading.Lock()
-        self.headers.update({"User-Agent": f"multiarch/{__version__}", "Accept-Encoding": "identity"})
-        self.trust_env = False
-        self.max_redirects = 0
         if insecure:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return no address: redirects are followed by the transport, which knows where they may lead."""
+    def request(
+        self,
+        verb: str,
+        url: str,
+        *,
+        timeout: tuple[float, float],
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Return the answer to a request, of which the body is yet to be read.
 
-    def get_adapter(self, url: str | bytes) -> BaseAdapter:
-        """Return the adapter for an address, made when it is needed first: certificates take a while to read."""
-        place = origin(str(url))
+        :param timeout: seconds that a connection may take, and that may pass between two bytes.
+        :param data: the body; it has ``read`` and a length where it is not bytes.
+        :raises Exception: whatever urllib3 raises at bytes from outside. :raises ConfigurationError: a file of
+            certificates cannot be used.
+        """
+        sent = {**_HEADERS, **(headers or {})}
+        if data is not None and not isinstance(data, bytes):
+            sent["Content-Length"] = str(len(data))
+        limits = urllib3.Timeout(connect=timeout[0], read=timeout[1])
+        passes: dict[str, Any] = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
+        return self._manager(url).request(verb, url, body=data, headers=sent, timeout=limits, **passes)
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        """Return the pools for an address, made when they are needed first: certificates take a while to read."""
+        place = origin(url)
         kind = "plain" if place[0] != "https" else "own" if place == self._own else "elsewhere"
+        proxy = _proxy(url)
         with self._making:
-            if kind not in self._made:
-                self._made[kind] = self._adapter(self._context(kind))
-            return self._made[kind]
+            if (kind, proxy) not in self._made:
+                self._made[kind, proxy] = self._managing(proxy, self._context(kind))
+            return self._made[kind, proxy]
 
-    def merge_environment_settings(self, url: Any, *_: Any) -> Any:
-        """Return the proxies of the environment; as with Docker, none for this machine itself."""
-        found = {} if is_loopback(origin(url)[1]) else get_environ_proxies(url, no_proxy=None)
-        return {"proxies": found, "stream": True, "verify": True, "cert": None}
+    def _managing(self, proxy: str, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"ssl_context": context} if context else {}
+        if proxy:
+            # requests knows all that may stand in the address of a proxy, which few have.
+            from requests.adapters import HTTPAdapter
 
-    def request(self, *args: Any, **options: Any) -> requests.Response:
-        """Send a request; what it sets as cookies is forgotten."""
-        try:
-            return super().request(*args, **options)
-        finally:
-            self.cookies.clear()
+            manager: urllib3.PoolManager = HTTPAdapter(pool_maxsize=_POOL).proxy_manager_for(proxy, **options)
+        else:
+            manager = urllib3.PoolManager(maxsize=_POOL, **options)
+        # A proxy of SOCKS has connections of its own kind.
+        if not proxy.startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def _context(self, kind: str) -> ssl.SSLContext | None:
         if kind == "plain":
@@ -88,38 +104,21 @@ class Session(requests.Session):
         return trusting(self._host, identified=kind == "own")
 
 
-class _Adapter(HTTPAdapter):
-    """Adapter that connects by the policy, with one TLS context; urllib3 would read the certificates for each."""
+def _proxy(url: str) -> str:
+    """Return the proxy that the environment names for an address; as with Docker, none for this machine itself.
 
-    def __init__(self, destinations: Destinations, ahead: Ahead, context: ssl.SSLContext | None) -> None:
-        self._context = context
-        self._pools = _pools(destinations, ahead)
-        super().__init__(pool_maxsize=_POOL)
+    :raises ValueError: what it names is no address; also an OSError, whose text says so.
+    """
+    if is_loopback(origin(url)[1]) or not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
+    from requests.exceptions import InvalidProxyURL
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **self._with_context(options))
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """Return the manager of a proxy, which connects by the policy too (overrides that of `HTTPAdapter`)."""
-        manager = super().proxy_manager_for(*args, **self._with_context(options))
-        # A proxy of SOCKS has connections of its own kind.
-        if isinstance(manager, urllib3.ProxyManager) and not args[0].startswith("socks"):
-            manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    def send(self, *args: Any, **options: Any) -> requests.Response:
-        return super().send(*args, **{**options, "verify": self._verifies})
-
-    def cert_verify(self, conn: Any, *_: Any) -> None:
-        conn.cert_reqs = "CERT_REQUIRED" if self._verifies else "CERT_NONE"
-
-    @property
-    def _verifies(self) -> bool:
-        return self._context is None or self._context.check_hostname
-
-    def _with_context(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {**options, "ssl_context": self._context} if self._context else options
+    found = select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    proxy = prepend_scheme_if_needed(found, "http") if found else ""  # type: ignore[no-untyped-call]
+    if proxy and not urllib3.util.parse_url(proxy).host:
+        raise InvalidProxyURL("Please check proxy URL. It is malformed and could be missing the host.")
+    return str(proxy)
 
 
 def _pools(destinations: Destinations, ahead: Ahead) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+import certifi
 
 from multiarch.certificates import certificates_of, check_file, named_bundle
 from multiarch.errors import ConfigurationError
@@ -27,7 +27,7 @@ def trusting(host: str, *, identified: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.sslsocket_class = LimitedTlsSocket
     variable, named = named_bundle()
-    bundle = named or DEFAULT_CA_BUNDLE_PATH
+    bundle = named or certifi.where()
     with _usable(variable or "REQUESTS_CA_BUNDLE", f"{bundle} cannot be used"):
         is_directory = Path(bundle).is_dir()
         if not is_directory:

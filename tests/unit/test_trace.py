@@ -109,7 +109,7 @@ def test_unanswered_request_is_shown_by_the_class_of_its_error(server: RegistryS
     shown = Shown()
     with pytest.raises(RegistryUnreachableError):
         client(server, shown).blob("app", digest)
-    assert f"GET http://{server.host}/elsewhere: ConnectionError, T" == shown.lines[-1]
+    assert f"GET http://{server.host}/elsewhere: ProtocolError, T" == shown.lines[-1]
     assert [] == shown.secrets
 
 
