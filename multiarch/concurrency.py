@@ -13,6 +13,8 @@ from multiarch.errors import MultiarchError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from typing_extensions import Self
+
 S = TypeVar("S")
 T = TypeVar("T")
 # Threads of one call. The platforms and tags of a release are fewer, and wait for a network most of the time.
@@ -66,6 +68,43 @@ def each(
 ) -> list[T]:
     """Return the result of *function* for each of *items*, in their order, as `together` does."""
     return together([partial(function, item) for item in items], on_failure=on_failure, limit=limit)
+
+
+class Aside:
+    """Jobs that run beside what follows, until they are waited for. Safe to use from several threads.
+
+    As a context, it is left when all have ended.
+    """
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self._failures: list[BaseException] = []
+
+    def begin(self, job: Callable[[], object]) -> None:
+        """Let a job run in a thread of its own."""
+        thread = threading.Thread(target=self._do, args=(job,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self) -> None:
+        """Wait until all jobs that have begun have ended; raise the first failure."""
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(_LONGEST_WAIT)
+        if self._failures:
+            raise self._failures[0]
+
+    def _do(self, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
+            self._failures.append(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
 
 
 class _StoppedError(Exception):

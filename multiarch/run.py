@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from multiarch.concurrency import together
+from multiarch.concurrency import Aside, together
 from multiarch.errors import MultiarchError
 from multiarch.image.reference import is_loopback
 from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from docker.models.containers import Container
@@ -51,7 +51,8 @@ class Run:
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
-    :ivar tagged: whose staging tags this run has written.
+    :ivar aside: jobs that run beside what follows the builds; they have ended when a step returns.
+    :ivar tagged: whose staging tags this run has written; see `all_tagged`.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -64,6 +65,7 @@ class Run:
         self.solves: list[Solve] = []
         self.images: dict[Leg, tuple[str, int]] = {}
         self.taken: dict[Leg, str] = {}
+        self.aside = Aside()
         self.tagged: set[Leg] = set()
         self.findings: dict[Leg, Findings] = {}
         self._held = ExitStack()
@@ -237,6 +239,11 @@ class Run:
         index = self.registries[image.registry].manifest(image.repository, digest)
         images = [entry.digest for entry in index.entries if not entry.is_attestation] if index else []
         return images[0] if len(images) == 1 else digest
+
+    def all_tagged(self) -> Collection[Leg]:
+        """Return whose staging tags this run has written, when no more are being written."""
+        self.aside.wait()
+        return self.tagged
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

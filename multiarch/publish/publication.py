@@ -86,7 +86,7 @@ def publish(
     sign: Sign | None = None,
     on_moved: Callable[[], object] = nothing,
     is_ancestor: IsAncestor | None = None,
-    tagged: Collection[Leg] = (),
+    tagged: Callable[[], Collection[Leg]] = tuple,
 ) -> tuple[Published, ...]:
     """Publish each part under every tag of every repository of its own.
 
@@ -96,7 +96,8 @@ def publish(
     :param registries: by host, a client for each repository's registry. :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate, or None.
     :param on_moved: called when all tags have moved, before signals are handled. :param sign: signs before they move.
-    :param is_ancestor: knows the newer of two commits, or None. :param tagged: whose staging tags this run has written.
+    :param is_ancestor: knows the newer of two commits, or None.
+    :param tagged: returns whose staging tags this run has written, when it has.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """
@@ -150,16 +151,16 @@ def _plan(
 
 
 def _read_bases(
-    parts: Sequence[Part], registries: Mapping[str, Registry], tagged: Collection[Leg]
+    parts: Sequence[Part], registries: Mapping[str, Registry], tagged: Callable[[], Collection[Leg]]
 ) -> dict[StagedBase, BaseImage]:
     """Return what is built on, each read once; one that only others are for gets its staging tag, as they do."""
     on_failure = partial(stop_all, registries.values())
-    published = {part.name for part in parts}
+    published, written = {part.name for part in parts}, tagged()
 
     def read(base: StagedBase) -> BaseImage:
         registry = registries[base.reference.registry]
         found = read_base(base, registry)
-        is_tagged = base.leg in tagged or base.leg.target in published
+        is_tagged = base.leg in written or base.leg.target in published
         if base.reference.tag and base.reference.digest and not is_tagged:
             write_staging_tag(registry, found.image)
         return found
@@ -226,7 +227,7 @@ def check(
 
 
 def _read_all(
-    parts: Sequence[Part], registries: Mapping[str, Registry], tags: ExistingTags, tagged: Collection[Leg]
+    parts: Sequence[Part], registries: Mapping[str, Registry], tags: ExistingTags, tagged: Callable[[], Collection[Leg]]
 ) -> list[tuple[list[StagedPlatform], list[TagState], list[StagedImage]]]:
     """Return what `_read` does of each part; all are read at the same time."""
     with _connections_ahead(parts, registries):
@@ -235,7 +236,7 @@ def _read_all(
 
 
 def _read(
-    part: Part, registries: Mapping[str, Registry], tags: ExistingTags, tagged: Collection[Leg]
+    part: Part, registries: Mapping[str, Registry], tags: ExistingTags, tagged: Callable[[], Collection[Leg]]
 ) -> tuple[list[StagedPlatform], list[TagState], list[StagedImage]]:
     """Return what is staged, in the order of the matrix, the tags to publish as they are before, and what is added."""
     settings, digests = part.settings, part.digests
@@ -249,7 +250,8 @@ def _read(
     staged = {place.platform: place for group in results[: len(groups)] for place in group}
     if digests and settings.publish.digests is None and part.published is None:
         # What is built together is pushed by digest alone: `manifest` run by itself finds it under its tag.
-        left = [place for place in staged.values() if Leg(place.platform, part.name) not in tagged]
+        written = tagged()
+        left = [place for place in staged.values() if Leg(place.platform, part.name) not in written]
         images = [place.images[0] for place in left if len(place.images) == 1]
         each(partial(write_staging_tag, registry), images, on_failure=on_failure)
     return [staged[platform] for platform in settings.platforms], tags.due(settings, results[len(groups) :]), added

@@ -92,7 +92,7 @@ def publish(
             sign=sign,
             on_moved=run.on_moved,
             is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
-            tagged=run.tagged,
+            tagged=run.all_tagged,
         )
         _remove_staging_tags(run, targets, published)
     _note(run, targets, published)

@@ -99,7 +99,9 @@ class Resumption:
     def remember(
         self, target: Target, group: Sequence[MatrixEntry], images: Sequence[PushedImage], bases: Sequence[Base]
     ) -> None:
-        """Write the staging tags of what was just built. They may be written at the end too: no failure fails the run.
+        """Write the staging tags of what was just built, beside what follows; see `Run.all_tagged`.
+
+        They may be written at the end too: no failure fails the run.
 
         :param images: of the platforms of the group, in its order.
         :param bases: what these are built on.
@@ -112,11 +114,14 @@ class Resumption:
                 self._put(entry, index)
                 self._run.tagged.add(entry.leg)
 
-        try:
-            each(lambda pair: write(*pair), list(zip(group, images, strict=False)))
-        except MultiarchError as error:
-            legs = tuple(entry.leg for entry in group)
-            self._run.progress.say(f"--resume may not find what was built: {error}", legs)
+        def write_all() -> None:
+            try:
+                each(lambda pair: write(*pair), list(zip(group, images, strict=False)))
+            except MultiarchError as error:
+                legs = tuple(entry.leg for entry in group)
+                self._run.progress.say(f"--resume may not find what was built: {error}", legs)
+
+        self._run.aside.begin(write_all)
 
     def stage(self, target: Target, entry: MatrixEntry, image: PushedImage, bases: Sequence[Base]) -> str:
         """Write the staging tag of one platform that was pushed by digest; return the digest of what is under it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from multiarch.concurrency import each, together
+from multiarch.concurrency import Aside, each, together
 from multiarch.errors import MultiarchError, RegistryUnreachableError
 
 if TYPE_CHECKING:
@@ -189,4 +189,38 @@ def test_an_interrupt_while_others_end_waits_as_well() -> None:
     with pytest.raises(KeyboardInterrupt):
         together(jobs, on_failure=impatient)
         time.sleep(1)
+    assert ended.is_set()
+
+
+def test_what_is_aside_runs_beside_what_follows_and_is_waited_for() -> None:
+    """Also what is begun while something else is aside; and all of it, when the context is left."""
+    followed, done = threading.Event(), list[str]()
+
+    def job(name: str) -> None:
+        assert followed.wait(10)
+        done.append(name)
+
+    with Aside() as aside:
+        aside.begin(partial(job, "first"))
+        aside.begin(partial(job, "second"))
+        assert [] == done
+        followed.set()
+        aside.wait()
+        assert ["first", "second"] == sorted(done)
+        aside.begin(partial(job, "third"))
+    assert "third" == done[-1]
+
+
+def test_failure_aside_is_raised_where_it_is_waited_for() -> None:
+    """When all others have ended."""
+    aside, ended = Aside(), threading.Event()
+
+    def late() -> None:
+        time.sleep(0.05)
+        ended.set()
+
+    aside.begin(partial(fail, "broken"))
+    aside.begin(late)
+    with pytest.raises(MultiarchError, match=r"^broken$"):
+        aside.wait()
     assert ended.is_set()

@@ -35,6 +35,10 @@ class Into(Struct, frozen=True):
 
         :raises MultiarchError: what the failing step raised.
         """
+        with run.aside:
+            return self._run(run)
+
+    def _run(self, run: Run) -> tuple[PublishedTag, ...]:
         from multiarch.steps.release import solves
         from multiarch.steps.resume import Resumption
 
@@ -46,6 +50,7 @@ class Into(Struct, frozen=True):
             client, local = step.prepare(run, resumption)
         with run.progress.section("build"):
             digests = solves.build_images(run, client, local, resumption)
+            run.aside.wait()  # the staging tags are what the places are taken from
         target = manifest_repair.target_of(run, "--into")  # the builders have said what is built where
         replacements = [
             Replacement(entry.platform, entry.staging.with_digest(digests[target.name][entry.platform]))

@@ -70,8 +70,9 @@ def _check_and_import(check: Callable[[], object]) -> None:
 
 
 def _import_publication() -> None:
-    """Import what publishes images while they are built, rather than when the last one is."""
-    from multiarch.publish import publication, resumed  # noqa: F401 (imported for later)
+    """Import what publishes images, and tells of it, while they are built, rather than when the last one is."""
+    from multiarch.display import history, summary  # noqa: F401 (imported for later)
+    from multiarch.publish import publication, resumed  # noqa: F401
 
 
 def build_here(run: Run, client: Client, local: Builder) -> tuple[Path | ImageReference, ...]:

@@ -37,6 +37,11 @@ def run(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     :returns: the tags; what was written or loaded with another output, and nothing with the output ``none``.
     :raises MultiarchError: what the failing step raised.
     """
+    with run.aside:
+        return _release(run)
+
+
+def _release(run: Run) -> tuple[PublishedTag | Path | ImageReference, ...]:
     from multiarch.steps.release import solves
     from multiarch.steps.resume import Resumption
 
