@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -271,6 +273,33 @@ def test_a_running_server_is_asked_first(
     state = read_state(cast("DockerHost", host), settings.builder)
     assert ("aarch64", True, 6) == (state.machine, state.aarch32, len(state.emulators))
     assert asked == calls
+
+
+def test_server_on_this_machines_kernel_is_not_asked(tmp_path: Path) -> None:
+    """Its socket is here, so its kernel is; where this process does not see the entries, the server is asked."""
+    asked: list[str] = []
+
+    def execute(*_: object) -> tuple[int, str]:
+        asked.append("server")
+        return 0, KERNEL
+
+    mount = {"Destination": "/run/buildkit", "Source": str(tmp_path)}
+    server = SimpleNamespace(status="running", name="buildkit", attrs={"Mounts": [mount]})
+    host = SimpleNamespace(find=lambda _: server, execute=execute, machine="x86_64", is_local=True)
+    settings = load({"platforms": ["arm64"], "image": "someone/app"}, {}, {})
+    state = read_state(cast("DockerHost", host), settings.builder)
+    assert (["server"], 6) == (asked, len(state.emulators))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "buildkitd.sock"))
+        listener.listen()
+        state = read_state(cast("DockerHost", host), settings.builder)
+    folder = Path("/proc/sys/fs/binfmt_misc")
+    if (folder / "status").exists():
+        entries = [path for path in folder.iterdir() if path.name != "register"]
+        ours = {path.name for path in entries if "magic" in path.read_text()}
+        assert (["server"], ours) == (asked, {emulator.name for emulator in state.emulators})
+    else:
+        assert ["server", "server"] == asked
 
 
 class RootlessRun:
