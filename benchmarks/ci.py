@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.arena import Arena, Job, arena, away
+from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race
 from benchmarks.table import Goal, Table, timed_table
-from benchmarks.tools import BARE, OURS, PEER, TOOLS
+from benchmarks.tools import BARE, OURS, PEER, TOOLS, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,13 +53,23 @@ def release(
     return {"": arena.measured(tool, Job(arena.new_names([*hosts]), cache=cache), hosts)}
 
 
+def profiled(arena: Arena, hosts: Mapping[str, str], lock: str, cache: str) -> Profile:
+    """Let ours do the same; return where its time went."""
+    arena.prune()
+    arena.forget()
+    arena.new_app(partial(write, lock=lock))
+    return profile(arena, ours(arena, Job(arena.new_names([*hosts]), cache=cache)))
+
+
 def measure(rounds: int) -> Sequence[Table]:
-    """Return the table."""
+    """Return the table, and where the time of ours goes."""
     with arena() as made, away(made.hosts, AWAY) as hosts:
-        runs = {}
+        runs, filled = {}, {}
         for name, tool in TOOLS.items():
             (cache,) = made.new_names([*hosts])
-            runs[name] = partial(release, made, hosts, secrets.token_hex(16), cache, tool)
+            filled[name] = secrets.token_hex(16), cache
+            runs[name] = partial(release, made, hosts, *filled[name], tool)
             runs[name]()  # fills the cache
         times = race([Case(NAME, runs)], rounds)
-    return [timed_table("case", times, PEER, GOALS, BARE)]
+        places = profile_table({NAME: partial(profiled, made, hosts, *filled[OURS])})
+    return [timed_table("case", times, PEER, GOALS, BARE), places]

@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.arena import Arena, Job, arena, away
+from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race
 from benchmarks.release import write_small
 from benchmarks.table import Goal, Table, timed_table
-from benchmarks.tools import BARE, OURS, PEER, TOOLS
+from benchmarks.tools import BARE, OURS, PEER, TOOLS, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +41,15 @@ def release(
     return {"": arena.measured(tool, Job(arena.new_names([*hosts]), tags), hosts)}
 
 
+def profiled(arena: Arena, hosts: Mapping[str, str], tags: Sequence[str]) -> Profile:
+    """Let ours do the same; return where its time went."""
+    arena.prune()
+    arena.new_app(write_small)
+    return profile(arena, ours(arena, Job(arena.new_names([*hosts]), tags)))
+
+
 def measure(rounds: int) -> Sequence[Table]:
-    """Return the table of all cases."""
+    """Return the table of all cases, and where the time of ours goes."""
     with arena(3) as made, away(made.hosts, FAR) as far, away(made.hosts, 0) as near:
         first = dict([next(iter(far.items()))])
         cases = [(ONE, first, TAGS[:1]), (NINE.format(50), far, TAGS), (NINE.format(0), near, TAGS)]
@@ -50,4 +58,5 @@ def measure(rounds: int) -> Sequence[Table]:
             for name, hosts, tags in cases
         ]
         times = race(races, rounds)
-    return [timed_table("case", times, PEER, GOALS, BARE)]
+        places = profile_table({name: partial(profiled, made, hosts, tags) for name, hosts, tags in cases})
+    return [timed_table("case", times, PEER, GOALS, BARE), places]

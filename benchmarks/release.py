@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.arena import Arena, Job, arena, output
+from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race
 from benchmarks.table import Goal, Table, timed_table
-from benchmarks.tools import BARE, MANAGED, OURS, PEER, SERIAL, TOOLS, configure, serial, settings
+from benchmarks.tools import BARE, MANAGED, OURS, PEER, SERIAL, TOOLS, configure, ours, serial, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,8 +67,23 @@ def managed_warm(arena: Arena, container: str) -> Mapping[str, float]:
     return {"warm": seconds[1]}
 
 
+def profiled(arena: Arena) -> Profile:
+    """Let ours release a small image from an empty BuildKit; return where its time went."""
+    arena.prune()
+    arena.new_app(write_small)
+    return profile(arena, ours(arena, Job(arena.new_names())))
+
+
+def managed_profiled(arena: Arena, container: str) -> Profile:
+    """Let ours release a small image once more with its own server, which is there; return where its time went."""
+    arena.new_app(write_small)
+    words = configure(arena, settings(arena, Job(arena.new_names()), buildkit_container=container))
+    arena.run(words, {"BUILDKIT_HOST": ""})
+    return profile(arena, words, {"BUILDKIT_HOST": ""})
+
+
 def measure(rounds: int) -> Sequence[Table]:
-    """Return the table of both cases."""
+    """Return the table of both cases, and where the time of ours goes."""
     container = f"bench-managed-{secrets.token_hex(3)}"
     with arena() as made:
         tools = {**TOOLS, SERIAL: serial}
@@ -77,7 +93,13 @@ def measure(rounds: int) -> Sequence[Table]:
             times = race(
                 [Case(SMALL, {**small, MANAGED: partial(managed_warm, made, container)}), Case(LARGE, large)], rounds
             )
+            places = profile_table(
+                {
+                    f"{SMALL}, cold": partial(profiled, made),
+                    f"{SMALL}, warm, its own BuildKit": partial(managed_profiled, made, container),
+                }
+            )
         finally:
             output("docker", "rm", "--force", "--volumes", container)
             output("docker", "volume", "rm", "--force", f"{container}-state")
-    return [timed_table("case", times, PEER, GOALS, BARE)]
+    return [timed_table("case", times, PEER, GOALS, BARE), places]

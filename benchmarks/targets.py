@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.arena import BUILDKIT, Arena, Job, arena, create_builder
 from benchmarks.peers import BUILDX, install
+from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race, say
 from benchmarks.table import Bar, Goal, Table, timed_table
 from benchmarks.tools import BARE, OURS, bare, configure
@@ -111,6 +112,14 @@ TOOLS: dict[str, Callable[[Arena, str], Commands]]
 TOOLS = {OURS: partial(ours, targets=pair), PEER: partial(bake, targets=pair), BARE: solves}
 
 
+def profiled(arena: Arena, work: str) -> Profile:
+    """Let ours release app and worker from an empty BuildKit; return where its time went."""
+    arena.prune()
+    arena.new_app(partial(write_pair, work=work))
+    (folder,) = arena.new_names()
+    return profile(arena, ours(arena, folder, pair))
+
+
 def release(arena: Arena, work: str, tool: Callable[[Arena, str], Commands]) -> Mapping[str, float]:
     """Let a tool release app and worker from an empty BuildKit; return the seconds."""
     arena.prune()
@@ -169,15 +178,16 @@ def travelled(arena: Arena) -> Iterator[tuple[str, int, float]]:
 
 
 def measure(rounds: int) -> Sequence[Table]:
-    """Return the table of the race, and that of what travelled."""
+    """Return the table of the race, where the time of ours goes, and what travelled."""
     with arena() as made:
         cases = [
             Case(case, {n: partial(release, made, work, tool) for n, tool in TOOLS.items()})
             for case, work in CASES.items()
         ]
         times = race(cases, rounds)
+        places = profile_table({case: partial(profiled, made, work) for case, work in CASES.items()})
         sent = [*travelled(made)]
     rows = [[name, f"{count / 1e6:.0f}", f"{seconds:.1f}"] for name, count, seconds in sent]
     bars = {TRAVEL: [Bar(name, count / 1e6, f"{count / 1e6:.0f} MB") for name, count, _ in sent]}
     travel = Table(TRAVEL, ["", "MB sent to BuildKit", "seconds"], rows, bars, ["One run of each."])
-    return [timed_table("case", times, PEER, GOALS, BARE), travel]
+    return [timed_table("case", times, PEER, GOALS, BARE), places, travel]
