@@ -16,7 +16,7 @@ from multiarch.image.reference import is_loopback
 from multiarch.interrupts import nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from docker.models.containers import Container
@@ -52,7 +52,7 @@ class Run:
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
     :ivar aside: jobs that run beside what follows the builds; they have ended when a step returns.
-    :ivar tagged: whose staging tags this run has written; see `all_tagged`.
+    :ivar tagged: whose staging tags this run has written, so far.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -239,11 +239,6 @@ class Run:
         index = self.registries[image.registry].manifest(image.repository, digest)
         images = [entry.digest for entry in index.entries if not entry.is_attestation] if index else []
         return images[0] if len(images) == 1 else digest
-
-    def all_tagged(self) -> Collection[Leg]:
-        """Return whose staging tags this run has written, when no more are being written."""
-        self.aside.wait()
-        return self.tagged
 
     def start_embedded_registry(self) -> None:
         """Start the embedded registry where images go to it; once a run."""

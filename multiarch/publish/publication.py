@@ -96,8 +96,7 @@ def publish(
     :param registries: by host, a client for each repository's registry. :param say: takes the notes of the gates.
     :param try_images: runs the images of each part, in the order of its matrix; the last gate, or None.
     :param on_moved: called when all tags have moved, before signals are handled. :param sign: signs before they move.
-    :param is_ancestor: knows the newer of two commits, or None.
-    :param tagged: returns whose staging tags this run has written, when it has.
+    :param is_ancestor: knows the newer of two commits, or None. :param tagged: returns whose staging tags were written.
     :raises GateError: the images may not be published.
     :raises TagsNotMovedError: a registry refuses, or a tag reads back as something else; the tags are as before.
     """

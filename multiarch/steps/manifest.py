@@ -17,7 +17,7 @@ from multiarch.image.platform import Leg
 from multiarch.publish import commands as dry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from multiarch.config.project import Project, Target
     from multiarch.config.settings import Settings
@@ -92,11 +92,17 @@ def publish(
             sign=sign,
             on_moved=run.on_moved,
             is_ancestor=Checkout(os.environ, working_directory()).is_ancestor,
-            tagged=run.all_tagged,
+            tagged=partial(_tagged, run),
         )
         _remove_staging_tags(run, targets, published)
     _note(run, targets, published)
     return published
+
+
+def _tagged(run: Run) -> Collection[Leg]:
+    """Return whose staging tags this run has written, when no more are being written."""
+    run.aside.wait()
+    return run.tagged
 
 
 def _note(run: Run, targets: Sequence[Target], published: Sequence[Published]) -> None:

@@ -99,7 +99,7 @@ class Resumption:
     def remember(
         self, target: Target, group: Sequence[MatrixEntry], images: Sequence[PushedImage], bases: Sequence[Base]
     ) -> None:
-        """Write the staging tags of what was just built, beside what follows; see `Run.all_tagged`.
+        """Write the staging tags of what was just built, beside what follows (`Run.aside`).
 
         They may be written at the end too: no failure fails the run.
 
