@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # By case and contestant: the seconds of each run, in the order of the rounds.
 Times = dict[tuple[str, str], list[float]]
@@ -117,13 +118,25 @@ def _bar(name: str, medians: Mapping[str, float], goals: Sequence[Goal]) -> Bar:
 
 def _rounds(times: Times) -> list[str]:
     """Return a sentence about how many runs the medians are of; of others, their cases or contestants."""
-    counts: dict[int, dict[str, None]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for (case, one), runs in times.items():
-        is_whole = all(len(others) == len(runs) for (of, _), others in times.items() if of == case)
-        counts.setdefault(len(runs), {})[case if is_whole else one] = None
-    most = max(counts, key=lambda count: sum(len(runs) == count for runs in times.values()))
-    others = [f"; of {runs_of(count)}: {', '.join(names)}" for count, names in counts.items() if count != most]
-    return [f"Medians of {runs_of(most)}{''.join(others)}."]
+        counts.setdefault(case, {})[one] = len(runs)
+    usual = {case: _commonest(of_case.values()) for case, of_case in counts.items()}
+    most = _commonest(usual.values())
+    others: dict[int, dict[str, None]] = {}
+    for case, of_case in counts.items():
+        unlike = {case: usual[case]} if usual[case] != most else {}
+        unlike |= {one: count for one, count in of_case.items() if count != usual[case]}
+        for name, count in unlike.items():
+            others.setdefault(count, {})[name] = None
+    told = [f"; of {runs_of(count)}: {', '.join(names)}" for count, names in sorted(others.items(), reverse=True)]
+    return [f"Medians of {runs_of(most)}{''.join(told)}."]
+
+
+def _commonest(counts: Iterable[int]) -> int:
+    """Return the commonest of numbers; the largest of several."""
+    found = Counter(counts)
+    return max(found, key=lambda count: (found[count], count))
 
 
 def runs_of(count: int) -> str:

@@ -79,3 +79,6 @@ def test_columns_of_numbers_are_set_to_the_right() -> None:
     """Also where a cell of theirs is empty; a number with its unit is text."""
     table = Table("n", ["", "seconds", "size"], [["1", "0.5", "3 MB"], ["2", "", "4 MB"]])
     assert ["| n | seconds | size |", "|---:|---:|---|", "| 1 | 0.5 | 3 MB |", "| 2 |  | 4 MB |"] == table.lines()
+    mixed = {("C", "multiarch"): [9.0] * 3, ("C", "buildx"): [9.0] * 3, ("C", "a bare solve"): [8.0]}
+    table = timed_table("case", {("Go", "multiarch"): [1.0] * 5, ("Go", "a bare solve"): [1.0], **mixed}, "buildx")
+    assert ["Medians of 5 runs; of 3 runs: C; of 1 run: a bare solve."] == list(table.notes)
