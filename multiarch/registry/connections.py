@@ -22,7 +22,7 @@ from multiarch.registry.destinations import Destinations
 from multiarch.registry.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from multiarch.registry.sessions import Session
     from multiarch.registry.sockets import AddressInfo, LimitedSocket
@@ -79,11 +79,12 @@ class Connections:
         verb: str,
         url: str,
         *,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
         most: int = limits.ERROR_BYTES,
         stream: bool = False,
         is_blob: bool = False,
         seconds: float | None = None,
-        **options: Any,
     ) -> Answer:
         """Send one request, to the registry or to an address that it gave; neither authorised, followed nor retried.
 
@@ -92,13 +93,13 @@ class Connections:
         :param stream: leave the body to the caller, unless it is that of a refusal.
         :param is_blob: whether a blob is sent or read, which may take as long as bytes pass.
         :param seconds: how long the answer may take; None for what is usual.
-        :param options: ``headers`` and ``data`` as `multiarch.registry.sessions.Session.request` has them.
+        :param data: the body; see `multiarch.registry.sessions.Session.request`.
         :raises RegistryUnreachableError: there is no answer. :raises InvalidAnswerError: it cannot be used.
         :raises StoppedError: the run was stopped.
         """
         began = time.monotonic()
         try:
-            return self._exchange(name, verb, url, most, stream, is_blob, seconds, options)
+            return self._exchange(name, verb, url, most, stream, is_blob, seconds, headers, data)
         except (ConfigurationError, StoppedError):
             raise
         except Exception as error:  # noqa: BLE001 (whatever an HTTP library raises at bytes from outside)
@@ -117,7 +118,8 @@ class Connections:
         stream: bool,
         is_blob: bool,
         seconds: float | None,
-        options: dict[str, Any],
+        headers: Mapping[str, str] | None,
+        data: Any,
     ) -> Answer:
         whole = None if is_blob else seconds or limits.REQUEST_SECONDS
         # What is sent is a blob's, whose commit has limits of its own; of one that is read, bytes must come.
@@ -126,7 +128,8 @@ class Connections:
             bounds.check()
             bounds.begin_head()
             began = time.monotonic()
-            response = self._made_session().request(verb, url, timeout=(_CONNECT_SECONDS, patience), **options)
+            timeout = (_CONNECT_SECONDS, patience)
+            response = self._made_session().request(verb, url, timeout=timeout, headers=headers, data=data)
             bounds.end_head()
         if self._trace:
             self._trace.answered(verb, url, response.status, began)

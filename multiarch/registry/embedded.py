@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch.docker_host import DockerHost
 
 _READY_SECONDS = 30.0  # seconds, for a busy machine; usually it answers within one
+_ANSWER_SECONDS = 5.0  # for one answer; it is on this machine
 _MOST_ATTEMPTS = 10  # of those that another run can upset, by being faster or by removing the container
 _PAUSE = 0.2  # seconds
 
@@ -86,7 +87,7 @@ def _wait_until_ready(registry: EmbeddedRegistry, container: Container, host: Do
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            answer = connections.send(name, "GET", connections.base(), timeout=5)
+            answer = connections.send(name, "GET", connections.base(), seconds=_ANSWER_SECONDS)
             if answer.status >= 400:
                 raise refusal(name, answer)
         except (RegistryError, RegistryUnreachableError, InvalidAnswerError) as error:
