@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +106,13 @@ class Session:
 
 
 def _proxy(url: str) -> str:
-    """Return the proxy that the environment names for an address; as with Docker, none for this machine itself.
+    """Return the proxy for an address, of the environment or the system; as with Docker, none for this machine itself.
 
     :raises ValueError: what it names is no address; also an OSError, whose text says so.
     """
-    if is_loopback(origin(url)[1]) or not any(name.lower().endswith("_proxy") for name in os.environ):
+    # Elsewhere than on Linux the system may have one that no variable names.
+    is_none_named = sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ)
+    if is_none_named or is_loopback(origin(url)[1]):
         return ""
     from requests.exceptions import InvalidProxyURL
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
