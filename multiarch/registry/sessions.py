@@ -69,6 +69,9 @@ class Session:
         sent = {**_HEADERS, **(headers or {})}
         if data is not None and not isinstance(data, bytes):
             sent["Content-Length"] = str(len(data))
+        if any("\r" in value or "\n" in value for value in sent.values()):
+            # http.client lets a value go on in a line of its own, which servers read differently (RFC 9112, 5.2).
+            raise ValueError("a header of more than one line")
         limits = urllib3.Timeout(connect=timeout[0], read=timeout[1])
         passes: dict[str, Any] = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
         return self._manager(url).request(verb, url, body=data, headers=sent, timeout=limits, **passes)

@@ -71,6 +71,14 @@ def test_manifest_is_written_byte_for_byte(server: RegistryServer) -> None:
     assert index == client(server).manifest("some/app", "latest")
 
 
+@pytest.mark.parametrize("media_type", ["a/b\r\n Transfer-Encoding: chunked", "a/b\n\tX: y", "a/b\r\nX: y", "a/b\r"])
+def test_media_type_of_several_lines_is_not_sent(server: RegistryServer, media_type: str) -> None:
+    """A manifest from elsewhere names its own, and what a line more is to a server or a proxy, nobody knows."""
+    with pytest.raises(RegistryUnreachableError, match=r"latest: .* is not HTTP; [^\n]*$") as caught:
+        client(server).put_manifest("app", "latest", Manifest(media_type, b"{}"))
+    assert (False, []) == (caught.value.transient, server.asked)
+
+
 def test_blob_is_read_byte_for_byte(server: RegistryServer) -> None:
     """Configs of images are read this way."""
     digest = server.hold_blob("app", b"config")
