@@ -73,38 +73,83 @@ def each(
 class Aside:
     """Jobs that run beside what follows, until they are waited for. Safe to use from several threads.
 
-    As a context, it is left when all have ended.
+    As a context, it is left when all have ended, with the error that the context ends in, if any.
+
+    :ivar stopped: makes the jobs end soon. An interrupt sets it that comes within the context, or while they are waited
+        for; no other failure does.
     """
 
     def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
+        self.stopped = threading.Event()
+        self._begun: list[_Latch] = []
         self._failures: list[BaseException] = []
 
     def begin(self, job: Callable[[], object]) -> None:
         """Let a job run in a thread of its own."""
-        thread = threading.Thread(target=self._do, args=(job,), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        latch = _Latch()
+        threading.Thread(target=self._do, args=(job, latch), daemon=True).start()
+        self._begun.append(latch)
 
     def wait(self) -> None:
         """Wait until all jobs that have begun have ended; raise the first failure."""
-        for thread in self._threads:
-            while thread.is_alive():
-                thread.join(_LONGEST_WAIT)
+        self._join()
         if self._failures:
             raise self._failures[0]
 
-    def _do(self, job: Callable[[], object]) -> None:
+    def _join(self) -> None:
+        """Wait until all have ended; raise an interrupt that comes meanwhile only then."""
+        interrupt: BaseException | None = None
+        for latch in self._begun:
+            while not latch.is_open:
+                try:
+                    latch.wait()
+                except BaseException as error:  # noqa: BLE001 (raised below)
+                    interrupt = error
+                    self.stopped.set()
+        if interrupt:
+            raise interrupt
+
+    def _do(self, job: Callable[[], object], latch: _Latch) -> None:
         try:
             job()
         except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
             self._failures.append(error)
+        finally:
+            latch.open()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.wait()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.wait()
+            return
+        # What has ended the context is raised, and no failure in its place: it says how the run ends.
+        if not issubclass(kind, Exception):
+            self.stopped.set()
+        self._join()
+
+
+class _Latch:
+    """What one thread opens, and others wait for. An interrupt while they wait changes nothing.
+
+    Python takes a thread for ended where the wait for its end was interrupted (threading, `_wait_for_tstate_lock`).
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def open(self) -> None:
+        """End all waits."""
+        self.is_open = True
+        self._closed.release()
+
+    def wait(self) -> None:
+        """Wait until it is open, but not for ever: see `_LONGEST_WAIT`."""
+        if self._closed.acquire(timeout=_LONGEST_WAIT):
+            self._closed.release()
 
 
 class _StoppedError(Exception):

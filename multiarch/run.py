@@ -51,8 +51,7 @@ class Run:
     :ivar on_moved: called when all tags have moved; what follows only shows it.
     :ivar images: digest and size in bytes of the image of each leg, as far as there is one.
     :ivar taken: digest of what was under the staging tag of each leg that was not built; see `--resume`.
-    :ivar aside: jobs that run beside what follows the builds; they have ended when a step returns.
-    :ivar tagged: whose staging tags this run has written, so far.
+    :ivar aside: jobs beside all else, which end before a step does. :ivar tagged: whose staging tags were written.
     :ivar findings: what the gates found of its programs.
     :ivar fleet: the builders elsewhere, once they were asked; None without any.
     """
@@ -286,6 +285,7 @@ class Run:
     def stop(self) -> None:
         """End all waiting, and every solve."""
         self._stopped.set()
+        self.aside.stopped.set()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""

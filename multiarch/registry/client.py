@@ -249,12 +249,17 @@ class Registry:
         """End all requests and all waits between attempts; nothing is sent from now on."""
         self._transport.policy.stopped.set()
 
-    def unstoppable(self) -> Registry:
-        """Return a client over the same connections that retries although the run was stopped, to put tags back."""
+    def apart(self, policy: Policy) -> Registry:
+        """Return a client over the same connections that retries, and is stopped, by another policy."""
         again = copy.copy(self)
         again._transport = copy.copy(self._transport)
-        again._transport.policy = self._transport.policy.unstoppable()
+        again._transport.policy = policy
         again._uploads = Uploads(again._transport)
+        return again
+
+    def unstoppable(self) -> Registry:
+        """Return a client over the same connections that retries although the run was stopped, to put tags back."""
+        again = self.apart(self._transport.policy.unstoppable())
         again._remembered = RememberedManifests()
         return again
 

@@ -118,7 +118,8 @@ class Destinations:
         if scheme not in _PORTS or not host or user is not None:
             raise InvalidAnswerError(request, f"the registry leads to {shown_address(target)}, where nothing is sent")
         literal = _literal(host)
-        if not literal and host.rpartition(".")[2].isdigit():
+        # Nor what is written in hexadecimal: urllib3 connects to 127.0.0.1 for 127.0.0.%31, or sends it to a proxy.
+        if not literal and ("%" in host or host.rpartition(".")[2].isdigit()):
             raise InvalidAnswerError(request, "the registry names an address that is none")
         reach = reach_of(literal) if literal else Reach.LOOPBACK if _is_local(host) else Reach.PUBLIC
         if host != self._name and not self._allows(reach):

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from multiarch.errors import StoppedError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,10 @@ class RememberedManifests:
             known = self._futures.get(key)
             future = known or self._futures.setdefault(key, Future())
         if known is not None:
-            return known.result()
+            try:
+                return known.result()
+            except StoppedError:
+                return fetch()  # that one client is stopped says nothing to another that is not
         try:
             manifest = fetch()
         except BaseException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,9 @@ class Session:
         sent = {**_HEADERS, **(headers or {})}
         if data is not None and not isinstance(data, bytes):
             sent["Content-Length"] = str(len(data))
+        if any("\r" in value or "\n" in value for value in sent.values()):
+            # http.client lets a value go on in a line of its own, which servers read differently (RFC 9112, 5.2).
+            raise ValueError("a header of more than one line")
         limits = urllib3.Timeout(connect=timeout[0], read=timeout[1])
         passes: dict[str, Any] = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
         return self._manager(url).request(verb, url, body=data, headers=sent, timeout=limits, **passes)
@@ -105,11 +109,13 @@ class Session:
 
 
 def _proxy(url: str) -> str:
-    """Return the proxy that the environment names for an address; as with Docker, none for this machine itself.
+    """Return the proxy for an address, of the environment or the system; as with Docker, none for this machine itself.
 
     :raises ValueError: what it names is no address; also an OSError, whose text says so.
     """
-    if is_loopback(origin(url)[1]) or not any(name.lower().endswith("_proxy") for name in os.environ):
+    # Elsewhere than on Linux the system may have one that no variable names.
+    is_none_named = sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ)
+    if is_none_named or is_loopback(origin(url)[1]):
         return ""
     from requests.exceptions import InvalidProxyURL
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 AddressInfo = tuple[Any, Any, int, str, Any]
 
 
+# In the reasons of OpenSSL's errors, where the other side refuses who we are (RFC 8446, section 6.2).
+_REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
+
+
+class GarbledError(ConnectionError):
+    """A connection that was established was cut off, or carries something else than TLS: the next one may not."""
+
+
 class _Limited:
     """What is common to both sockets: they wait in slices, and look at the limits between them.
 
@@ -92,6 +100,23 @@ class LimitedSocket(_Limited, socket.socket):
 
 class LimitedTlsSocket(_Limited, ssl.SSLSocket):
     """A socket with TLS, made by a context that has it as its ``sslsocket_class``."""
+
+    _is_established = False
+
+    def do_handshake(self, *args: Any) -> None:
+        """Shake hands, and note that it is done."""
+        super().do_handshake(*args)
+        self._is_established = True
+
+    def _limited(self, operation: Callable[..., Any], *args: Any, **counts: Any) -> Any:
+        try:
+            return super()._limited(operation, *args, **counts)
+        except ssl.SSLError as error:
+            # Behind the handshake of TLS 1.3, too, a server may refuse our certificate, or that we have none.
+            if not self._is_established or any(word in (error.reason or "") for word in _REFUSALS):
+                raise
+            garbled = GarbledError(str(error))
+        raise garbled
 
 
 def resolve(host: str, port: int) -> Sequence[AddressInfo]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multiarch.buildkit.bases import BuiltImage
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from multiarch.image.platform import Platform
     from multiarch.publish.inputs import KnownInputs
     from multiarch.publish.resumed import LeftImage
+    from multiarch.registry.client import Registry
     from multiarch.run import Run
 
 # Files, and their bytes, that a run reads for its records where nobody asked for them: 0.1 s of one core each.
@@ -47,7 +49,9 @@ class Resumption:
         self._run, self._project = run, run.project
         self._is_asked_for = run.settings.build.resume
         names, size = (None, None) if self._is_asked_for else (_MOST_NAMES, _MOST_BYTES)
-        self._sent = SentFiles(most_names=names, most_bytes=size, stopped=run.policy.stopped)
+        # A failure of the publication stops its requests, and not what is written beside it for the next run.
+        self._policy = replace(run.policy, stopped=run.aside.stopped)
+        self._sent = SentFiles(most_names=names, most_bytes=size, stopped=run.aside.stopped)
         self._inputs: dict[Leg, dict[str, str] | str] = {}
         self._left: dict[Leg, LeftImage | str] = {}
 
@@ -131,16 +135,19 @@ class Resumption:
         index = self._index(target, entry, image, bases, SentFiles(self._sent))
         if index is None:  # a file has changed meanwhile
             reference = image.reference
-            index = self._run.registries[reference.registry].manifest(reference.repository, image.digest)
+            index = self._registry(reference.registry).manifest(reference.repository, image.digest)
             if index is None:
                 raise MultiarchError(f"{reference.with_digest(image.digest)} is gone; run it again")
         self._put(entry, index)
         return index.digest
 
+    def _registry(self, name: str) -> Registry:
+        return self._run.registries[name].apart(self._policy)
+
     def _put(self, entry: MatrixEntry, index: Manifest) -> None:
         """Write a staging tag. Some registries let one be set once: it may be what it is to be."""
         repository, tag = entry.staging.repository, entry.staging.tag
-        registry = self._run.registries[entry.staging.registry]
+        registry = self._registry(entry.staging.registry)
         try:
             registry.put_manifest(repository, tag, index)
         except RegistryError:
@@ -175,7 +182,7 @@ class Resumption:
         inputs = self._inputs.get(entry.leg)
         if not isinstance(inputs, dict) or not self._are_still(inputs, target, entry, sent):
             return None
-        registry = self._run.registries[pushed.reference.registry]
+        registry = self._registry(pushed.reference.registry)
         own = image_of_platform(registry, pushed.reference.with_digest(pushed.digest), entry.platform)
         used = [base for base in bases if base.platform == entry.platform]
         built_on = {base.context: self._digest(base.image, target, base.target, base.platform) for base in used}
@@ -216,6 +223,6 @@ class Resumption:
         from multiarch.publish.resumed import image_of_platform
 
         own = target.base_platform(self._project.target(name), platform)
-        registry = self._run.registries[image.repository.registry]
+        registry = self._registry(image.repository.registry)
         found = None if image.layout else image_of_platform(registry, image.reference, own)
         return found[0].digest if found else ""

@@ -224,3 +224,35 @@ def test_failure_aside_is_raised_where_it_is_waited_for() -> None:
     with pytest.raises(MultiarchError, match=r"^broken$"):
         aside.wait()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("error", [MultiarchError("gate"), KeyboardInterrupt()])
+def test_failure_aside_does_not_take_the_place_of_what_ends_the_context(error: BaseException) -> None:
+    """The status of the run is that of the gate, or of the signal."""
+    with pytest.raises(type(error)) as caught, Aside() as aside:
+        aside.begin(partial(fail, "aside"))
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("is_within", [True, False])
+def test_interrupt_ends_what_is_aside_and_waits_for_it(is_within: bool) -> None:
+    """Whether it comes within the context, or while the end is waited for: nothing is left behind."""
+    aside, ended = Aside(), threading.Event()
+
+    def job() -> None:
+        assert aside.stopped.wait(10)
+        time.sleep(0.05)
+        ended.set()
+
+    def run() -> None:
+        with aside:
+            aside.begin(job)
+            if is_within:
+                interrupt()
+                time.sleep(1)
+            threading.Timer(0.05, interrupt).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert ended.is_set()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import os
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from multiarch.errors import InvalidAnswerError, RegistryError, RegistryUnreachableError
 from multiarch.image.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from multiarch.registry import sessions
 from multiarch.registry.client import Registry
 from multiarch.registry.errors import DigestMismatchError
 from multiarch.retry import Policy
@@ -66,6 +69,14 @@ def test_manifest_is_written_byte_for_byte(server: RegistryServer) -> None:
         server.requests[0].headers["content-type"],
     )
     assert index == client(server).manifest("some/app", "latest")
+
+
+@pytest.mark.parametrize("media_type", ["a/b\r\n Transfer-Encoding: chunked", "a/b\n\tX: y", "a/b\r\nX: y", "a/b\r"])
+def test_media_type_of_several_lines_is_not_sent(server: RegistryServer, media_type: str) -> None:
+    """A manifest from elsewhere names its own, and what a line more is to a server or a proxy, nobody knows."""
+    with pytest.raises(RegistryUnreachableError, match=r"latest: .* is not HTTP; [^\n]*$") as caught:
+        client(server).put_manifest("app", "latest", Manifest(media_type, b"{}"))
+    assert (False, []) == (caught.value.transient, server.asked)
 
 
 def test_blob_is_read_byte_for_byte(server: RegistryServer) -> None:
@@ -341,6 +352,18 @@ def test_other_registries_are_asked_over_tls(
     with pytest.raises(RegistryUnreachableError, match=f"^GET {host}/library/busybox/manifests/latest: "):
         Registry(host, Policy(attempts=1), print).manifest("library/busybox", "latest")
     assert [f"CONNECT /{expected}"] == server.asked
+
+
+def test_proxy_that_the_system_names_is_used(server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a Mac, where no variable has to name it."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("requests.utils.getproxies", lambda: {"https": f"http://{server.host}"})
+    monkeypatch.setattr(sessions, "sys", SimpleNamespace(platform="darwin"))
+    server.table["CONNECT /ghcr.example:443"] = [Reply(403)]
+    with pytest.raises(RegistryUnreachableError):
+        Registry("ghcr.example", Policy(attempts=1), print).manifest("busybox", "latest")
+    assert ["CONNECT /ghcr.example:443"] == server.asked
 
 
 @pytest.mark.parametrize("value", ["x\x85y", "sha256:x", "sha256:", "latest", "é" * 64])

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,17 +20,22 @@ from multiarch.image.manifest import OCI_MANIFEST, Manifest
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
 from tests.unit.certificates import make_certificate, server_context
+from tests.unit.raw_server import serving
 from tests.unit.registry_server import RegistryServer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.unit.raw_server import RawServer
+
 MANIFEST = Manifest(OCI_MANIFEST, b"{}")
 REPLY = Reply(200, MANIFEST.body, {"Content-Type": OCI_MANIFEST})
 
 
-def client(server: RegistryServer, *, insecure: bool = False, declared: Callable[[], bool] = lambda: False) -> Registry:
+def client(
+    server: RegistryServer | RawServer, *, insecure: bool = False, declared: Callable[[], bool] = lambda: False
+) -> Registry:
     """Return a client that calls the server by an address that is not a loopback address."""
     host = server.host.replace("127.0.0.1", "0.0.0.0")
     policy = Policy(seconds=5.0, attempts=3, first=0.001, longest=0.01)
@@ -67,6 +75,57 @@ def test_unknown_certificate_is_a_permanent_fault(tls_server: RegistryServer) ->
     host = tls_server.host.replace("127.0.0.1", "0.0.0.0")
     remedy = f"; put its CA into /etc/docker/certs.d/{host}/ca.crt, or name it in insecure_registries"
     assert (False, True) == (caught.value.transient, str(caught.value).endswith(remedy))
+
+
+class Garbling(ssl.SSLSocket):
+    """A socket that writes beside TLS what begins no answer."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Write bytes."""
+        if data.startswith(b"HTTP/"):
+            super().sendall(data, flags)
+        else:
+            socket.socket.sendall(self, data)
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+def test_connection_that_is_garbled_is_tried_again(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """Behind a handshake it is no fault of a certificate, whatever a proxy writes in the place of an answer."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = server_context(certificate)
+    context.sslsocket_class = Garbling
+    with serving(lambda _: (begun, b"502 Bad Gateway\r\n"), context) as server:
+        with pytest.raises(RegistryUnreachableError, match=r"wrong version number .*; is it running") as caught:
+            client(server).manifest("app", "latest")
+        assert (True, 3) == (caught.value.transient, len(server.heads))
+
+
+class Lingering(ssl.SSLSocket):
+    """A socket that is not closed before what it has refused is read."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands."""
+        try:
+            super().do_handshake(block)
+        except ssl.SSLError:
+            time.sleep(0.3)
+            raise
+
+
+def test_registry_that_wants_a_certificate_is_a_permanent_fault(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of TLS 1.3, it says so behind the handshake (RFC 8446, section 4.4.2.4)."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = server_context(certificate)
+    context.verify_mode, context.sslsocket_class = ssl.CERT_REQUIRED, Lingering
+    context.load_verify_locations(certificate)
+    with serving(lambda _: [], context) as server:
+        with pytest.raises(RegistryUnreachableError, match="alert certificate required") as caught:
+            client(server).manifest("app", "latest")
+        assert (False, []) == (caught.value.transient, server.heads)
 
 
 def test_certificates_of_docker_are_trusted(tls_server: RegistryServer, certificate: Path, home: Path) -> None:

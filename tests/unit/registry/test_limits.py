@@ -19,6 +19,7 @@ from multiarch.image.manifest import OCI_MANIFEST, Descriptor, Manifest
 from multiarch.registry import limits
 from multiarch.registry.challenge import parse_challenge
 from multiarch.registry.client import Registry
+from multiarch.registry.remembered import RememberedManifests
 from multiarch.retry import Policy
 from tests.unit.certificates import make_certificate, server_context
 from tests.unit.raw_server import serving
@@ -175,6 +176,24 @@ def test_digest_is_asked_for_once(server: RegistryServer) -> None:
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(lambda _: registry.manifest("app", descriptor["digest"]), range(100)))
     assert ([descriptor["digest"]] * 100, 1) == ([found and found.digest for found in read], len(server.requests))
+
+
+def test_digest_is_asked_for_again_where_who_asked_first_is_stopped() -> None:
+    """A stop of one client is none of another over the same connections."""
+    remembered, asked, waits = RememberedManifests(), threading.Event(), threading.Event()
+
+    def stopped() -> Manifest:
+        asked.set()
+        assert waits.wait(10)
+        time.sleep(0.1)
+        raise StoppedError("GET x")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(remembered.get, ("app", DIGEST), stopped)
+        assert asked.wait(10)
+        second = pool.submit(remembered.get, ("app", DIGEST), lambda: MANIFEST)
+        waits.set()
+        assert (StoppedError, MANIFEST) == (type(first.exception(10)), second.result(10))
 
 
 @pytest.mark.parametrize("digest", ["sha256:x", "../../other", "sha512:" + "0" * 128, "a b", "x\r\nX: y", ""])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from multiarch.image.manifest import OCI_INDEX
 from tests.unit.rawjson import vertex
-from tests.unit.registry_server import refusal
+from tests.unit.registry_server import EOF, refusal
 from tests.unit.steps.test_release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.project import Project, Result
-    from tests.unit.registry_server import RegistryServer
+    from tests.unit.registry_server import RegistryServer, Reply, Request
 
 FAILING = "echo $platform >> calls; say said; [ $platform = arm64 ] && sleep 1 && exit 1; push"
 BUILDING = "echo $platform >> calls; say said; push"
@@ -141,6 +145,49 @@ def test_staging_tag_that_cannot_be_written_early_fails_nothing(left: Release) -
     result = left.run(BUILDING, "--resume")
     assert (0, None) == (result.status, record(left, "amd64")), result.err
     assert 1 == len([line for line in result.err if "linux/amd64 │ --resume may not find what was built: PUT" in line])
+
+
+def test_failure_of_the_publication_cuts_no_staging_tag_off(left: Release) -> None:
+    """What was built is found, whatever else is refused while its staging tag is being written."""
+    refused = threading.Event()
+
+    def refuse(_: Request) -> Reply:
+        refused.set()
+        return refusal(403)
+
+    def write(request: Request) -> Reply:
+        assert refused.wait(10)
+        time.sleep(0.5)
+        return left.server.from_contents(request)
+
+    left.server.table |= {"GET /v2/app/manifests/latest": [refuse], f"PUT {STAGED['amd64']}": [write]}
+    first = left.run(BUILDING, "--resume")
+    assert (1, True) == (first.status, "403" in first.err[-1])
+    assert [] == [line for line in first.err if "--resume" in line], first.err
+    calls(left)
+    left.server.table.clear()
+    again = left.run(BUILDING, "--resume")
+    assert (0, []) == (again.status, calls(left)), again.err
+
+
+def test_signal_ends_the_writing_of_staging_tags(left: Release) -> None:
+    """A registry may take its time to answer, while all else waits for it: nobody else has to."""
+    ended = threading.Event()
+
+    def hang(_: Request) -> Reply:
+        time.sleep(0.3)  # until all that is read beside it is read
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.wait(10)
+        return EOF
+
+    left.server.table[f"PUT {STAGED['amd64']}"] = [hang]
+    began, threads = time.monotonic(), set(threading.enumerate())
+    result = left.run(BUILDING, "--resume")
+    assert (128 + signal.SIGTERM, "interrupted") == (result.status, result.err[-1])
+    assert time.monotonic() - began < 5
+    ended.set()
+    begun = [one.name for one in set(threading.enumerate()) - threads]
+    assert ([], {}) == ([name for name in begun if "(_do)" in name or "(_work)" in name], left.published)
 
 
 def test_staging_tag_that_can_be_set_once_stays(left: Release) -> None:
