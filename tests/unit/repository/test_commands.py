@@ -29,7 +29,7 @@ FOLLOWED = [ROOT / "docs" / name for name in ("start.md", "fleet.md", "sign.md")
 # Those of other programs, and why no test of the pages runs them.
 MARKED = {
     "docker run --rm --platform linux/arm64 127.0.0.1:5001/<this directory>:latest uname -m": "as in start.md",
-    "pip install invoke-multiarch": "not on PyPI yet",
+    "pip install git+https://git.example.com/multiarch": "an address that stands for another",
     "docker login": "needs an account",
     "jq -r '.results[0].digest'": "no program of ours; test_outcomes reads the same",
     ".venv/bin/pip install pre-commit": "needs the network",
