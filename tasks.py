@@ -1,4 +1,4 @@
-"""The tasks of this repository: the six steps, the lab, and the developer's."""
+"""The tasks of this repository: those of the package, the lab, and the developer's."""
 
 from __future__ import annotations
 

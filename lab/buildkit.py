@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab import golang, packages
-from lab.commands import run_retried
 from lab.images import Image
-from lab.layers import EPOCH, compress, directory, file, program, write_layer
+from lab.layers import compress, directory, file, program, write_layer
 from lab.packages import ARCHIVE, PORTS, SUITE
 from lab.parts import Part
 from lab.paths import SOURCE
@@ -44,10 +43,7 @@ def _make_cni(folder: Path) -> str:
 
 def _make_root(folder: Path) -> str:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
-    argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(_INCLUDED)}", *excluded, SUITE]
-    # The archive must not hold the time it was made at, or every lab would have another image.
-    run_retried([*argv, folder / "root.tar", f"deb {ARCHIVE} {SUITE} main"], env={"SOURCE_DATE_EPOCH": str(EPOCH)})
-    return SUITE
+    return packages.bootstrap(folder / "root.tar", f"--include={','.join(_INCLUDED)}", *excluded)
 
 
 def _host_platform() -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab import binfmt, packages
-from lab.commands import run, run_retried
+from lab.commands import run
 from lab.errors import LabError
-from lab.images import Image
 from lab.jobs import Job
-from lab.layers import EPOCH, Layer, compress, directory, file, write_layer
+from lab.layers import Layer, compress, directory, file, write_layer
 from lab.packages import ARCHIVE, PORTS, SUITE
 from lab.parts import Part
-from lab.published import image_part
+from lab.published import image_part, one_for_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,12 +69,8 @@ def _register() -> str:
 
 
 def _make_root(port: str, folder: Path) -> str:
-    root = folder / "root.tar"
     options = [f"--dpkgopt={option}" for option in _DPKG]
-    argv: list[str | Path] = ["mmdebstrap", "--variant=minbase", f"--architectures={port}", *options, SUITE, root]
-    # The archive must not hold the time it was made at, or every lab would have another image.
-    run_retried([*argv, f"deb {ARCHIVE} {SUITE} main"], env={"SOURCE_DATE_EPOCH": str(EPOCH)})
-    return SUITE
+    return packages.bootstrap(folder / "root.tar", f"--architectures={port}", *options)
 
 
 def _root(port: str) -> Part:
@@ -98,14 +93,10 @@ def layers(port: str, folder: Path) -> tuple[Layer, ...]:
     return base, write_layer(folder / f"{port}-apt.tar.gz", settings)
 
 
-def _images(folder: Path) -> list[Image]:
-    return [Image(PORTS[port], layers(port, folder), CONFIG) for port in ARCHITECTURES]
-
-
 IMAGE = image_part(
     "library/debian",
     ("bookworm-slim",),
-    images=_images,
+    images=one_for_each(ARCHITECTURES, layers, CONFIG),
     version=lambda: f"{SUITE} for {', '.join(PLATFORMS)}",
     files=("debian.py",),
     needs=tuple(ROOTS.values()),

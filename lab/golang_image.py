@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from lab import debian
 from lab.commands import run_retried
-from lab.images import Image
 from lab.layers import Entry, Layer, directory, file, program, write_layer
 from lab.packages import PORTS
 from lab.parts import Part
-from lab.published import image_part
+from lab.published import image_part, one_for_each
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,14 +91,10 @@ def _layers(port: str, folder: Path) -> tuple[Layer, ...]:
     return *debian.layers(port, folder), write_layer(folder / f"{port}-go.tar.gz", [*entries(wheel), *workplace])
 
 
-def _images(folder: Path) -> list[Image]:
-    return [Image(PORTS[port], _layers(port, folder), _CONFIG) for port in _WHEELS]
-
-
 IMAGE = image_part(
     "library/golang",
     ("1.26-bookworm",),
-    images=_images,
+    images=one_for_each(_WHEELS, _layers, _CONFIG),
     version=lambda: f"{VERSION} for {', '.join(PLATFORMS)}",
     files=("golang_image.py", "debian.py"),
     needs=(*WHEELS.values(), *(debian.ROOTS[port] for port in _WHEELS)),

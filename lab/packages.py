@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lab.changes import Changes
 from lab.commands import run, run_retried
+from lab.layers import EPOCH
 
 SUITE = "bookworm"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -80,6 +81,14 @@ def _install(packages: list[str], units: tuple[str, ...]) -> None:
     run_retried(
         ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *packages], env=_NONINTERACTIVE
     )
+
+
+def bootstrap(root: Path, *options: str) -> str:
+    """Write a minimal root file system, as an archive, with more options of mmdebstrap; return the suite."""
+    argv: list[str | Path] = ["mmdebstrap", "--variant=minbase", *options, SUITE, root, f"deb {ARCHIVE} {SUITE} main"]
+    # The archive must not hold the time it was made at, or every lab would have another image.
+    run_retried(argv, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
+    return SUITE
 
 
 def download(packages: list[str], folder: Path) -> None:

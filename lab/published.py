@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 
 from lab.images import Image, publish
 from lab.mirror import Mirror, tagged
+from lab.packages import PORTS
 from lab.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from lab.layers import Layer
 
 # The job that has to end before images are uploaded.
 MIRROR_JOB = "mirror"
 
 _RECORD = "published.json"
 _FILES = ("images.py", "layers.py")
+
+
+def one_for_each(
+    ports: Iterable[str], layers: Callable[[str, Path], tuple[Layer, ...]], config: Mapping[str, object]
+) -> Callable[[Path], list[Image]]:
+    """Return what makes an image for each of Debian's ports, whose layers are written into a folder."""
+    return lambda folder: [Image(PORTS[port], layers(port, folder), config) for port in ports]
 
 
 def image_part(

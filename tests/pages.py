@@ -1,13 +1,15 @@
 """The blocks of a page: files that a reader copies, commands that a reader types, and those that no test can run.
 
 - A file has its name as the title of its block: ```` ```yaml title="invoke.yaml" ````.
-- Commands are in blocks of ``sh``, one a line; a line that ends in a backslash goes on in the next.
+- Commands are in blocks of ``sh``, one a line; a line that ends in a backslash goes on in the next. Or they are
+  indented, as settings may be, which begin with their key.
 - A block that no test can run has the comment ``<!-- not run here: REASON -->`` on the line above.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ _BLOCK = re.compile(
     r"```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+
+
+_FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,17 @@ def blocks(page: Path) -> list[Block]:
         Block(found["language"], found["title"] or "", found["text"], found["reason"] or "")
         for found in _BLOCK.finditer(page.read_text())
     ]
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks in fences."""
+    return _FENCED.sub("", page.read_text())
+
+
+def indented(page: Path) -> list[Block]:
+    """Return the paragraphs that are code by their indentation: settings as ``yaml``, and commands as ``sh``."""
+    found = map(textwrap.dedent, re.findall(r"(?:^ {4}.*\S.*\n)+", prose(page), re.MULTILINE))
+    return [Block("yaml" if text.startswith("multiarch:\n") else "sh", "", text, "") for text in found]
 
 
 def files(page: Path) -> dict[str, str]:

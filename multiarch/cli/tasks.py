@@ -190,7 +190,7 @@ def release_(
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 6)."""
+    """Do all of it: build every platform of the matrix, and publish one tag over them (steps 1 to 5)."""
     from multiarch.steps.release import step as release
 
     where: dict[str, Any] = {"platforms": platform, "targets": target, "image": image, "tags": into or tag}
@@ -248,7 +248,7 @@ def pipeline(c: Context, ci: str = "", check: bool = False) -> None:
 
 @step_task(help={"check": "only see whether the files are as they would be written"})
 def init(c: Context, check: bool = False) -> None:
-    """Write invoke.yaml from what the project has for bake, compose or a CI, and print its path."""
+    """Write invoke.yaml from what the project has for bake, compose, Travis or GitHub, and print its path."""
     from multiarch.adoption import project as adoption
 
     with run_of(c) as run:

@@ -1,4 +1,4 @@
-"""docs/fleet.md: its commands, run as they stand, by which this machine becomes a builder of its own."""
+"""docs/fleet.md and the recipe: their commands, run as they stand, make this machine a builder of its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lab.buildkit import PROGRAMS
 from tests.fleet.network import another_network
 from tests.fleet.parts import Registry, free_port, listens, wait_until
 from tests.fleet.test_ssh import machine  # noqa: F401 (a fixture)
+from tests.pages import commands, files, unrun
 from tests.unit.project import ROOT
 
 if TYPE_CHECKING:
@@ -89,6 +90,23 @@ def test_builder_over_ssh_from_nothing(project: Project, machine: Machine, tmp_p
         wait_until((home / "buildkit/sock").exists, "the start of buildkitd")
         printed = shell(here, project.path, environ)
         registry.daemon.end()
+    assert f"{project.image}:latest@sha256:" in printed
+    assert re.search(r"^arm-2 +linux/amd64 +natively +v0\.32\.2 ", printed, re.MULTILINE)
+
+
+def test_recipe_of_a_native_builder(project: Project, machine: Machine, tmp_path: Path) -> None:  # noqa: F811
+    """As the page says, with this machine for arm-box, and a directory of its own for /usr/local/bin."""
+    page, bin_ = ROOT / "docs" / "recipes" / "native-arm64.md", machine.folder / "bin"
+    address = "ssh://build@arm-box/home/build/buildkit/sock"
+    assert [True, True] == [address in files(page)[name] for name in ("invoke.yaml", "ci/invoke.yaml")]
+    with another_machine(tmp_path, bin_) as home:
+        environ = project.env(HOME=str(home), PATH=machine.path)
+        shell("\n".join(unrun(page)).replace("/usr/local/bin", str(bin_)), home, environ)
+        machine.allow(f'PATH={bin_}:$PATH sh -c \\"$SSH_ORIGINAL_COMMAND\\"')
+        address = address.replace("build@arm-box/home/build", f"root@127.0.0.1:{machine.port}{home}")
+        project.write("FROM scratch\nCOPY Dockerfile /\n", _setting(f"address: '{address}'"))
+        wait_until((home / "buildkit/sock").exists, "the start of buildkitd")
+        printed = shell("\n".join(commands(page)), project.path, environ)
     assert f"{project.image}:latest@sha256:" in printed
     assert re.search(r"^arm-2 +linux/amd64 +natively +v0\.32\.2 ", printed, re.MULTILINE)
 

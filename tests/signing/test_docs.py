@@ -34,7 +34,7 @@ def test_commands_of_the_page_sign_and_verify(project: Project, registry: Regist
         ["bash", "-euc", script], cwd=project.folder, env=environ, capture_output=True, text=True, timeout=120
     )
     assert 0 == done.returncode, done.stderr
-    (line,) = re.findall(r"^    (ok .+)$", PAGE, re.MULTILINE)
+    (line,) = re.findall(r"^(ok .+)$", PAGE, re.MULTILINE)
     assert line in done.stdout.splitlines(), done.stdout
     assert f"{registry.host}/app:latest@{registry.digest()}" in done.stdout.splitlines()
     assert 3 == sum(line.endswith(" yes") for line in done.stdout.splitlines())

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import ThreadingUnixStreamServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +21,8 @@ from multiarch.image.manifest import OCI_MANIFEST
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,19 @@ class RegistryServer:
             self._thread = threading.Thread(target=self._http.serve_forever, args=(0.002,), daemon=True)
             self._thread.start()
         return self
+
+    @contextmanager
+    def also_at(self, path: Path) -> Iterator[None]:
+        """Listen on a unix socket too, as a Docker daemon does."""
+        handler = self._handler()
+        handler.disable_nagle_algorithm = False  # such a socket has none
+        with ThreadingUnixStreamServer(str(path), handler) as local:
+            local.daemon_threads = True
+            threading.Thread(target=local.serve_forever, args=(0.002,), daemon=True).start()
+            try:
+                yield
+            finally:
+                local.shutdown()
 
     def pause(self) -> None:
         """Refuse new connections until the next start; open ones stay."""

@@ -41,6 +41,21 @@ def shown(capfdbinary: pytest.CaptureFixture[bytes]) -> list[str]:
     return [line.partition(" after ")[0] for line in lines if line]
 
 
+def started(folder: Path, script: str) -> subprocess.Popen[str]:
+    """Start two phases of a script in a process of their own, and wait until both are at work."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, script],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while not all((folder / name).exists() for name in ("one", "two")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
+
+
 def test_output_of_each_phase_is_whole(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,16 +90,7 @@ def test_nothing_begins_after_a_failure(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_ends_all_phases(tmp_path: Path, number: signal.Signals) -> None:
     """Each is interrupted once, does what it has to do at its end, and shows that; nothing begins any more."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, NEAT],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    process = started(tmp_path, NEAT)
     process.send_signal(number)
     out, _ = process.communicate(timeout=20)
 
@@ -97,16 +103,7 @@ def test_interrupt_ends_all_phases(tmp_path: Path, number: signal.Signals) -> No
 
 def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
     """A program that does not end is killed with what it has started."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "trap '' INT; touch $0; sleep 600"],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    process = started(tmp_path, "trap '' INT; touch $0; sleep 600")
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)

@@ -11,19 +11,20 @@ import pytest
 from multiarch.buildkit.address import container_address
 from multiarch.buildkit.builder import Builder
 from multiarch.docker_host import DockerHost
-from multiarch.docker_info import HostInfo
 from multiarch.errors import ConfigurationError
 from multiarch.retry import Policy
+from tests.unit.docker_daemon import Daemon
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.unit.registry_server import RegistryServer
+
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> DockerHost:
-    """A Docker host on this machine."""
+    """A Docker host on this machine, which need not answer."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    monkeypatch.setattr(DockerHost, "info", HostInfo(machine="x86_64"))
     return DockerHost(Policy(attempts=1), print)
 
 
@@ -61,21 +62,24 @@ def server_with(directory: Path) -> Any:
     )
 
 
-def test_dead_socket_is_passed_over(host: DockerHost, tmp_path: Path) -> None:
+def test_dead_socket_is_passed_over(server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be left of another server; then ours is reached through Docker."""
-    path = tmp_path / "buildkitd.sock"
-    assert "docker-container://buildkit" == container_address(server_with(tmp_path), host)
-    with socket.socket(socket.AF_UNIX) as listener:
+    Daemon(server)
+    path, docker = tmp_path / "buildkitd.sock", tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{docker}")
+    host = DockerHost(Policy(attempts=1), print)
+    with server.also_at(docker), socket.socket(socket.AF_UNIX) as listener:
+        assert "docker-container://buildkit" == container_address(server_with(tmp_path), host)
         listener.bind(str(path))
         assert "docker-container://buildkit" == container_address(server_with(tmp_path), host)
         listener.listen()
         assert f"unix://{path}" == container_address(server_with(tmp_path), host)
+        host.client.close()
 
 
 def test_socket_of_this_machine_is_no_other_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory of the same name on another machine is not this one, whose socket may be of a server here."""
     monkeypatch.setenv("DOCKER_HOST", "ssh://box")
-    monkeypatch.setattr(DockerHost, "info", HostInfo(machine="x86_64"))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "buildkitd.sock"))
         listener.listen()

@@ -12,6 +12,7 @@ import pytest
 from multiarch.config.load import load
 from multiarch.config.project import Project
 from multiarch.display import report
+from multiarch.display.history import MOST
 from multiarch.display.summary import summarise
 from multiarch.errors import ConfigurationError
 from tests.unit.display.test_summary import solve
@@ -174,6 +175,14 @@ def test_page_loads_nothing() -> None:
     for word in ("http://", "https://", "<link", "<script src", "@import", "url(", "<img", "innerHTML", "{{"):
         assert word not in page
     assert "default-src 'none'" in page
+
+
+def test_last_releases_of_all_trends_stand_below_each_other() -> None:
+    """However many each has: bars are counted from the end, in a picture that has room for all that are kept."""
+    page = report.page(data_of(solve((ARM64,), vertex("a", "[1/1] RUN make", seconds=1))))
+    (picture,) = re.findall(r'draw\("svg", \{ (.+?), "aria', page)
+    (place,) = re.findall(r'draw\("rect", \{ (x: .+?), y', page)
+    assert ['width: 160, height: 28, viewBox: "-160 0 160 28"', "x: 8 * (n - count)", 20] == [picture, place, MOST]
 
 
 def test_page_shows_hostile_texts_as_data() -> None:

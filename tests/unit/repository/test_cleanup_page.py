@@ -37,5 +37,5 @@ def test_commands_of_the_page_run(project: Project, server: RegistryServer) -> N
 
 def test_verbs_of_the_page_are_those_of_the_step() -> None:
     """Each is shown as a line, and explained."""
-    shown = re.findall(r"^    (remove|untag|keep) ghcr", PAGE, re.MULTILINE)
+    shown = re.findall(r"^(remove|untag|keep) ghcr", PAGE, re.MULTILINE)
     assert ["remove", "untag", "keep"] == shown == re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)

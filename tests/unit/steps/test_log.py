@@ -90,9 +90,7 @@ def test_lines_of_the_page_can_be_met() -> None:
     now = TagNow("ghcr.io/someone/app:latest", DIGEST, "1a2b3c4d5e6f7a8b", ("linux/amd64", "linux/arm64"))
     times = {"linux/amd64": 41.2, "linux/arm64": 170.0}
     newest = _release(1795943520.0, seconds=185.0, commit="1a2b3c4d5e6f7a8b", platforms=times)
-    shown = [
-        line.removeprefix("    ").replace("…", DIGEST[7:]) for line in PAGE.splitlines() if line.startswith("    ghcr")
-    ]
+    shown = [line.replace("…", DIGEST[7:]) for line in PAGE.splitlines() if line.startswith("ghcr")]
     assert shown == _lines(now, [newest])[:1]
     line = next(line for line in PAGE.splitlines() if line.endswith("(now)"))
     when = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
