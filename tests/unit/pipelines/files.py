@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from check_jsonschema import main  # type: ignore[import-untyped]
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from multiarch.config.project import load_project
@@ -19,6 +21,12 @@ PATHS = {
     "github": ".github/workflows/multiarch.yml",
     "gitlab": ".gitlab-ci.yml",
     "circleci": ".circleci/config.yml",
+}
+_SCHEMAS = {
+    "travis": "vendor.travis",
+    "github": "vendor.github-workflows",
+    "gitlab": "vendor.gitlab-ci",
+    "circleci": "vendor.circle-ci",
 }
 RUNNER = {"github": "ubuntu-24.04-arm", "travis": "arm64-graviton2", "gitlab": "saas-arm64", "circleci": "arm.medium"}
 # Jobs that differ in everything that they may differ in.
@@ -107,3 +115,10 @@ def merged(directory: Path, ci: str, existing: str, **block: Any) -> File:
         text = file.read()
     check_pipeline(project_of(**block), ci, directory, program="invoke")
     return File(text, YAML(typ="safe").load(text))
+
+
+def schema_errors(ci: str, path: Path) -> str:
+    """Return what check-jsonschema says of a file against the schema of its CI; nothing where it is valid."""
+    # In this process: its start takes twenty times as long as a check.
+    result = CliRunner().invoke(main, ["--builtin-schema", _SCHEMAS[ci], str(path)])
+    return (result.output or repr(result.exception)) if result.exit_code else ""
