@@ -26,7 +26,7 @@ _machine=${{CI_JOB_ID:-${{_machine##*/}}}}
 if [ -n "$_machine" ] && [ "${{CI_MACHINE:-}}" != "$_machine" ]; then
     if [ -n "${{GITHUB_WORKSPACE:-}}" ]; then
         until [ "$(readlink {turn})" = "$_machine/$GITHUB_JOB" ] || ln -s "$_machine/$GITHUB_JOB" {turn} 2>/dev/null; do
-            sleep 0.3
+            while [ -L {turn} ]; do sleep 0.3; done
         done
     else
         # gitlab-ci-local says false, GitLab says true.
