@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.docker_host import DockerState, docker
+from tests.integration.job_python import Wheels, install_python3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,13 +106,6 @@ def runs_as(platform: str, reference: str) -> str:
     return docker("run", "--rm", "--pull", "always", "--quiet", "--platform", platform, reference, "uname", "-m")
 
 
-def of_pip() -> dict[str, str]:
-    """Return the variables of pip on this machine for jobs, which share its cache, as those of a CI may."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"
-    own = {"PIP_CACHE_DIR": str(cache), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    return own | {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
-
-
 def free_port() -> int:
     """Return a port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
@@ -149,6 +143,18 @@ def docker_host() -> Iterator[None]:
     assert [] == before.differences(DockerState.read())
 
 
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """The packages that jobs install."""
+    return Wheels.of(ROOT, tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(scope="session")
+def python3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the python3 of jobs, for their PATH."""
+    return install_python3(tmp_path_factory.mktemp("python3"))
+
+
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository's own example, in a directory with a name of its own."""
@@ -174,8 +180,7 @@ def embedded(project: Project) -> None:
 @pytest.fixture
 def prepared(project: Project) -> None:
     """The steps that build-arch needs have run, in a state that no earlier test decides."""
-    for step in ("setup-binfmt", "start-buildkit", "copy-buildctl"):
-        project.ok(step)
+    project.ok("setup-binfmt", "start-buildkit", "copy-buildctl")
 
 
 @dataclass

@@ -14,12 +14,14 @@ import pytest
 from multiarch.pipelines import github
 from tests.integration.ci_machine import Machine
 from tests.integration.ci_runners import Run, act, commit, gitlab_ci_local
-from tests.integration.conftest import PAIR, ROOT, Project, RegistryContainer, of_pip
+from tests.integration.conftest import PAIR, ROOT, Project, RegistryContainer
 from tests.integration.destination import SECRETS, Destination
 from tests.integration.several_images import JOBS, check_published, write_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.integration.job_python import Wheels
 
 REPOSITORY = "someone/app"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -88,23 +90,14 @@ def statuses_of(run: Run) -> dict[str, str]:
     return {" ".join((job.name, *name)): job.status for job, name in of_matrix.items()}
 
 
-def without_pip(directory: Path) -> Path:
-    """Return a directory for PATH whose python3 makes virtualenvs without pip: that takes most of a job's time."""
-    program = directory / "programs" / "python3"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\n[ "$2" != venv ] || set -- "$@" --without-pip\nexec {sys.executable} "$@"\n')
-    program.chmod(0o755)
-    return program.parent
-
-
 @pytest.fixture
-def machine(project: Project, tmp_path: Path) -> Iterator[Machine]:
+def machine(project: Project, python3: Path) -> Iterator[Machine]:
     """A machine with this Docker host, without BuildKit and its cache; afterwards the server is the usual one."""
     env = {"DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
     # Docker in Docker is what GitLab's own machines have; this one's host is reached otherwise.
-    env |= {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "", "PYTHONPATH": str(ROOT), **of_pip()}
+    env |= {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "", "PYTHONPATH": str(ROOT)}
     yield Machine(
-        f"{without_pip(tmp_path)}:{PATH}",
+        f"{python3}:{PATH}",
         env,
         begin="docker rm --force buildkit >/dev/null 2>&1; docker volume rm --force buildkit-state",
     )
@@ -122,17 +115,17 @@ def ci(
     return Ci(request.param, project, machine, Destination.at(registry, project.path.name, tmp_path))
 
 
-def test_jobs_publish_a_tag_that_runs_everywhere(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_publish_a_tag_that_runs_everywhere(ci: Ci, wheels: Wheels, capsys: pytest.CaptureFixture[str]) -> None:
     """Every job installs this package in a virtualenv of its own; each platform of the tag runs; no secret is shown.
 
     When a job of the next build fails, the publication is skipped, and the tag stays as it was.
     """
     installed = (ci.project.path / "invoke.yaml").read_text()
-    ci.project.write(invoke_yaml=installed.replace("invoke --version", f"pip install --quiet {ROOT}"))
+    ci.project.write(invoke_yaml=installed.replace("invoke --version", f"pip install --quiet {wheels.package}"))
     ci.project.ok("pipeline", "--ci", ci.name)
     env = {name: value for name, value in ci.machine.env.items() if name != "PYTHONPATH"}
 
-    run = replace(ci, machine=replace(ci.machine, path=PATH, env=env)).push(7)
+    run = replace(ci, machine=replace(ci.machine, env=env | wheels.environ)).push(7)
 
     assert {f"build {p}": "success" for p in PAIR} | {PUBLISH[ci.name]: "success"} == statuses_of(run), run.output
     published = ci.to.published_digest(run.job(PUBLISH[ci.name]).output)

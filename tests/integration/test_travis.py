@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import MACHINES, PAIR, ROOT, Project, RegistryContainer, of_pip
+from tests.integration.conftest import MACHINES, PAIR, ROOT, Project, RegistryContainer
 from tests.integration.destination import SECRETS, Destination, remove_buildkit
 from tests.integration.several_images import JOBS, check_published, write_project
 from tests.travis.config import Event, expand
@@ -21,6 +20,7 @@ from tests.travis.executor import Outcome, Result, Travis, build, run_job
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.integration.job_python import Wheels
     from tests.travis.config import Job
 
 PUSH = Event(repo="someone/app")
@@ -82,7 +82,7 @@ def travis(to: Destination, project: Project) -> Iterator[Travis]:
         path=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         variables={"INVOKE_MULTIARCH_IMAGE": to.image},
         secrets=SECRETS,
-        environ=of_pip() | {name: value for name, value in os.environ.items() if name.startswith("DOCKER_HOST")},
+        environ={name: value for name, value in os.environ.items() if name.startswith("DOCKER_HOST")},
         at_once=1,  # they have one Docker host between them here
         after_job=remove_buildkit,
     )
@@ -103,16 +103,17 @@ def repository(travis: Travis, to: Destination, project: Project) -> Repository:
 
 
 def test_the_file_of_this_repository_publishes(
-    travis: Travis, to: Destination, capsys: pytest.CaptureFixture[str]
+    travis: Travis, to: Destination, wheels: Wheels, python3: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every job installs this package in a virtualenv of its own; each platform of the tag runs; no secret is shown."""
 
     def virtualenv(job: Job, env: dict[str, str]) -> None:
         directory = Path(env["HOME"]) / "virtualenv"
-        venv.create(directory, with_pip=True)
+        subprocess.run([python3 / "python3", "-m", "venv", directory], check=True)
         env["PATH"] = f"{directory / 'bin'}:{os.environ['PATH']}"
 
-    outcome = build(replace(travis, before_job=virtualenv), PUSH, number=41)
+    environ = {**travis.environ, **wheels.environ}
+    outcome = build(replace(travis, environ=environ, before_job=virtualenv), PUSH, number=41)
 
     assert ("passed", dict.fromkeys([*MACHINES, "manifest"], "passed")) == statuses_of(outcome)
     published = digest(to, outcome.jobs[-1])
