@@ -109,11 +109,9 @@ def test(c: Context) -> None:
     fleet = () if cluster.is_cached() else ("--ignore=tests/fleet/kubernetes",)
     elsewhere = [Phase("fleet-test", [PYTHON, "-m", "pytest", "tests/fleet", *fleet])]
     elsewhere += [_phase("sign-test")] if cosign.is_cached() else []
-    # What waits for a Docker host beside what computes, which steps back for it.
-    for lanes in (
-        [[_phase("lint"), _phase("types")], [_phase("unit")]],
-        [[_phase("integration")], [_phase("exhaustive", nice=10), *elsewhere]],
-    ):
+    # Integration is the longest, and mostly waits, so it begins with the others; what computes steps back for it.
+    computed = [_phase("unit", nice=5), _phase("exhaustive", nice=10)]
+    for lanes in ([[_phase("lint")], [_phase("types")]], [computed, [_phase("integration")], elsewhere]):
         _run_lanes(c, lanes)
 
 
