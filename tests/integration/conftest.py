@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import emulators
 from tests.integration.docker_host import DockerState, docker
 from tests.integration.job_python import Wheels, install_python3
 
@@ -153,6 +154,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
 def python3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the python3 of jobs, for their PATH."""
     return install_python3(tmp_path_factory.mktemp("python3"))
+
+
+@pytest.fixture
+def changing_emulators() -> Iterator[None]:
+    """What a test does to emulators, no other test meets that runs at the same time."""
+    with emulators.changed():
+        yield
 
 
 @pytest.fixture

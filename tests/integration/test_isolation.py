@@ -156,7 +156,7 @@ def test_image_without_a_bridge_is_named(project: Project) -> None:
     assert "" == docker("ps", "-aq", "--filter", "name=^buildkit$")
 
 
-@pytest.mark.usefixtures("usual_server")
+@pytest.mark.usefixtures("usual_server", "changing_emulators")
 @pytest.mark.parametrize("form", ["{name}:{tag}@{digest}", "{name}@{digest}"])
 def test_privileged_images_may_be_pinned(project: Project, form: str) -> None:
     """By digest, with or without a tag: the server and the installer are those images, whatever the tags say."""

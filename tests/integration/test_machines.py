@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.docker_host import docker
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def test_home_without_programs_leaves_the_client_on_path(project: Project) -> No
     assert with_path.stdout.startswith(f"{project.image}:latest@sha256:")
 
 
+@pytest.mark.usefixtures("changing_emulators")
 def test_old_emulator_is_replaced(project: Project) -> None:
     """By --reinstall, and by an --installer that is given, which no emulator that is there makes superfluous."""
     words = ("setup-binfmt", "--platform", "linux/arm64")
@@ -48,6 +51,7 @@ def test_old_emulator_is_replaced(project: Project) -> None:
     assert (0, ["linux/arm64 qemu-aarch64"], "") == (again.status, again.out, again.err)
 
 
+@pytest.mark.usefixtures("changing_emulators")
 def test_installer_that_registers_nothing_is_not_believed(project: Project) -> None:
     """The emulator of before is gone, so that what is there then would be its work; the next run registers one."""
     words = ("setup-binfmt", "--platform", "linux/arm64")

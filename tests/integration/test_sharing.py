@@ -158,6 +158,7 @@ def test_ten_starts_at_once(project: Project) -> None:
     assert [True] * len(registries := json.loads(label).get("registry", {})) == [f'"{r}"' in toml for r in registries]
 
 
+@pytest.mark.usefixtures("changing_emulators")
 def test_several_installers_at_once(project: Project) -> None:
     """Each run registers, or finds, the emulator."""
     docker("run", "--rm", "--privileged", "tonistiigi/binfmt:qemu-v10.2.3", "--uninstall", "qemu-aarch64")

@@ -172,6 +172,7 @@ def test_a_larger_matrix_is_served_by_the_server_that_runs(project: Project) -> 
     assert "s390x" == docker(*words, "cat", "/machine")
 
 
+@pytest.mark.usefixtures("changing_emulators")
 @pytest.mark.parametrize(
     ("installer", "arguments"),
     [("tonistiigi/binfmt:latest", ("--uninstall", "qemu-aarch64")), ("linuxkit/binfmt:v0.6", ())],
@@ -190,6 +191,7 @@ def test_emulators_are_registered_and_proved(project: Project, installer: str, a
     assert "aarch64" == docker("run", "--rm", "--platform", "linux/arm64", "busybox:stable", "uname", "-m")
 
 
+@pytest.mark.usefixtures("changing_emulators")
 def test_an_installer_that_installs_nothing_is_an_error(project: Project) -> None:
     """The kernel decides, not what the installer says."""
     docker("run", "--rm", "--privileged", "tonistiigi/binfmt:latest", "--uninstall", "qemu-aarch64")

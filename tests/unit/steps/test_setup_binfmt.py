@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -24,8 +23,11 @@ from multiarch.steps.setup_binfmt import (
     parse_entries,
     read_state,
 )
+from tests.emulators import ENTRIES, kept
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from multiarch.docker_host import DockerHost
 
 AARCH64 = "7f454c460201010000000000000000000200b700 ffffffffffffff00fffffffffffffffffeffffff"
@@ -292,11 +294,11 @@ def test_server_on_this_machines_kernel_is_not_asked(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "buildkitd.sock"))
         listener.listen()
-        state = read_state(cast("DockerHost", host), settings.builder)
-    folder = Path("/proc/sys/fs/binfmt_misc")
-    if (folder / "status").exists():
-        entries = [path for path in folder.iterdir() if path.name != "register"]
-        ours = {path.name for path in entries if "magic" in path.read_text()}
+        with kept():
+            state = read_state(cast("DockerHost", host), settings.builder)
+            entries = [path for path in ENTRIES.glob("*") if path.name != "register"]
+            ours = {path.name for path in entries if "magic" in path.read_text()}
+    if (ENTRIES / "status").exists():
         assert (["server"], ours) == (asked, {emulator.name for emulator in state.emulators})
     else:
         assert ["server", "server"] == asked
