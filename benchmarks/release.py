@@ -67,10 +67,10 @@ def managed_warm(arena: Arena, container: str) -> Mapping[str, float]:
     return {"warm": seconds[1]}
 
 
-def profiled(arena: Arena) -> Profile:
-    """Let ours release a small image from an empty BuildKit; return where its time went."""
+def profiled(arena: Arena, write: Callable[[Path], None]) -> Profile:
+    """Let ours release something new from an empty BuildKit; return where its time went."""
     arena.prune()
-    arena.new_app(write_small)
+    arena.new_app(write)
     return profile(arena, ours(arena, Job(arena.new_names())))
 
 
@@ -95,7 +95,8 @@ def measure(rounds: int) -> Sequence[Table]:
             )
             places = profile_table(
                 {
-                    f"{SMALL}, cold": partial(profiled, made),
+                    f"{SMALL}, cold": partial(profiled, made, write_small),
+                    f"{LARGE}, cold": partial(profiled, made, write_large),
                     f"{SMALL}, warm, its own BuildKit": partial(managed_profiled, made, container),
                 }
             )
