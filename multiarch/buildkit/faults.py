@@ -25,6 +25,9 @@ _OVERFLOW_HINT = (
     "a 32-bit program under an emulator reads directories of 64-bit inodes: build with -D_FILE_OFFSET_BITS=64, in a "
     "stage of $BUILDPLATFORM, or on a native builder"
 )
+# Whom a failed request was sent to, in Go's words for it: Head "https://registry.example.com:5000/v2/": x509: …
+_ASKED = re.compile(r'"https://([\w.\-:\[\]]{1,261})/', re.ASCII)
+_ANY_HOST = "HOST"  # of advice on a host, where the text does not name it
 # Each is searched in linear time, as a hostile build may write megabytes: no repetition holds the word before it.
 _HINTS = (
     (
@@ -53,7 +56,7 @@ _HINTS = (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
         "log in with docker login, as a user who may push",
     ),
-    (r"x509:|tls: unknown certificate|tls: certificate required", trust_remedy("HOST")),
+    (r"x509:|tls: unknown certificate|tls: certificate required", trust_remedy(_ANY_HOST)),
     (r"server gave HTTP response to HTTPS client", "it has no TLS: name it in insecure_registries"),
     (r"toomanyrequests|429 Too Many", "log in with docker login, or let the Docker daemon have a mirror"),
     (r"connect: connection refused", "is the registry, or the builder, running and its name right?"),
@@ -91,7 +94,8 @@ def hint_for(cause: str, output: Iterable[str] = ()) -> str:
     """Return advice on a fault; empty where there is none. :param output: the last lines of the vertex that failed."""
     cause = _ends_of(cause)
     if hint := next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), ""):
-        return hint
+        asked = _ASKED.findall(cause)
+        return hint.replace(_ANY_HOST, asked[-1]) if asked else hint
     return _OVERFLOW_HINT if any(_OVERFLOW in line for line in output) else ""
 
 

@@ -12,6 +12,7 @@ from multiarch.buildkit.faults import hint_for, hint_for_crash, is_refused_push,
 URL = "https://r.example.com/v2/a/b"
 PUSH = "failed to push r.example.com/a/b:x:"
 DO = f'{PUSH} failed to do request: Put "{URL}/blobs/uploads/1":'
+CA = "put its CA into /etc/docker/certs.d/{}/ca.crt"
 DIAL = f'{PUSH} failed to do request: Head "{URL}/": dial tcp 10.0.0.1:443:'
 LOOKUP = f"{DIAL} lookup r.example.com on 10.0.0.2:53:"
 READ = f"{DO} read tcp 10.0.0.2:5123->10.0.0.1:443:"
@@ -179,7 +180,13 @@ def test_each_of_the_table_decides_one_of_these() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        (FINAL[9], "put its CA into /etc/docker/certs.d/HOST/ca.crt, or name it in insecure_registries"),
+        (FINAL[9], f"{CA.format('r.example.com')}, or name it in insecure_registries"),
+        (
+            'failed to push r.example.com/a: failed to authorize: Post "https://[::1]:5001/token": x509: not trusted',
+            f"{CA.format('[::1]:5001')}, or name it in insecure_registries",
+        ),
+        ('Head "https://a b/v2/": x509: x', f"{CA.format('HOST')}, or name it in insecure_registries"),
+        ("x509: certificate has expired", f"{CA.format('HOST')}, or name it in insecure_registries"),
         (FINAL[18], "it has no TLS: name it in insecure_registries"),
         ("toomanyrequests: You have reached", "log in with docker login, or let the Docker daemon have a mirror"),
     ],
