@@ -11,9 +11,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.arena import Arena, Job, arena
+from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race
 from benchmarks.table import Goal, Table, timed_table
-from benchmarks.tools import BARE, OURS, PEER, TOOLS
+from benchmarks.tools import BARE, OURS, PEER, TOOLS, ours
 from benchmarks.workloads import GO, GO_EMULATED, PYTHON, C, Workload, prepare
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ NAMES = {
     GO_EMULATED: "Go, emulated",
     PYTHON: "Python: pip, a wheel and one that compiles",
 }
-GOALS = {(NAMES[workload], OURS): (Goal(1.03, of=PEER),) for workload in (C, PYTHON, GO)}
+JUDGED = (C, GO, PYTHON)
+GOALS = {(NAMES[workload], OURS): (Goal(1.03, of=PEER),) for workload in JUDGED}
 
 
 def write(folder: Path, workload: Workload) -> None:
@@ -41,17 +43,26 @@ def write(folder: Path, workload: Workload) -> None:
         file.write(f"LABEL commit={secrets.token_hex(16)}\n")
 
 
-def release(arena: Arena, workload: Workload, tool: Callable[[Arena, Job], Commands]) -> Mapping[str, float]:
-    """Let a tool release a workload; return the seconds."""
+def begin(arena: Arena, workload: Workload) -> Job:
+    """Empty BuildKit, and return a release of something new."""
     arena.prune()
     arena.new_app(partial(write, workload=workload))
     files = {name: str(path) for name, path in workload.secrets().items()}
-    job = Job(arena.new_names(), platforms=PLATFORMS, arguments=workload.build_args(), secrets=files)
-    return {"": arena.measured(tool, job)}
+    return Job(arena.new_names(), platforms=PLATFORMS, arguments=workload.build_args(), secrets=files)
+
+
+def release(arena: Arena, workload: Workload, tool: Callable[[Arena, Job], Commands]) -> Mapping[str, float]:
+    """Let a tool release a workload; return the seconds."""
+    return {"": arena.measured(tool, begin(arena, workload))}
+
+
+def profiled(arena: Arena, workload: Workload) -> Profile:
+    """Let ours do the same; return where its time went."""
+    return profile(arena, ours(arena, begin(arena, workload)))
 
 
 def measure(rounds: int) -> Sequence[Table]:
-    """Return the table of all workloads, and what cross-compiling spares ours.
+    """Return the table of all workloads with what cross-compiling spares ours, and where the time of ours goes.
 
     The limit is taken once for each, as are the seconds of emulated Go, which ours alone is compared in: they take
     minutes, and no goal is of them.
@@ -66,6 +77,7 @@ def measure(rounds: int) -> Sequence[Table]:
                 continue
             limit = [*runs.pop(BARE)().values()]
             times |= {**race([Case(name, runs)], rounds), (name, BARE): limit}
+        places = profile_table({NAMES[workload]: partial(profiled, made, workload) for workload in JUDGED})
     ratio = median(times[NAMES[GO], OURS]) / median(times[NAMES[GO_EMULATED], OURS])
     note = f"Cross-compiling takes {ratio:.2f} of the time of emulation."
-    return [timed_table("case", times, PEER, GOALS, BARE, [note])]
+    return [timed_table("case", times, PEER, GOALS, BARE, [note]), places]

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from benchmarks.table import Times
 
 LONG = 20.0  # seconds of a run of which what the warm-up warms up is so little that the warm-up counts as a round
-# Rounds of runs that take so many seconds: one more or less hardly moves the median of what is long.
-_MOST_ROUNDS = ((30.0, 3), (120.0, 2))
+# Seconds of a run of which there are two rounds at most: one more or less hardly moves the median of what is so long.
+_LONGEST = 120.0
+_ROUNDS_OF_LONGEST = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def race(cases: Sequence[Case], rounds: int) -> Times:
         warmup = _round(case, 0)
         slowest = max(seconds for of in warmup.values() for seconds in of.values())
         counted = [warmup] if slowest >= LONG else []
-        wanted = min([rounds, *(most for seconds, most in _MOST_ROUNDS if slowest >= seconds)])
+        wanted = min(rounds, _ROUNDS_OF_LONGEST) if slowest >= _LONGEST else rounds
         counted += [_round(case, number) for number in range(1, wanted + 1 - len(counted))]
         for kind in dict.fromkeys(kind for name in case.runs for kind in warmup[name]):
             named = ", ".join(filter(None, (case.name, kind)))

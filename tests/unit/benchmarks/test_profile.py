@@ -44,3 +44,12 @@ def test_table_has_the_middle_run_of_each_case() -> None:
     runs = iter([Profile(3.0, 1.0, 1.0, 7, 0.5), Profile(1.0, 0.25, 0.5, 5, 0.25), Profile(2.0, 0.5, 1.25, 6, 0.375)])
     table = profile_table({"small": lambda: next(runs)})
     assert (NAME, [["small", "2.00", "0.50", "1.25", "0.25", "6", "0.38"]]) == (table.name, table.rows)
+
+
+def test_long_case_runs_once() -> None:
+    """What is ours of it is as long as in the others; that there was one is said."""
+    short = Profile(2.0, 0.5, 1.25, 6, 0.375)
+    runs = iter([Profile(60.0, 0.5, 59.25, 6, 0.375), short, short, short])
+    table = profile_table({case: lambda: next(runs) for case in ("long", "short")})
+    assert ["60.00", "2.00"] == [row[1] for row in table.rows]
+    assert table.notes[0].startswith("The middle one of 3 runs of each; one run of long. Python takes")
