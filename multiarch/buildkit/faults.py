@@ -25,9 +25,13 @@ _OVERFLOW_HINT = (
     "a 32-bit program under an emulator reads directories of 64-bit inodes: build with -D_FILE_OFFSET_BITS=64, in a "
     "stage of $BUILDPLATFORM, or on a native builder"
 )
-# Whom a failed request was sent to, in Go's words for it: Head "https://registry.example.com:5000/v2/": x509: …
-_ASKED = re.compile(r'"https://([\w.\-:\[\]]{1,261})/', re.ASCII)
-_ANY_HOST = "HOST"  # of advice on a host, where the text does not name it
+_HOST = "HOST"  # in advice, where the text does not name it
+_NAME = r"[\w.\-:\[\]]{1,261}"
+# Whom a failed request was sent to, in Go's words: Head "https://registry.example.com:5000/v2/": x509: …
+_ASKED = re.compile(rf'"https://({_NAME})/', re.ASCII)
+# The registry in the name of an image: Docker Hub's, which logins are stored for, is docker.io, and none that is asked.
+_OF_IMAGE = re.compile(rf"(?:failed to push|source metadata for) ({_NAME})/", re.ASCII)
+_TRUST = trust_remedy(_HOST)
 # Each is searched in linear time, as a hostile build may write megabytes: no repetition holds the word before it.
 _HINTS = (
     (
@@ -54,9 +58,9 @@ _HINTS = (
     (r"\A(?=([\s\S]*?ghcr\.io))\1[\s\S]*(\b403 |denied)", PACKAGE_ACCESS),
     (
         r"unauthorized|authorization failed|insufficient_scope|\b40[13] ",
-        "log in with docker login, as a user who may push",
+        f"log in with: docker login {_HOST}, as a user who may do that",
     ),
-    (r"x509:|tls: unknown certificate|tls: certificate required", trust_remedy(_ANY_HOST)),
+    (r"x509:|tls: unknown certificate|tls: certificate required", _TRUST),
     (r"server gave HTTP response to HTTPS client", "it has no TLS: name it in insecure_registries"),
     (r"toomanyrequests|429 Too Many", "log in with docker login, or let the Docker daemon have a mirror"),
     (r"connect: connection refused", "is the registry, or the builder, running and its name right?"),
@@ -94,8 +98,8 @@ def hint_for(cause: str, output: Iterable[str] = ()) -> str:
     """Return advice on a fault; empty where there is none. :param output: the last lines of the vertex that failed."""
     cause = _ends_of(cause)
     if hint := next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), ""):
-        asked = _ASKED.findall(cause)
-        return hint.replace(_ANY_HOST, asked[-1]) if asked else hint
+        hosts = (_ASKED if hint == _TRUST else _OF_IMAGE).findall(cause)
+        return hint.replace(_HOST, hosts[-1]) if hosts else hint
     return _OVERFLOW_HINT if any(_OVERFLOW in line for line in output) else ""
 
 

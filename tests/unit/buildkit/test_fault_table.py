@@ -13,6 +13,7 @@ URL = "https://r.example.com/v2/a/b"
 PUSH = "failed to push r.example.com/a/b:x:"
 DO = f'{PUSH} failed to do request: Put "{URL}/blobs/uploads/1":'
 CA = "put its CA into /etc/docker/certs.d/{}/ca.crt"
+LOGIN = "log in with: docker login r.example.com, as a user who may do that"
 DIAL = f'{PUSH} failed to do request: Head "{URL}/": dial tcp 10.0.0.1:443:'
 LOOKUP = f"{DIAL} lookup r.example.com on 10.0.0.2:53:"
 READ = f"{DO} read tcp 10.0.0.2:5123->10.0.0.1:443:"
@@ -187,6 +188,12 @@ def test_each_of_the_table_decides_one_of_these() -> None:
         ),
         ('Head "https://a b/v2/": x509: x', f"{CA.format('HOST')}, or name it in insecure_registries"),
         ("x509: certificate has expired", f"{CA.format('HOST')}, or name it in insecure_registries"),
+        (f"{PUSH} unexpected status from HEAD request to {URL}/blobs/sha256:1: 401 Unauthorized", LOGIN),
+        (f"{PUSH} insufficient_scope: authorization failed", LOGIN),
+        (
+            "failed to resolve source metadata for docker.io/a/b: 401 from https://auth.docker.io/token: unauthorized",
+            "log in with: docker login docker.io, as a user who may do that",
+        ),
         (FINAL[18], "it has no TLS: name it in insecure_registries"),
         ("toomanyrequests: You have reached", "log in with docker login, or let the Docker daemon have a mirror"),
     ],

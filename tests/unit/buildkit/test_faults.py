@@ -91,8 +91,8 @@ def test_the_words_of_the_failed_step_count(text: str, expected: bool) -> None:
     [
         ("x: no match for platform in manifest: not found", "choose another, or drop the platform"),
         ("write /x: no space left on device", "free its cache with invoke prune, or limit it"),
-        ("insufficient_scope: authorization failed", "log in with docker login, as a user who may push"),
-        ("unexpected status: 401 Unauthorized", "log in with docker login, as a user who may push"),
+        ("insufficient_scope: authorization failed", "log in with: docker login HOST, as a user who may do that"),
+        ("unexpected status: 401 Unauthorized", "log in with: docker login HOST, as a user who may do that"),
         ("dial tcp 127.0.0.1:1: connect: connection refused", "is the registry, or the builder, running"),
         (
             'process "/bin/sh -c make" did not complete successfully: exit code: 137',
