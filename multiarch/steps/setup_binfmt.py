@@ -207,8 +207,9 @@ def ask_server(host: DockerHost, name: str) -> str:
     with contextlib.suppress(DockerError, ForeignContainerError):
         server = host.find(name)
         if server is not None and server.status == "running":
-            # What else an arm64 CPU runs, a program has to try.
-            is_here = host.machine != "aarch64" and container_address(server, host).startswith("unix://")
+            # What else an arm64 CPU runs, a program has to try. Podman calls it as Go does.
+            is_arm64 = host.machine in ("aarch64", "arm64")
+            is_here = not is_arm64 and container_address(server, host).startswith("unix://")
             if is_here and (text := _own_entries()):
                 return text
             status, text = host.execute(server, ["unshare", "-m", "sh", "-c", _PROBE])

@@ -304,6 +304,21 @@ def test_server_on_this_machines_kernel_is_not_asked(tmp_path: Path) -> None:
         assert ["server", "server"] == asked
 
 
+@pytest.mark.parametrize("machine", ["aarch64", "arm64"])
+def test_server_on_an_arm64_kernel_is_asked(tmp_path: Path, machine: str) -> None:
+    """Whether its CPU runs 32 bits, a program tells; Docker calls it as the kernel does, Podman as Go."""
+    mount = {"Destination": "/run/buildkit", "Source": str(tmp_path)}
+    server = SimpleNamespace(status="running", name="buildkit", attrs={"Mounts": [mount]})
+    host = SimpleNamespace(
+        find=lambda _: server, execute=lambda *_: (0, f"# aarch32\n{KERNEL}"), machine=machine, is_local=True
+    )
+    settings = load({"platforms": ["arm/v7"], "image": "someone/app"}, {}, {})
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "buildkitd.sock"))
+        listener.listen()
+        assert read_state(cast("DockerHost", host), settings.builder).aarch32
+
+
 class RootlessRun:
     """As much of a run as the step asks for, on a rootless Docker host whose containers say *words*."""
 
