@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -122,7 +123,8 @@ def is_loopback(host: str) -> bool:
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     if name == "localhost":
         return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    for address in (host, name):  # an IPv6 address without brackets may end as a port does
+        with suppress(ValueError):
+            if ipaddress.ip_address(address.strip("[]")).is_loopback:
+                return True
+    return False
