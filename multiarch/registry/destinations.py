@@ -119,7 +119,7 @@ class Destinations:
             raise InvalidAnswerError(request, f"the registry leads to {shown_address(target)}, where nothing is sent")
         literal = _literal(host)
         # Nor what is written in hexadecimal: urllib3 connects to 127.0.0.1 for 127.0.0.%31, or sends it to a proxy.
-        if not literal and ("%" in host or host.rpartition(".")[2].isdigit()):
+        if ("%" in host and ":" not in host) or (not literal and host.rpartition(".")[2].isdigit()):
             raise InvalidAnswerError(request, "the registry names an address that is none")
         reach = reach_of(literal) if literal else Reach.LOOPBACK if _is_local(host) else Reach.PUBLIC
         if host != self._name and not self._allows(reach):

@@ -144,6 +144,7 @@ def test_registry_leads_to_networks_that_it_is_in(own: str, allowed: set[str]) -
         *("https://user:secret@8.8.8.8/", "https://secret@8.8.8.8/", "https://8.8.8.8:99999/", "https://8.8.8.8:x/"),
         *("https://[8.8.8.8/", "https://a..b/", f"https://{'a' * 64}.b/", "https://a b/"),
         *("https://127.0.0.%31/", "https://10.0.0.%31/", "https://loc%61lhost/", "https://a.loc%61lhost/"),
+        *("https://8.8.8.8%2elocalhost/", "https://8.8.8.8%/", "https://8.8.8.8%eth0/"),
         *("https://8.8.8.8\\@127.0.0.1/", "https://8.8.8.8/\r\nX: y", "\x00", "https://8.8.8.8/" + "x" * 9000, ""),
     ],
 )
