@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from multiarch.registry.limits import Limits
 
+_REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: 40[1357]\b")
 _PIECE = 64 << 10  # bytes of a body that are read at once
 
 
@@ -131,11 +133,15 @@ def failure(name: str, error: Exception) -> Exception:
     """Return the error of ours for one that was raised while an answer was awaited or read."""
     from http.client import BadStatusLine
 
+    from urllib3.exceptions import NameResolutionError, ProxyError
+
     cause = root_cause(error)
     if isinstance(cause, limits.RequestStopped):
         return StoppedError(name)
     if isinstance(cause, ForbiddenAddressError):
         return InvalidAnswerError(name, f"the registry leads to {cause}")
+    if isinstance(cause, UnicodeError) and isinstance(error, (NameResolutionError, ProxyError)):
+        return RegistryUnreachableError(name, "its host, or that of its proxy, is no name", transient=False)
     transient = _is_transient(error, cause)
     is_odd = isinstance(cause, (ValueError, TypeError, LookupError)) and not isinstance(cause, OSError)
     if is_odd or type(cause) is BadStatusLine:
@@ -149,6 +155,8 @@ def failure(name: str, error: Exception) -> Exception:
 
 def _is_transient(error: Exception, cause: BaseException) -> bool:
     """Whether the same request may be answered next time."""
+    from http.client import HTTPException, LineTooLong
+
     from urllib3.exceptions import InvalidHeader
 
     if isinstance(cause, ssl.SSLError):
@@ -156,6 +164,9 @@ def _is_transient(error: Exception, cause: BaseException) -> bool:
         # stays wrong.
         is_garbled = "BAD_RECORD_MAC" in (cause.reason or "")
         return is_garbled or isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    # More or longer lines than HTTP's library takes, and a proxy that wants another login, are the same next time.
+    if type(cause) in (HTTPException, LineTooLong) or _REFUSED_BY_PROXY.match(str(cause)):
+        return False
     return not isinstance(error, (ValueError, TypeError, LookupError, InvalidHeader))
 
 

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, LocationValueError, NameResolutionError, NewConnectionError
 
 from multiarch.image.reference import is_loopback
 from multiarch.registry.destinations import origin
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from multiarch.registry.destinations import Destinations
 
 _POOL = 32  # connections that are kept; urllib3's own 1 is fewer than a large matrix uses at the same time
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+_NO_PROXY = "the proxy that is set for it (https_proxy, http_proxy, all_proxy) is no address of one"
 _HEADERS = {"User-Agent": f"multiarch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -72,9 +74,9 @@ class Session:
         if any("\r" in value or "\n" in value for value in sent.values()):
             # http.client lets a value go on in a line of its own, which servers read differently (RFC 9112, 5.2).
             raise ValueError("a header of more than one line")
-        limits = urllib3.Timeout(connect=timeout[0], read=timeout[1])
-        passes: dict[str, Any] = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
-        return self._manager(url).request(verb, url, body=data, headers=sent, timeout=limits, **passes)
+        seconds = urllib3.Timeout(connect=timeout[0], read=timeout[1])
+        as_it_comes: dict[str, Any] = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
+        return self._manager(url).request(verb, url, body=data, headers=sent, timeout=seconds, **as_it_comes)
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """Return the pools for an address, made when they are needed first: certificates take a while to read."""
@@ -111,7 +113,7 @@ class Session:
 def _proxy(url: str) -> str:
     """Return the proxy for an address, of the environment or the system; as with Docker, none for this machine itself.
 
-    :raises ValueError: what it names is no address; also an OSError, whose text says so.
+    :raises InvalidProxyURL: what it names is no address that a proxy can have.
     """
     # Elsewhere than on Linux the system may have one that no variable names.
     is_none_named = sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ)
@@ -121,10 +123,16 @@ def _proxy(url: str) -> str:
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
     found = select_proxy(url, get_environ_proxies(url, no_proxy=None))
-    proxy = prepend_scheme_if_needed(found, "http") if found else ""  # type: ignore[no-untyped-call]
-    if proxy and not urllib3.util.parse_url(proxy).host:
-        raise InvalidProxyURL("Please check proxy URL. It is malformed and could be missing the host.")
-    return str(proxy)
+    if not found:
+        return ""
+    try:
+        proxy = str(prepend_scheme_if_needed(found, "http"))  # type: ignore[no-untyped-call]
+        parsed = urllib3.util.parse_url(proxy)
+    except LocationValueError:  # its text may hold a password
+        raise InvalidProxyURL(_NO_PROXY) from None
+    if not parsed.host or parsed.scheme not in _PROXY_SCHEMES:
+        raise InvalidProxyURL(_NO_PROXY)
+    return proxy
 
 
 def _pools(destinations: Destinations, ahead: Ahead) -> dict[str, Any]:

@@ -145,6 +145,14 @@ def test_headers_without_end_are_cut(piece: bytes) -> None:
         fails(read(server.host), RegistryUnreachableError, "no answer from the registry")
 
 
+@pytest.mark.parametrize("lines", [b"X: y\r\n" * 101, b"X: " + b"x" * 70_000 + b"\r\n"])
+def test_more_headers_than_are_taken_are_not_asked_for_again(lines: bytes) -> None:
+    """The registry sends them each time."""
+    with serving(lambda _: [OK + lines + b"\r\n"]) as server, pytest.raises(RegistryUnreachableError) as caught:
+        read(server.host)()
+    assert not caught.value.transient
+
+
 @pytest.mark.parametrize(
     "header",
     [
