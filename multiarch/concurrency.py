@@ -75,8 +75,8 @@ class Aside:
 
     As a context, it is left when all have ended, with the error that the context ends in, if any.
 
-    :ivar stopped: makes the jobs end soon. An interrupt sets it that comes within the context, or while they are waited
-        for; no other failure does.
+    :ivar stopped: makes the jobs end soon. An interrupt sets it that ends the context, or comes while the main thread
+        waits for them; who handles signals sets it at once. No other failure does.
     """
 
     def __init__(self) -> None:
@@ -87,8 +87,13 @@ class Aside:
     def begin(self, job: Callable[[], object]) -> None:
         """Let a job run in a thread of its own."""
         latch = _Latch()
-        threading.Thread(target=self._do, args=(job, latch), daemon=True).start()
+        thread = threading.Thread(target=self._do, args=(job, latch), daemon=True)
         self._begun.append(latch)
+        try:
+            thread.start()
+        except BaseException:
+            self._begun.remove(latch)
+            raise
 
     def wait(self) -> None:
         """Wait until all jobs that have begun have ended; raise the first failure."""
@@ -99,13 +104,16 @@ class Aside:
     def _join(self) -> None:
         """Wait until all have ended; raise an interrupt that comes meanwhile only then."""
         interrupt: BaseException | None = None
-        for latch in self._begun:
-            while not latch.is_open:
-                try:
-                    latch.wait()
-                except BaseException as error:  # noqa: BLE001 (raised below)
-                    interrupt = error
-                    self.stopped.set()
+        is_over = False
+        while not is_over:
+            try:
+                for latch in list(self._begun):
+                    while not latch.is_open:
+                        latch.wait()
+                is_over = True
+            except BaseException as error:  # noqa: BLE001 (raised below)
+                self.stopped.set()
+                interrupt = error
         if interrupt:
             raise interrupt
 

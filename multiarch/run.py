@@ -283,9 +283,8 @@ class Run:
         self._held.close()
 
     def stop(self) -> None:
-        """End all waiting, and every solve."""
+        """End all waiting, and every solve; what runs aside goes on."""
         self._stopped.set()
-        self.aside.stopped.set()
 
     def resume(self) -> None:
         """Clear the stop flag. Call only when all jobs have ended."""

@@ -166,6 +166,7 @@ def _connect(signals: Interrupts, run: Run) -> None:
 def _stop(run: Run) -> None:
     """End a run soon, also where nobody reads what it shows."""
     run.stop()
+    run.aside.stopped.set()
     run.progress.hurry()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from multiarch.config.load import load
 from multiarch.config.project import Project
 from multiarch.display.progress import Progress
-from multiarch.errors import RegistryUnreachableError
+from multiarch.errors import MultiarchError, RegistryUnreachableError
 from multiarch.image.manifest import OCI_MANIFEST
 from multiarch.run import Run
 from tests.unit.docker_daemon import API, Daemon
@@ -70,3 +71,21 @@ def test_check_that_passes_proves_the_right_to_push(server: RegistryServer) -> N
     assert not client.may_push()
     first()
     assert client.may_push()
+
+
+def test_what_is_aside_outlasts_a_build_that_fails() -> None:
+    """What was built is under its staging tag when the release ends, so that --resume finds it."""
+    settings = load({"image": "registry.example.com/app", "platforms": ["arm64"]}, {}, {})
+    run, written = Run(Project.of(settings), Progress(io.StringIO())), threading.Event()
+
+    def write() -> None:
+        if not run.aside.stopped.wait(0.05):
+            written.set()
+
+    def build() -> None:
+        run.aside.begin(write)
+        raise MultiarchError("RUN make")
+
+    with pytest.raises(MultiarchError, match=r"^RUN make$"), run.aside:
+        run.together([build])
+    assert written.is_set()
