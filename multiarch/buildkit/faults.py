@@ -98,8 +98,9 @@ def hint_for(cause: str, output: Iterable[str] = ()) -> str:
     """Return advice on a fault; empty where there is none. :param output: the last lines of the vertex that failed."""
     cause = _ends_of(cause)
     if hint := next((hint for pattern, hint in _HINTS if re.search(pattern, cause, re.IGNORECASE)), ""):
-        hosts = (_ASKED if hint == _TRUST else _OF_IMAGE).findall(cause)
-        return hint.replace(_HOST, hosts[-1]) if hosts else hint
+        # BuildKit's own words come first; of addresses, that of the request that failed is the innermost.
+        hosts = _ASKED.findall(cause)[-1:] if hint == _TRUST else _OF_IMAGE.findall(cause)[:1]
+        return hint.replace(_HOST, hosts[0]) if hosts else hint
     return _OVERFLOW_HINT if any(_OVERFLOW in line for line in output) else ""
 
 

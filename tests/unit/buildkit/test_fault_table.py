@@ -186,6 +186,10 @@ def test_each_of_the_table_decides_one_of_these() -> None:
             'failed to push r.example.com/a: failed to authorize: Post "https://[::1]:5001/token": x509: not trusted',
             f"{CA.format('[::1]:5001')}, or name it in insecure_registries",
         ),
+        (
+            f'{DO} Get "https://mirror.example.com/v2/": x509: x',
+            f"{CA.format('mirror.example.com')}, or name it in insecure_registries",
+        ),
         ('Head "https://a b/v2/": x509: x', f"{CA.format('HOST')}, or name it in insecure_registries"),
         ("x509: certificate has expired", f"{CA.format('HOST')}, or name it in insecure_registries"),
         (f"{PUSH} unexpected status from HEAD request to {URL}/blobs/sha256:1: 401 Unauthorized", LOGIN),
@@ -194,6 +198,7 @@ def test_each_of_the_table_decides_one_of_these() -> None:
             "failed to resolve source metadata for docker.io/a/b: 401 from https://auth.docker.io/token: unauthorized",
             "log in with: docker login docker.io, as a user who may do that",
         ),
+        (f"{PUSH} 401 Unauthorized: denied: failed to push evil.example.org/x", LOGIN),
         (FINAL[18], "it has no TLS: name it in insecure_registries"),
         ("toomanyrequests: You have reached", "log in with docker login, or let the Docker daemon have a mirror"),
     ],
