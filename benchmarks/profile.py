@@ -64,12 +64,12 @@ def profile(arena: Arena, commands: Commands, environment: Mapping[str, str] | N
     ) as process:
         assert process.stdout is not None  # noqa: S101 (it is a pipe)
         lines = [(time.perf_counter() - began, line) for line in process.stdout]
-        usage = os.wait4(process.pid, 0)[2]
+        _, status, usage = os.wait4(process.pid, 0)
         total = time.perf_counter() - began
-        process.returncode = 0  # it was waited for
+        process.returncode = os.waitstatus_to_exitcode(status)
     begins = [seconds for seconds, line in lines if _SOLVE_BEGINS.search(line)]
     ends = [seconds for seconds, line in lines if _SOLVE_ENDS.search(line)]
-    if not begins or not ends:
+    if process.returncode or not begins or not ends:
         raise SystemExit("".join(line for _, line in lines))
     requests = sum(seconds >= ends[-1] and _REQUEST.search(line) is not None for seconds, line in lines)
     return Profile(total, begins[0], ends[-1] - begins[0], requests, usage.ru_utime + usage.ru_stime)
@@ -88,9 +88,9 @@ def profile_table(cases: Mapping[str, Callable[[], Profile]]) -> Table:
         rows.append(middle.row(case))
         say(f"{NAME}: {' '.join(rows[-1])}")
     head = ["", "seconds", "until the first solve", "solves", "behind them", "requests there", "processor seconds"]
-    told = f"; one run of {', '.join(alone)}" if alone else ""
+    but = f", but for {', '.join(alone)}, which ran once" if alone else ""
     note = (
-        f"The middle one of {_RUNS} runs of each{told}. Python takes {_imports():.2f} s to start and to import Invoke."
+        f"The middle one of {_RUNS} runs of each{but}. Python takes {_imports():.2f} s to start and to import Invoke."
     )
     return Table(NAME, head, rows, notes=[note])
 

@@ -39,6 +39,13 @@ def test_run_without_a_solve_has_failed(tmp_path: Path) -> None:
         run(tmp_path, "no builder")
 
 
+def test_release_that_fails_behind_its_solves_is_none(tmp_path: Path) -> None:
+    """A refused tag is no figure."""
+    script = f"print({BEGIN!r})\nprint({END!r})\nprint('gate')\nraise SystemExit(1)"
+    with pytest.raises(SystemExit, match="gate"):
+        profile(Arena(tmp_path, "tcp://127.0.0.1:1", ["127.0.0.1:2"]), [[sys.executable, "-c", script]])
+
+
 def test_table_has_the_middle_run_of_each_case() -> None:
     """Its figures belong together."""
     runs = iter([Profile(3.0, 1.0, 1.0, 7, 0.5), Profile(1.0, 0.25, 0.5, 5, 0.25), Profile(2.0, 0.5, 1.25, 6, 0.375)])
@@ -52,4 +59,4 @@ def test_long_case_runs_once() -> None:
     runs = iter([Profile(60.0, 0.5, 59.25, 6, 0.375), short, short, short])
     table = profile_table({case: lambda: next(runs) for case in ("long", "short")})
     assert ["60.00", "2.00"] == [row[1] for row in table.rows]
-    assert table.notes[0].startswith("The middle one of 3 runs of each; one run of long. Python takes")
+    assert table.notes[0].startswith("The middle one of 3 runs of each, but for long, which ran once. Python takes")
