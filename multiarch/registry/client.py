@@ -252,8 +252,7 @@ class Registry:
     def apart(self, policy: Policy) -> Registry:
         """Return a client over the same connections that retries, and is stopped, by another policy."""
         again = copy.copy(self)
-        again._transport = copy.copy(self._transport)
-        again._transport.policy = policy
+        again._transport = self._transport.apart(policy)
         again._uploads = Uploads(again._transport)
         return again
 

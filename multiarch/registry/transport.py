@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
@@ -63,6 +64,13 @@ class Transport:
         self.connections = Connections(self.host, insecure=insecure, trace=self._trace)
         check_realm = self.connections.destinations.check_realm
         self._authorizer = Authorizer(self.host, self.connections.send, self._refusal, check_realm)
+
+    def apart(self, policy: Policy) -> Transport:
+        """Return one over the same connections, with another policy."""
+        with self._settling:  # not while another thread finds out that the registry is insecure
+            again = copy.copy(self)
+        again.policy = policy
+        return again
 
     def ask(self, verb: str, path: str, scopes: Scopes, **options: Any) -> Answer:
         """Send a request until it is answered; *options* are those of `once`.

@@ -203,6 +203,26 @@ def test_docker_is_not_asked_about_a_registry_that_answers(tls_server: RegistryS
     assert [False] == asked
 
 
+def test_client_that_is_made_meanwhile_is_insecure_too(tls_server: RegistryServer) -> None:
+    """While another thread asks what Docker says of the registry."""
+    asked, go = threading.Event(), threading.Event()
+
+    def declared() -> bool:
+        asked.set()
+        return go.wait(10)
+
+    registry = client(tls_server, declared=declared)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(registry.manifest, "app", "latest")
+        assert asked.wait(10)
+        asked.clear()
+        made = pool.submit(registry.apart, Policy(attempts=1))
+        time.sleep(0.05)
+        go.set()
+        assert MANIFEST == first.result()
+    assert (MANIFEST, False) == (made.result().manifest("app", "latest"), asked.is_set())
+
+
 def test_more_requests_than_expected_connect_by_themselves(server: RegistryServer) -> None:
     """The number is a guess: no request may depend on it, within the context or after it."""
     server.table["GET /v2/app/manifests/latest"] = [REPLY]
