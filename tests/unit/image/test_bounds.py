@@ -54,10 +54,10 @@ def searched(parts: Callable[[], Iterable[bytes]], word: str = "/app") -> tuple[
 
 
 def test_entries_that_passed_take_little_memory() -> None:
-    """Eight bytes each, for the files of 20,000 that are no programs; and no more where they are written twice."""
-    program, memory = searched(lambda: (file(b"usr/share/%d.txt" % number, b"text") for number in range(20_000)))
+    """Eight bytes each, for the files of 50,000 that are no programs; and no more where they are written twice."""
+    program, memory = searched(lambda: (file(b"usr/share/%d.txt" % number, b"text") for number in range(50_000)))
     assert missing("/app") == (program,)
-    assert memory < 6.5
+    assert memory < 10
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_words_without_number_are_not_searched_for() -> None:
 
 
 def test_program_that_is_written_again_and_again_is_the_last_one_read() -> None:
-    """A name may be in a tar ten thousand times."""
+    """A name may be in a tar a hundred thousand times."""
     hundred = file(b"other", ARM64) * 100
-    program, memory = searched(lambda: repeat(hundred, 100))
+    program, memory = searched(lambda: repeat(hundred, 1000))
     assert missing("/app") == (program,)
-    assert memory < 4
+    assert memory < 40

@@ -20,7 +20,7 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1,
 DEEP = "this is more than 100 levels deep; make it flatter"
 EXPANDED = "with its anchors followed, this is more than 300,000 nodes; use fewer"
 CASES = {
-    "lists": ("a: " + "[" * 1000, 1, DEEP),
+    "lists": ("a: " + "[" * 5000, 1, DEEP),
     "mappings": ("".join(" " * level + "a:\n" for level in range(700)), 100, DEEP),
     "dashes": ("a:\n" + "- " * 5000, 2, DEEP),
     "chain": (CHAIN, 100, DEEP),
