@@ -341,7 +341,8 @@ def test_push_that_is_refused_after_it_was_allowed_is_tried_once_more(
     if refusals == 1:
         project.build(script, may_push=may_push)
     else:
-        with pytest.raises(BuildFailedError, match="403 Forbidden; log in with: docker login HOST, as a user"):
+        advice = "403 Forbidden; log in with: docker login HOST, as a user who may do that"
+        with pytest.raises(BuildFailedError, match=advice):
             project.build(script, may_push=may_push)
     assert attempts == len(project.calls)
 
