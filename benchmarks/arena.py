@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks.delay import delayed
 from benchmarks.peers import BUILDX, STATE, TASKS, compile_package, install, plain_environment
 from benchmarks.race import say
+from benchmarks.table import Taken
 from multiarch.image.platform import Platform
 
 if TYPE_CHECKING:
@@ -62,12 +64,14 @@ class Arena:
     :ivar address: of the BuildKit.
     :ivar hosts: ``host:port`` of each registry.
     :ivar builder: buildx's name of the BuildKit.
+    :ivar others: addresses of further ones that contestants build on.
     """
 
     folder: Path
     address: str
     hosts: Sequence[str]
     builder: str = BUILDER
+    others: Sequence[str] = ()
 
     @property
     def app(self) -> Path:
@@ -87,8 +91,9 @@ class Arena:
         return {**plain_environment(), **state, "BUILDKIT_HOST": self.address, "PYTHONPATH": root}
 
     def prune(self) -> None:
-        """Empty the BuildKit."""
-        output(self.buildctl, "--addr", self.address, "prune", "--all")
+        """Empty all BuildKits."""
+        for address in (self.address, *self.others):
+            output(self.buildctl, "--addr", address, "prune", "--all")
 
     def forget(self) -> None:
         """Remove what contestants keep on the machine that they run on, as on one that is new."""
@@ -107,13 +112,31 @@ class Arena:
         name = f"bench-{secrets.token_hex(4)}"
         return [f"{host}/{name}" for host in hosts or self.hosts[:1]]
 
-    def run(self, commands: Commands, environment: Mapping[str, str] | None = None) -> float:
+    def run(self, commands: Commands) -> Taken:
+        """Run commands in the project; return what they took."""
+        since = time.time()
+        seconds = self.timed(commands, self.environment)
+        return Taken(seconds, self._solving(since))
+
+    def timed(self, commands: Commands, environment: Mapping[str, str]) -> float:
         """Run commands in the project; return the seconds that they took."""
-        env = {**self.environment, **(environment or {})}
         began = time.perf_counter()
         for words in commands:
-            output(*words, cwd=self.folder, env=env)
+            output(*words, cwd=self.folder, env=environment)
         return time.perf_counter() - began
+
+    def _solving(self, since: float) -> float:
+        """Return the seconds since a time in which a BuildKit had a solve to do."""
+        for _ in range(100):
+            spans = [span for at in (self.address, *self.others) for span in solves(self._histories(at), since)]
+            ended = [(begin, end) for begin, end in spans if end is not None]
+            if len(ended) == len(spans):
+                return covered(ended)
+            time.sleep(0.1)
+        raise SystemExit("BuildKit has a solve that does not end, although its client has")
+
+    def _histories(self, address: str) -> str:
+        return output(self.buildctl, "--addr", address, "debug", "histories", "--format", "{{json .}}")
 
     def check(self, job: Job, hosts: Mapping[str, str] | None = None) -> None:
         """Check that a job was done: each tag has its platforms, and no others.
@@ -137,11 +160,11 @@ class Arena:
 
     def measured(
         self, tool: Callable[[Arena, Job], Commands], job: Job, hosts: Mapping[str, str] | None = None
-    ) -> float:
-        """Let a tool do a job; return the seconds that it took."""
-        seconds = self.run(tool(self, job))
+    ) -> Taken:
+        """Let a tool do a job; return what that took."""
+        taken = self.run(tool(self, job))
         self.check(job, hosts)
-        return seconds
+        return taken
 
 
 @contextlib.contextmanager
@@ -218,6 +241,34 @@ def away(hosts: Sequence[str], round_trip: float) -> Iterator[dict[str, str]]:
     """
     with contextlib.ExitStack() as stack:
         yield {stack.enter_context(delayed(host, round_trip)): host for host in hosts}
+
+
+def solves(histories: str, since: float) -> list[tuple[float, float | None]]:
+    """Return when the solves of BuildKit's records began and ended, in seconds of the epoch; None while one has not.
+
+    :param histories: a record in JSON in each line (BuildKit's ``BuildHistoryEvent``).
+    :param since: those that began before are left out.
+    """
+    found = []
+    for line in histories.splitlines():
+        record = json.loads(line)["record"]
+        begin, end = (_epoch(record[name]) if name in record else None for name in ("CreatedAt", "CompletedAt"))
+        if begin is not None and begin >= since:
+            found.append((begin, end))
+    return found
+
+
+def _epoch(stamp: Mapping[str, int]) -> float:
+    return stamp.get("seconds", 0) + stamp.get("nanos", 0) / 1e9
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Return the seconds that spans of time cover; those that overlap count once."""
+    seconds, until = 0.0, 0.0
+    for begin, end in sorted(spans):
+        seconds += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return seconds
 
 
 def output(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers import Commands
+    from benchmarks.table import Taken
 
 AWAY = 0.02  # seconds of a round trip
 NAME = "a fresh machine, its cache 20 ms away"
@@ -45,8 +46,8 @@ def write(folder: Path, lock: str) -> None:
 
 def release(
     arena: Arena, hosts: Mapping[str, str], lock: str, cache: str, tool: Callable[[Arena, Job], Commands]
-) -> Mapping[str, float]:
-    """Let a tool release another commit from nothing but the cache; return the seconds."""
+) -> Mapping[str, Taken]:
+    """Let a tool release another commit from nothing but the cache; return what it took."""
     arena.prune()
     arena.forget()
     arena.new_app(partial(write, lock=lock))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.peers import Commands
+    from benchmarks.table import Taken
 
 FAR = 0.05  # seconds of a round trip
 ONE = "one image, 50 ms away"
@@ -34,8 +35,8 @@ GOALS = {
 
 def release(
     arena: Arena, hosts: Mapping[str, str], tags: Sequence[str], tool: Callable[[Arena, Job], Commands]
-) -> Mapping[str, float]:
-    """Let a tool release something new to all registries; return the seconds."""
+) -> Mapping[str, Taken]:
+    """Let a tool release something new to all registries; return what it took."""
     arena.prune()
     arena.new_app(write_small)
     return {"": arena.measured(tool, Job(arena.new_names([*hosts]), tags), hosts)}

@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import requests
@@ -21,7 +20,7 @@ from benchmarks.arena import away, output, registry
 from benchmarks.images import published, push_image
 from benchmarks.peers import OURS, STATE, TASKS, Commands, Job, contestants, plain_environment
 from benchmarks.race import Case, race, say
-from benchmarks.table import Bar, Goal, Table, runs_of
+from benchmarks.table import Bar, Goal, Table, Taken, middle, runs_of
 from multiarch.image.platform import Platform
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
@@ -59,37 +58,37 @@ def publish(
     manifests: Mapping[Platform, Manifest],
     registry: Registry,
     places: Mapping[str, str],
-) -> Mapping[str, float]:
-    """Let a tool publish an index of so many images in each place; return the seconds.
+) -> Mapping[str, Taken]:
+    """Let a tool publish an index of so many images in each place; return what that took.
 
-    :param places: by what the seconds are of, the ``host:port`` of the registry.
+    :param places: by what it is called, the ``host:port`` of the registry.
     """
-    seconds = {}
+    taken = {}
     for kind, host in places.items():
         job = Job(f"{host}/{REPOSITORY}", f"t{secrets.token_hex(6)}", PLATFORMS[:count])
         for platform in job.platforms:
             registry.put_manifest(REPOSITORY, f"{job.tag}-{platform.slug}", manifests[platform])
-        seconds[kind] = run(commands(job), job.configuration)
+        taken[kind] = Taken(run(commands(job), job.configuration))
         expected = {platform: manifests[platform].digest for platform in job.platforms}
         actual = published(registry, REPOSITORY, job.tag)
         if expected != actual:
             raise SystemExit(f"{commands(job)[0][0]} published {actual} instead of {expected}")
-    return seconds
+    return taken
 
 
 def table(times: Times, name: str) -> Table:
     """Return the table of a case: medians, how they compare to the best peer's, and the round trips in the fastest."""
     far, near = f"{name}, {FAR}", f"{name}, {NEAR}"
-    middle = {one: median(runs) for (case, one), runs in times.items() if case == far}
-    best = min((one for one in middle if one != OURS), key=lambda one: middle[one])
+    medians = {one: middle(runs) for (case, one), runs in times.items() if case == far}
+    best = min((one for one in medians if one != OURS), key=lambda one: medians[one])
     goal = Goal(GOALS[name], of=best)
     rows, bars = [], []
-    for one, seconds in middle.items():
-        fastest, slowest, nearby = min(times[far, one]), max(times[far, one]), min(times[near, one])
-        numbers = [f"{number:.2f}" for number in (seconds, fastest, slowest, seconds / middle[best], nearby)]
-        judged = goal.judged(one, middle) if one == OURS else ""
-        rows.append([one, *numbers, f"{(fastest - nearby) / ROUND_TRIP:.1f}", judged])
-        bars.append(Bar(one, seconds, f"{seconds:.2f} s", goal.most * middle[best] if one == OURS else None))
+    for one, seconds in medians.items():
+        away, nearby = ([taken.seconds for taken in times[place, one]] for place in (far, near))
+        numbers = [f"{number:.2f}" for number in (seconds, min(away), max(away), seconds / medians[best], min(nearby))]
+        judged = goal.judged(one, medians) if one == OURS else ""
+        rows.append([one, *numbers, f"{(min(away) - min(nearby)) / ROUND_TRIP:.1f}", judged])
+        bars.append(Bar(one, seconds, f"{seconds:.2f} s", goal.most * medians[best] if one == OURS else None))
     header = ["", "seconds", "fastest", "slowest", "of the best peer", "fastest nearby", "round trips", "goal"]
     return Table(name, header, rows, {name: bars}, [f"Medians of {runs_of(len(times[far, OURS]))}."])
 

@@ -12,12 +12,11 @@ import secrets
 import shlex
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.arena import Arena, Job, arena, buildkit, create_builder, output
+from benchmarks.arena import Arena, Job, arena, buildkit, create_builder
 from benchmarks.race import Case, race
-from benchmarks.table import Table, timed_table
+from benchmarks.table import Table, middle, timed_table
 from benchmarks.tools import BARE, OURS, PEER, TOOLS, bare, buildx, configure, settings
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers import Commands
+    from benchmarks.table import Taken
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 REAL = "busybox:stable"
@@ -78,39 +78,37 @@ def both(arena: Arena, job: Job, address: str) -> Commands:
 
 def release(
     arena: Arena,
-    addresses: Sequence[str],
     base: str,
     tool: Callable[[Arena, Job], Commands],
     published: Callable[[Job], Sequence[Job]] = lambda job: [job],
-) -> Mapping[str, float]:
-    """Let a tool release something new from empty BuildKits; return the seconds.
+) -> Mapping[str, Taken]:
+    """Let a tool release something new from empty BuildKits; return what that took.
 
     :param published: returns what the tool publishes for a job.
     """
-    for address in addresses:
-        output(arena.buildctl, "--addr", address, "prune", "--all")
+    arena.prune()
     arena.new_app(write)
     arguments = {"BASE": base, "MARK": secrets.token_hex(16)}
     job = Job(arena.new_names(), platforms=PLATFORMS, arguments=arguments)
-    seconds = arena.run(tool(arena, job))
+    taken = arena.run(tool(arena, job))
     for one in published(job):
         arena.check(one)
-    return {"": seconds}
+    return {"": taken}
 
 
 def measure(rounds: int) -> Sequence[Table]:
     """Return the table of both cases, and what a builder of its own spares ours."""
-    with arena() as made, buildkit(made.folder, PLATFORMS[1:], made.hosts) as address:
-        base = stand_in(made)
-        two = [made.address, address]
+    with arena() as one, buildkit(one.folder, PLATFORMS[1:], one.hosts) as address:
+        base = stand_in(one)
+        made = replace(one, others=[address])
         joined = create_builder(made, "bench-two", {made.address: PLATFORMS[:1], address: PLATFORMS[1:]})
         native = {
-            OURS: partial(release, made, two, base, partial(ours, address=address)),
-            PEER: partial(release, joined, two, base, buildx),
-            BARE: partial(release, made, two, base, partial(both, address=address), halves),
+            OURS: partial(release, made, base, partial(ours, address=address)),
+            PEER: partial(release, joined, base, buildx),
+            BARE: partial(release, made, base, partial(both, address=address), halves),
         }
-        emulated = {name: partial(release, made, two, REAL, tool) for name, tool in TOOLS.items()}
+        emulated = {name: partial(release, made, REAL, tool) for name, tool in TOOLS.items()}
         times = race([Case(NATIVE, native), Case(EMULATED, emulated)], rounds)
-    ratio = median(times[NATIVE, OURS]) / median(times[EMULATED, OURS])
+    ratio = middle(times[NATIVE, OURS]) / middle(times[EMULATED, OURS])
     note = f"A builder of its own takes {OURS} {ratio:.2f} of the time of emulation."
     return [timed_table("case", times, PEER, limit=BARE, notes=[note])]

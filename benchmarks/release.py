@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.arena import Arena, Job, arena, output
 from benchmarks.profile import Profile, profile, profile_table
 from benchmarks.race import Case, race
-from benchmarks.table import Goal, Table, timed_table
+from benchmarks.table import Goal, Table, Taken, timed_table
 from benchmarks.tools import BARE, MANAGED, OURS, PEER, SERIAL, TOOLS, configure, ours, serial, settings
 
 if TYPE_CHECKING:
@@ -49,22 +49,23 @@ def write_large(folder: Path) -> None:
 
 def cold_and_warm(
     arena: Arena, write: Callable[[Path], None], tool: Callable[[Arena, Job], Commands]
-) -> Mapping[str, float]:
-    """Let a tool release something new from an empty BuildKit, and once more; return the seconds."""
+) -> Mapping[str, Taken]:
+    """Let a tool release something new from an empty BuildKit, and once more; return what that took."""
     arena.prune()
     arena.new_app(write)
     job = Job(arena.new_names())
     return {kind: arena.measured(tool, job) for kind in ("cold", "warm")}
 
 
-def managed_warm(arena: Arena, container: str) -> Mapping[str, float]:
-    """Let ours release something with the server that it starts, and keeps, itself; return the seconds once more."""
+def managed_warm(arena: Arena, container: str) -> Mapping[str, Taken]:
+    """Let ours release something with the server that it starts, and keeps, itself; return what it took once more."""
     arena.new_app(write_small)
     job = Job(arena.new_names())
     words = configure(arena, settings(arena, job, buildkit_container=container))
-    seconds = [arena.run(words, {"BUILDKIT_HOST": ""}) for _ in range(2)]
+    environment = {**arena.environment, "BUILDKIT_HOST": ""}
+    seconds = [arena.timed(words, environment) for _ in range(2)]
     arena.check(job)
-    return {"warm": seconds[1]}
+    return {"warm": Taken(seconds[1])}
 
 
 def profiled(arena: Arena, write: Callable[[Path], None]) -> Profile:
@@ -78,7 +79,7 @@ def managed_profiled(arena: Arena, container: str) -> Profile:
     """Let ours release a small image once more with its own server, which is there; return where its time went."""
     arena.new_app(write_small)
     words = configure(arena, settings(arena, Job(arena.new_names()), buildkit_container=container))
-    arena.run(words, {"BUILDKIT_HOST": ""})
+    arena.timed(words, {**arena.environment, "BUILDKIT_HOST": ""})
     return profile(arena, words, {"BUILDKIT_HOST": ""})
 
 

@@ -1,4 +1,4 @@
-"""Results of a benchmark: the seconds of each run, what they should be, and the tables made of them."""
+"""Results of a benchmark: what each run took, what it should take, and the tables made of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# By case and contestant: the seconds of each run, in the order of the rounds.
-Times = dict[tuple[str, str], list[float]]
+
+@dataclass(frozen=True)
+class Taken:
+    """What a run took.
+
+    :ivar seconds: from its start to its end.
+    :ivar solving: seconds of these in which BuildKit had a solve to do, by its own record; None where none was asked.
+    """
+
+    seconds: float
+    solving: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f}" + ("" if self.solving is None else f" ({self.solving:.2f} in BuildKit)")
+
+
+# By case and contestant: what each run took, in the order of the rounds.
+Times = dict[tuple[str, str], list[Taken]]
+
+
+def middle(runs: Sequence[Taken]) -> float:
+    """Return the median of the seconds of runs."""
+    return median(taken.seconds for taken in runs)
 
 
 @dataclass(frozen=True)
@@ -91,23 +112,34 @@ def timed_table(
 ) -> Table:
     """Return the table of a race: medians, extremes, ratios to the peer and to the limit, and the goals.
 
+    Where BuildKit was asked of its solves, it also has the medians of what it took for them, and of all else.
+
     :param goals: by case and contestant.
     :param limit: the contestant that does no more than what all must do; empty where there is none.
     """
     others = [other for other in (peer, limit) if other]
+    solved = any(taken.solving is not None for runs in times.values() for taken in runs)
     header = [name, "contestant", "seconds", "fastest", "slowest", *(f"of {other}" for other in others)]
+    header += ["in BuildKit", "all else"] if solved else []
     header += ["goal"] if goals else []
     rows, bars = [], {}
     for case in dict.fromkeys(case for case, _ in times):
-        medians = {one: median(runs) for (of, one), runs in times.items() if of == case}
+        medians = {one: middle(runs) for (of, one), runs in times.items() if of == case}
         bars[case] = [_bar(one, medians, (goals or {}).get((case, one), ())) for one in medians]
-        for one, middle in medians.items():
-            runs = times[case, one]
-            ratios = [f"{middle / medians[other]:.2f}" if other in medians else "" for other in others]
+        for one, seconds in medians.items():
+            runs = [taken.seconds for taken in times[case, one]]
+            ratios = [f"{seconds / medians[other]:.2f}" if other in medians else "" for other in others]
+            parts = _parts(times[case, one]) if solved else []
             judged = "; ".join(goal.judged(one, medians) for goal in (goals or {}).get((case, one), ()))
-            numbers = [f"{seconds:.2f}" for seconds in (middle, min(runs), max(runs))]
-            rows.append([case, one, *numbers, *ratios, *([judged] if goals else [])])
+            numbers = [f"{number:.2f}" for number in (seconds, min(runs), max(runs))]
+            rows.append([case, one, *numbers, *ratios, *parts, *([judged] if goals else [])])
     return Table(name, header, rows, bars, [*notes, *_rounds(times)])
+
+
+def _parts(runs: Sequence[Taken]) -> list[str]:
+    """Return the medians of the seconds in BuildKit, and of all else, as a table shows them."""
+    solving = [(taken.solving, taken.seconds - taken.solving) for taken in runs if taken.solving is not None]
+    return [f"{median(part):.2f}" for part in zip(*solving, strict=True)] or ["", ""]
 
 
 def _bar(name: str, medians: Mapping[str, float], goals: Sequence[Goal]) -> Bar:

@@ -16,7 +16,7 @@ from benchmarks.images import published, push_image
 from benchmarks.index import ROUND_TRIP, run
 from benchmarks.peers import compile_package
 from benchmarks.race import Case, race, say
-from benchmarks.table import Table, timed_table
+from benchmarks.table import Table, Taken, timed_table
 from multiarch.image.platform import Platform
 from multiarch.registry.client import Registry
 from multiarch.retry import Policy
@@ -72,8 +72,8 @@ CASES = (
 )
 
 
-def publish(case: Project, manifests: Mapping[Platform, Manifest], near: str, host: str) -> Mapping[str, float]:
-    """Publish a project's tags; return the seconds.
+def publish(case: Project, manifests: Mapping[Platform, Manifest], near: str, host: str) -> Mapping[str, Taken]:
+    """Publish a project's tags; return what that took.
 
     :param near: the registry, without delay.
     """
@@ -85,7 +85,7 @@ def publish(case: Project, manifests: Mapping[Platform, Manifest], near: str, ho
             client.put_manifest(f"{mark}/{repository}", f"{tag}-{platform.slug}", manifests[platform])
     seconds = run([invoke("manifest")], case.configuration(host, mark))
     _check(case, client, mark)
-    return {"": seconds}
+    return {"": Taken(seconds)}
 
 
 def _check(case: Project, client: Registry, mark: str) -> None:

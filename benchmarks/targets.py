@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers import Commands
+    from benchmarks.table import Taken
 
 PEER = "buildx bake"
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -120,15 +121,15 @@ def profiled(arena: Arena, work: str) -> Profile:
     return profile(arena, ours(arena, folder, pair))
 
 
-def release(arena: Arena, work: str, tool: Callable[[Arena, str], Commands]) -> Mapping[str, float]:
-    """Let a tool release app and worker from an empty BuildKit; return the seconds."""
+def release(arena: Arena, work: str, tool: Callable[[Arena, str], Commands]) -> Mapping[str, Taken]:
+    """Let a tool release app and worker from an empty BuildKit; return what it took."""
     arena.prune()
     arena.new_app(partial(write_pair, work=work))
     (folder,) = arena.new_names()
-    seconds = arena.run(tool(arena, folder))
+    taken = arena.run(tool(arena, folder))
     for name, platforms in _PAIR.items():
         arena.check(Job([f"{folder}/{name}"], platforms=platforms))
-    return {"": seconds}
+    return {"": taken}
 
 
 class Counter:
@@ -170,7 +171,7 @@ def travelled(arena: Arena) -> Iterator[tuple[str, int, float]]:
         (folder,) = arena.new_names()
         for kind in ("cold", "warm"):
             counter.sent = 0
-            seconds = counted.run(tool(counted, folder, many))
+            seconds = counted.timed(tool(counted, folder, many), counted.environment)
             for target in ("t0", f"t{_TARGETS - 1}"):
                 arena.check(Job([f"{folder}/{target}"], platforms=PLATFORMS[:1]))
             say(f"{TRAVEL}: {name}, {kind}: {counter.sent} bytes, {seconds:.2f}")

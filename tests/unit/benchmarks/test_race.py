@@ -8,16 +8,17 @@ from itertools import count
 import pytest
 
 from benchmarks.race import Case, race
+from benchmarks.table import Taken
 
-Run = Callable[[], Mapping[str, float]]
+Run = Callable[[], Mapping[str, Taken]]
 
 
 def contestant(name: str, turns: list[str], seconds: Iterator[float]) -> Run:
     """Return what notes its turns, and says that it took so long."""
 
-    def run() -> Mapping[str, float]:
+    def run() -> Mapping[str, Taken]:
         turns.append(name)
-        return {"": next(seconds)}
+        return {"": Taken(next(seconds))}
 
     return run
 
@@ -28,7 +29,7 @@ def test_contestants_take_turns() -> None:
     runs = {name: contestant(name, turns, (float(number) for number in count())) for name in "abc"}
     times = race([Case("case", runs)], 3)
     assert "abc bca cab abc" == " ".join("".join(turns[at : at + 3]) for at in range(0, len(turns), 3))
-    assert {("case", name): [1.0, 2.0, 3.0] for name in "abc"} == times
+    assert {("case", name): [Taken(1.0), Taken(2.0), Taken(3.0)] for name in "abc"} == times
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,17 @@ def test_slow_runs_are_few(slowest: float, rounds: int, expected: int) -> None:
     assert [expected, expected] == [len(times["case", name]) for name in runs]
     # What warmed up counts where it was slow.
     assert (slowest < 20) == (len(turns) == 2 * (expected + 1))
-    assert (1.0 if slowest >= 20 else 2.0) == times["case", "fast"][0]
+    assert Taken(1.0 if slowest >= 20 else 2.0) == times["case", "fast"][0]
 
 
 def test_parts_of_a_run_are_cases() -> None:
     """A run that releases twice is a cold and a warm one; who has no cold one is in the warm case alone."""
-    runs: dict[str, Run] = {"both": lambda: {"cold": 2.0, "warm": 1.0}, "warm": lambda: {"warm": 0.5}}
+    cold, warm, other = Taken(2.0, 1.5), Taken(1.0, 0.5), Taken(0.5)
+    runs: dict[str, Run] = {"both": lambda: {"cold": cold, "warm": warm}, "warm": lambda: {"warm": other}}
     times = race([Case("small", runs)], 1)
-    assert [(("small, cold", "both"), [2.0]), (("small, warm", "both"), [1.0]), (("small, warm", "warm"), [0.5])] == [
-        *times.items()
+    expected = [
+        (("small, cold", "both"), [cold]),
+        (("small, warm", "both"), [warm]),
+        (("small, warm", "warm"), [other]),
     ]
+    assert expected == [*times.items()]

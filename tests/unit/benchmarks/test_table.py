@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.table import Goal, Table, timed_table
+from benchmarks.table import Goal, Table, Taken, Times, timed_table
 
-TIMES = {
-    ("small, cold", "multiarch"): [3.0, 1.2, 1.0],
-    ("small, cold", "buildx"): [1.0, 1.0, 9.0],
-    ("small, cold", "a bare solve"): [0.8, 0.8, 0.8],
+
+def runs(*seconds: float) -> list[Taken]:
+    """Return runs that took so long."""
+    return [Taken(one) for one in seconds]
+
+
+TIMES: Times = {
+    ("small, cold", "multiarch"): runs(3.0, 1.2, 1.0),
+    ("small, cold", "buildx"): runs(1.0, 1.0, 9.0),
+    ("small, cold", "a bare solve"): runs(0.8, 0.8, 0.8),
 }
 
 
@@ -47,9 +53,23 @@ def test_timed_table_compares_medians() -> None:
     ] == lines
 
 
+def test_table_tells_what_buildkit_took() -> None:
+    """The medians of both parts are each of its own; who has a BuildKit that was not asked has none."""
+    times: Times = {
+        ("small", "multiarch"): [Taken(1.5, 1.0), Taken(1.25, 0.5), Taken(1.0, 0.75)],
+        ("small", "its own"): [Taken(2.0)],
+    }
+    assert [
+        "| case | contestant | seconds | fastest | slowest | of its own | in BuildKit | all else |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| small | multiarch | 1.25 | 1.00 | 1.50 | 0.62 | 0.75 | 0.50 |",
+        "| small | its own | 2.00 | 2.00 | 2.00 | 1.00 |  |  |",
+    ] == timed_table("case", times, "its own").lines()[:4]
+
+
 def test_table_without_goals_says_nothing_of_them() -> None:
     """Cases may be there to be seen beside each other alone."""
-    times = {("3 tags", "one image"): [1.0], ("3 tags", "two images"): [1.5]}
+    times = {("3 tags", "one image"): runs(1.0), ("3 tags", "two images"): runs(1.5)}
     assert [
         "| case | contestant | seconds | fastest | slowest | of one image |",
         "|---|---|---:|---:|---:|---:|",
@@ -69,8 +89,9 @@ def test_bar_has_the_strictest_goal() -> None:
 
 def test_fewer_runs_are_told() -> None:
     """A median of what is slow may be of fewer runs than the others: in a case, or of a contestant."""
-    slow = {("emulated", "multiarch"): [61.0], ("emulated", "buildx"): [60.0]}
-    limit = {("large", "multiarch"): [5.0] * 3, ("large", "buildx"): [5.0] * 3, ("large", "a bare solve"): [4.0]}
+    slow = {("emulated", "multiarch"): runs(61.0), ("emulated", "buildx"): runs(60.0)}
+    five = runs(5.0, 5.0, 5.0)
+    limit = {("large", "multiarch"): five, ("large", "buildx"): five, ("large", "a bare solve"): runs(4.0)}
     table = timed_table("case", {**TIMES, **slow, **limit}, "buildx")
     assert ["Medians of 3 runs; of 1 run: emulated, a bare solve."] == list(table.notes)
 
@@ -79,6 +100,7 @@ def test_columns_of_numbers_are_set_to_the_right() -> None:
     """Also where a cell of theirs is empty; a number with its unit is text."""
     table = Table("n", ["", "seconds", "size"], [["1", "0.5", "3 MB"], ["2", "", "4 MB"]])
     assert ["| n | seconds | size |", "|---:|---:|---|", "| 1 | 0.5 | 3 MB |", "| 2 |  | 4 MB |"] == table.lines()
-    mixed = {("C", "multiarch"): [9.0] * 3, ("C", "buildx"): [9.0] * 3, ("C", "a bare solve"): [8.0]}
-    table = timed_table("case", {("Go", "multiarch"): [1.0] * 5, ("Go", "a bare solve"): [1.0], **mixed}, "buildx")
+    nine, one = runs(9.0, 9.0, 9.0), runs(1.0)
+    mixed = {("C", "multiarch"): nine, ("C", "buildx"): nine, ("C", "a bare solve"): runs(8.0)}
+    table = timed_table("case", {("Go", "multiarch"): one * 5, ("Go", "a bare solve"): one, **mixed}, "buildx")
     assert ["Medians of 5 runs; of 3 runs: C; of 1 run: a bare solve."] == list(table.notes)
