@@ -256,3 +256,30 @@ def test_interrupt_ends_what_is_aside_and_waits_for_it(is_within: bool) -> None:
     with pytest.raises(KeyboardInterrupt):
         run()
     assert ended.is_set()
+
+
+def test_job_aside_that_has_no_thread_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may let no further thread begin: that is told, and the run ends."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    aside = Aside()
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="can't start new thread"):
+        patch.setattr(threading.Thread, "start", refuse)
+        aside.begin(partial(fail, "never"))
+    aside.begin(lambda: None)
+    aside.wait()
+
+
+def test_threads_that_begin_jobs_aside_each_wait_for_their_own() -> None:
+    """Builds of several targets put their staging tags aside at the same time, and none is lost."""
+    aside, done = Aside(), set[tuple[int, int]]()
+
+    def work(thread: int) -> int:
+        for number in range(20):
+            aside.begin(partial(done.add, (thread, number)))
+        aside.wait()
+        return len([name for name, _ in done.copy() if name == thread])
+
+    assert [20] * 8 == each(work, range(8))
