@@ -84,10 +84,12 @@ def table(times: Times, name: str) -> Table:
     goal = Goal(GOALS[name], of=best)
     rows, bars = [], []
     for one, seconds in medians.items():
-        away, nearby = ([taken.seconds for taken in times[place, one]] for place in (far, near))
-        numbers = [f"{number:.2f}" for number in (seconds, min(away), max(away), seconds / medians[best], min(nearby))]
+        distant, nearby = ([taken.seconds for taken in times[place, one]] for place in (far, near))
+        numbers = [
+            f"{number:.2f}" for number in (seconds, min(distant), max(distant), seconds / medians[best], min(nearby))
+        ]
         judged = goal.judged(one, medians) if one == OURS else ""
-        rows.append([one, *numbers, f"{(min(away) - min(nearby)) / ROUND_TRIP:.1f}", judged])
+        rows.append([one, *numbers, f"{(min(distant) - min(nearby)) / ROUND_TRIP:.1f}", judged])
         bars.append(Bar(one, seconds, f"{seconds:.2f} s", goal.most * medians[best] if one == OURS else None))
     header = ["", "seconds", "fastest", "slowest", "of the best peer", "fastest nearby", "round trips", "goal"]
     return Table(name, header, rows, {name: bars}, [f"Medians of {runs_of(len(times[far, OURS]))}."])
