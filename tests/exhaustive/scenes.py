@@ -56,6 +56,12 @@ def success(progress: Progress) -> None:
     progress.table([Summary(leg.platform, digest, size, 12.3, 3, 1, emulated) for leg, emulated in MATRIX.items()])
 
 
+def await_interrupt() -> None:
+    """Wait for a minute, in pieces: a signal that comes just before a sleep does not end that one."""
+    for _ in range(600):
+        time.sleep(0.1)
+
+
 def working(progress: Progress) -> None:
     """Show each row in another state until an interrupt comes."""
     progress.begin(MATRIX)
@@ -71,7 +77,7 @@ def working(progress: Progress) -> None:
         )
         progress.retrying("build: attempt 1 failed, next in 9.0 s: 503", [ARM])
         solve(progress, [ARM], vertex("e", "exporting to image"), status("e", "pushing layers"))
-        time.sleep(60)
+        await_interrupt()
     finally:
         progress.end()
 
@@ -96,7 +102,7 @@ def fleet(progress: Progress) -> None:
         progress.say("warning: a line of another writer", [legs[13]])
         for number, one in enumerate(legs[12:15]):
             solve(progress, [one], vertex("a", "[3/9] RUN make"), log("a", f"  CC main{number}.c\n"))
-        time.sleep(60)
+        await_interrupt()
     finally:
         progress.end()
 
